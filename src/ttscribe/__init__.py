@@ -1,0 +1,83 @@
+"""Speech recognition with Whisper, compiled from plain PyTorch to Tenstorrent TT-NN.
+
+import ttscribe
+
+segments, info = ttscribe.load_model("tiny.en").transcribe("talk.mp4")
+for segment in segments:
+print(segment.start, segment.end, segment.text)
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from ttscribe.errors import (
+    AudioError,
+    AudioNotFound,
+    AudioUnreadable,
+    CheckpointInvalid,
+    CompileError,
+    DeviceUnavailable,
+    FallbackRefused,
+    InvalidSamples,
+    LanguageUnsupported,
+    ModelError,
+    ModelNotFound,
+    NoAudioStream,
+    OptionError,
+    OutputError,
+    TtscribeError,
+    VocabularyMismatch,
+)
+
+if TYPE_CHECKING:
+    from ttscribe.backend import CompiledModule, compile  # noqa: A004
+    from ttscribe.transcription import Transcriber, load_model
+    from ttscribe.types import Progress, Segment, Transcription, TranscriptionInfo
+
+__version__ = "0.1.0"
+
+# These need torch or NumPy, whose import takes longer than a command's --help may: they are imported at first use.
+_LAZY = {
+    "CompiledModule": "backend",
+    "Progress": "types",
+    "Segment": "types",
+    "Transcriber": "transcription",
+    "Transcription": "types",
+    "TranscriptionInfo": "types",
+    "compile": "backend",
+    "load_model": "transcription",
+}
+
+__all__ = [
+    "AudioError",
+    "AudioNotFound",
+    "AudioUnreadable",
+    "CheckpointInvalid",
+    "CompileError",
+    "CompiledModule",
+    "DeviceUnavailable",
+    "FallbackRefused",
+    "InvalidSamples",
+    "LanguageUnsupported",
+    "ModelError",
+    "ModelNotFound",
+    "NoAudioStream",
+    "OptionError",
+    "OutputError",
+    "Progress",
+    "Segment",
+    "Transcriber",
+    "Transcription",
+    "TranscriptionInfo",
+    "TtscribeError",
+    "VocabularyMismatch",
+    "compile",
+    "load_model",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)

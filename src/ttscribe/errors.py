@@ -1,0 +1,83 @@
+"""Every error that a user can cause or meet, one class each; the message says what to do.
+
+TtscribeError
+├── AudioError
+│   ├── AudioNotFound            no such file, or not a file
+│   ├── AudioUnreadable          not audio, empty, damaged or cut short
+│   ├── NoAudioStream            a video or image without sound
+│   └── InvalidSamples           no samples, NaN or infinite ones, an impossible rate or shape
+├── ModelError
+│   ├── ModelNotFound            neither a path, nor on this machine, nor to be downloaded
+│   ├── CheckpointInvalid        damaged, incomplete or of another architecture; names the tensor
+│   └── VocabularyMismatch       the tokenizer is not the one that the weights were trained with
+├── OptionError                  an option's value, or two options that do not go together
+│   └── LanguageUnsupported      a language that this model does not know
+├── CompileError                 the module cannot be compiled, or not as asked
+│   └── FallbackRefused          strict, and operations would stay on the host; lists them
+├── DeviceUnavailable            the device is not on this machine
+└── OutputError                  a file or folder that cannot be written
+"""
+
+
+class TtscribeError(Exception):
+    """Base of all errors raised on purpose: ``str(error)`` is one line that says what to do."""
+
+
+class AudioError(TtscribeError):
+    """The recording cannot be used."""
+
+
+class AudioNotFound(AudioError):
+    """The path names no file."""
+
+
+class AudioUnreadable(AudioError):
+    """The bytes are not audio, or the recording is empty, damaged or cut short."""
+
+
+class NoAudioStream(AudioError):
+    """The container was opened but has no sound."""
+
+
+class InvalidSamples(AudioError):
+    """The samples, their shape or their rate make no sense."""
+
+
+class ModelError(TtscribeError):
+    """The model cannot be loaded."""
+
+
+class ModelNotFound(ModelError):
+    """The model is not here and cannot be downloaded."""
+
+
+class CheckpointInvalid(ModelError):
+    """The checkpoint is damaged, incomplete or not Whisper's."""
+
+
+class VocabularyMismatch(ModelError):
+    """The tokenizer does not belong to the weights."""
+
+
+class OptionError(TtscribeError):
+    """An option has an impossible value, or contradicts another."""
+
+
+class LanguageUnsupported(OptionError):
+    """The model does not know the language."""
+
+
+class CompileError(TtscribeError):
+    """The module cannot be compiled, or not as asked."""
+
+
+class FallbackRefused(CompileError):
+    """Operations would stay on the host although the caller asked for none."""
+
+
+class DeviceUnavailable(TtscribeError):
+    """The device is not on this machine."""
+
+
+class OutputError(TtscribeError):
+    """A file or folder cannot be written."""

@@ -1,0 +1,65 @@
+"""The values that cross module boundaries: what goes in, and what a transcription gives."""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, BinaryIO, Literal, NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Samples: TypeAlias = npt.NDArray[np.float32]
+AudioSource: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO | npt.NDArray[Any]
+Task: TypeAlias = Literal["transcribe", "translate"]
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A stretch of speech.
+
+    ``start`` and ``end`` are seconds from the start of the recording; ``text`` is stripped of surrounding spaces;
+    ``tokens`` are the ids that gave it, timestamps included; ``avg_logprob`` is the mean natural-log probability of
+    the window's tokens and ``no_speech_prob`` the probability of ``<|nospeech|>`` at the window's start.
+    """
+
+    id: int
+    start: float
+    end: float
+    text: str
+    tokens: tuple[int, ...]
+    avg_logprob: float
+    no_speech_prob: float
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptionInfo:
+    """What is known before the first segment: ``duration`` is in seconds, ``language`` a Whisper code such as "en".
+
+    ``language_probability`` is 1.0 where the language was given or the model knows only one.
+    """
+
+    model: str
+    device: str
+    dtype: str
+    task: Task
+    language: str
+    language_probability: float
+    duration: float
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a transcription is, in seconds of audio."""
+
+    done: float
+    total: float
+
+
+ProgressCallback: TypeAlias = Callable[[Progress], None]
+
+
+class Transcription(NamedTuple):
+    """``segments`` is lazy: the work happens as it is iterated. Unpacks as ``segments, info``."""
+
+    segments: Iterator[Segment]
+    info: TranscriptionInfo

@@ -1,0 +1,52 @@
+"""Real recordings that every test may use."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+SPEECH = Path(__file__).resolve().parents[2] / "shared" / "speech"
+
+
+def package_file(package: str, *parts: str) -> Path:
+    """A file inside an installed package, found without importing it; the test is skipped where it is absent."""
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        pytest.skip(f"package {package} is not installed: make env")
+    return Path(spec.origin).parent.joinpath(*parts)
+
+
+@pytest.fixture(scope="session")
+def speech() -> Path:
+    """Folder of reference clips with their manifest and golden tokens."""
+    if not (SPEECH / "manifest.tsv").is_file():
+        pytest.skip("the reference clips (../shared/speech) are not here")
+    return SPEECH
+
+
+@pytest.fixture(scope="session")
+def beckett() -> Path:
+    """10 s of read English (LibriVox)."""
+    return package_file("moonshine_voice", "assets", "beckett.wav")
+
+
+@pytest.fixture(scope="session")
+def two_cities() -> Path:
+    """44 s of read English (LibriVox)."""
+    return package_file("moonshine_voice", "assets", "two_cities.wav")
+
+
+@pytest.fixture(scope="session")
+def tiny_en():
+    """Checkpoint of real tiny.en weights in float32."""
+    from ttscribe.whisper.checkpoints import load_checkpoint
+
+    return load_checkpoint("tiny.en", offline=True)
+
+
+@pytest.fixture(scope="session")
+def base():
+    """Checkpoint of real base weights in float32."""
+    from ttscribe.whisper.checkpoints import load_checkpoint
+
+    return load_checkpoint("base", offline=True)
