@@ -1,0 +1,1 @@
+"""Whisper itself: configuration, tokenizer, checkpoints, and the model in plain torch."""

@@ -1,0 +1,22 @@
+"""Whisper's weights from wherever they are: a folder, a file, the caches of other programs, a package, or the hub.
+
+`hub` finds them and needs no torch; `loading` reads them, with one module per format.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from ttscribe.whisper.checkpoints.hub import AvailableModel, available_models
+
+if TYPE_CHECKING:
+    from ttscribe.whisper.checkpoints.loading import Checkpoint, load_checkpoint
+
+__all__ = ["AvailableModel", "Checkpoint", "available_models", "load_checkpoint"]
+
+
+def __getattr__(name: str) -> Any:
+    # Listing models must not wait for torch, which loading imports.
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from ttscribe.whisper.checkpoints import loading
+
+    return getattr(loading, name)

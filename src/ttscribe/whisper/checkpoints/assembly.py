@@ -1,0 +1,63 @@
+"""From named tensors to a model, checked one by one; every format ends here."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ttscribe.errors import CheckpointInvalid
+from ttscribe.whisper.checkpoints.settings import Settings
+from ttscribe.whisper.config import WhisperConfig
+from ttscribe.whisper.model import WhisperModel
+from ttscribe.whisper.tokenizer import Tokenizer
+
+_STORED_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a format's reader gives: ``tensors`` have Hugging Face's names without "model.", read as they are taken.
+
+    ``origin`` is the file or folder that errors name; ``original_name`` what the checkpoint calls itself, or "".
+    """
+
+    origin: Path
+    config: WhisperConfig
+    tensors: Iterable[tuple[str, Tensor]]
+    tokenizer: Tokenizer
+    settings: Settings
+    original_name: str = ""
+
+
+def build_model(parts: Parts, dtype: torch.dtype) -> WhisperModel:
+    """The model for inference, each weight converted on its own, or left in the mapped file where its dtype fits.
+
+    Raises:
+        CheckpointInvalid: a tensor is missing, unknown, of the wrong shape or not floating point; it is named.
+    """
+    with torch.device("meta"):
+        model = WhisperModel(parts.config)
+    expected = model.state_dict()
+    state: dict[str, Tensor] = {}
+    for name, tensor in parts.tensors:
+        _check(name, tensor, expected.get(name), parts.origin)
+        state[name] = tensor.to(dtype)
+    missing = [name for name in expected if name not in state]
+    if missing:
+        others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise CheckpointInvalid(f"{parts.origin} is incomplete: it has no {missing[0]}{others}")
+    model.load_state_dict(state, assign=True)
+    return model.eval().requires_grad_(requires_grad=False)
+
+
+def _check(name: str, tensor: Tensor, expected: Tensor | None, origin: Path) -> None:
+    if expected is None:
+        raise CheckpointInvalid(f"{origin} has {name}, which a Whisper of this configuration has no use for")
+    if tensor.shape != expected.shape:
+        raise CheckpointInvalid(
+            f"{origin}: {name} should have the shape {list(expected.shape)} but has {list(tensor.shape)}"
+        )
+    if tensor.dtype not in _STORED_DTYPES:
+        raise CheckpointInvalid(f"{origin}: {name} is {tensor.dtype}; float32, float16 or bfloat16 is needed")

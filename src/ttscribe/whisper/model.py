@@ -1,0 +1,204 @@
+"""Whisper in plain torch: one module, four fixed-shape programs, and the state that they share.
+
+    encode(mel)                          once per 30 s window
+    cross_kv(encoder_states)             once per window: the keys and values that every decode step attends to
+    prefill(tokens, state)               once per window: the prompt
+    decode_step(token, position, state)  once per token
+
+The programs have no data-dependent Python, so each passes ``torch.export``. The self-attention cache is allocated at
+its full length and written in place at tensor positions. Parameters carry Hugging Face's names.
+
+Shapes use B batch, T tokens, S = max_source_positions (1500), C = max_target_positions (448), D = d_model, H heads,
+E = D / H, V vocab_size.
+"""
+
+import math
+from typing import NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ttscribe.whisper.config import WhisperConfig
+
+
+class KeyValue(NamedTuple):
+    """Keys and values of one attention layer, each [B, H, length, E]."""
+
+    key: Tensor
+    value: Tensor
+
+
+class DecoderState(NamedTuple):
+    """What one decoding carries from step to step, a pair per decoder layer.
+
+    ``self_attention`` [B, H, C, E] is written in place; ``cross_attention`` [B, H, S, E] is only read.
+    """
+
+    self_attention: list[KeyValue]
+    cross_attention: list[KeyValue]
+
+
+class Attention(nn.Module):
+    """Multi-head attention with Whisper's biases: on the query, value and output projections, not on the key."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.q_proj = nn.Linear(width, width)
+        self.k_proj = nn.Linear(width, width, bias=False)
+        self.v_proj = nn.Linear(width, width)
+        self.out_proj = nn.Linear(width, width)
+
+    def split(self, states: Tensor) -> Tensor:
+        """[B, T, D] to [B, H, T, E]."""
+        batch, length, width = states.shape
+        return states.view(batch, length, self.heads, width // self.heads).transpose(1, 2)
+
+    def key_value(self, states: Tensor) -> KeyValue:
+        return KeyValue(self.split(self.k_proj(states)), self.split(self.v_proj(states)))
+
+    def forward(self, states: Tensor, memory: KeyValue, mask: Tensor | None = None) -> Tensor:
+        """Attend from ``states`` [B, T, D] to ``memory``; ``mask`` is True where attention is allowed."""
+        query = self.split(self.q_proj(states))
+        attended = functional.scaled_dot_product_attention(query, memory.key, memory.value, attn_mask=mask)
+        return self.out_proj(attended.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
+
+
+class EncoderLayer(nn.Module):
+    def __init__(self, width: int, heads: int, ffn: int) -> None:
+        super().__init__()
+        self.self_attn = Attention(width, heads)
+        self.self_attn_layer_norm = nn.LayerNorm(width)
+        self.fc1 = nn.Linear(width, ffn)
+        self.fc2 = nn.Linear(ffn, width)
+        self.final_layer_norm = nn.LayerNorm(width)
+
+    def feed_forward(self, states: Tensor) -> Tensor:
+        hidden = functional.gelu(self.fc1(self.final_layer_norm(states)))
+        return states + self.fc2(hidden)  # type: ignore[no-any-return]
+
+    def forward(self, states: Tensor) -> Tensor:
+        normed = self.self_attn_layer_norm(states)
+        states = states + self.self_attn(normed, self.self_attn.key_value(normed))
+        return self.feed_forward(states)
+
+
+class DecoderLayer(EncoderLayer):
+    def __init__(self, width: int, heads: int, ffn: int) -> None:
+        super().__init__(width, heads, ffn)
+        self.encoder_attn = Attention(width, heads)
+        self.encoder_attn_layer_norm = nn.LayerNorm(width)
+
+    def step(self, states: Tensor, positions: Tensor, mask: Tensor, cache: KeyValue, cross: KeyValue) -> Tensor:
+        """Write the new keys and values [B, T, D] into ``cache`` at ``positions`` [B, T], then attend to all of it."""
+        normed = self.self_attn_layer_norm(states)
+        for slots, new in zip(cache, self.self_attn.key_value(normed), strict=True):
+            slots.scatter_(2, positions[:, None, :, None].expand_as(new), new)
+        states = states + self.self_attn(normed, cache, mask)
+        states = states + self.encoder_attn(self.encoder_attn_layer_norm(states), cross)
+        return self.feed_forward(states)
+
+
+def _embedding(count: int, width: int) -> nn.Embedding:
+    """A table that is not filled: torch's own filling of a meta tensor imports its compiler, which takes seconds."""
+    return nn.Embedding(count, width, _weight=torch.empty(count, width))
+
+
+class Encoder(nn.Module):
+    def __init__(self, config: WhisperConfig) -> None:
+        super().__init__()
+        width, heads, ffn = config.d_model, config.encoder_attention_heads, config.encoder_ffn_dim
+        self.conv1 = nn.Conv1d(config.num_mel_bins, width, kernel_size=3, padding=1)
+        self.conv2 = nn.Conv1d(width, width, kernel_size=3, stride=2, padding=1)
+        self.embed_positions = _embedding(config.max_source_positions, width)
+        self.layers = nn.ModuleList(EncoderLayer(width, heads, ffn) for _ in range(config.encoder_layers))
+        self.layer_norm = nn.LayerNorm(width)
+
+    def forward(self, mel: Tensor) -> Tensor:
+        states = functional.gelu(self.conv2(functional.gelu(self.conv1(mel))))
+        states = states.transpose(1, 2) + self.embed_positions.weight
+        for layer in self.layers:
+            states = layer(states)
+        return self.layer_norm(states)  # type: ignore[no-any-return]
+
+
+class Decoder(nn.Module):
+    def __init__(self, config: WhisperConfig) -> None:
+        super().__init__()
+        width, heads, ffn = config.d_model, config.decoder_attention_heads, config.decoder_ffn_dim
+        self.embed_tokens = _embedding(config.vocab_size, width)
+        self.embed_positions = _embedding(config.max_target_positions, width)
+        self.layers = nn.ModuleList(DecoderLayer(width, heads, ffn) for _ in range(config.decoder_layers))
+        self.layer_norm = nn.LayerNorm(width)
+
+    def forward(self, tokens: Tensor, positions: Tensor, state: DecoderState) -> Tensor:
+        states = self.embed_tokens(tokens) + self.embed_positions(positions)
+        slots = torch.arange(self.embed_positions.num_embeddings, device=tokens.device)
+        mask = (slots <= positions[..., None])[:, None]
+        for layer, cache, cross in zip(self.layers, state.self_attention, state.cross_attention, strict=True):
+            states = cast("DecoderLayer", layer).step(states, positions, mask, cache, cross)
+        return functional.linear(self.layer_norm(states), self.embed_tokens.weight)
+
+
+class WhisperModel(nn.Module):
+    """Whisper of any size. Use under ``torch.inference_mode()`` or ``torch.no_grad()``."""
+
+    def __init__(self, config: WhisperConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = Encoder(config)
+        self.decoder = Decoder(config)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Floating-point type of the weights, and of the states that the programs pass on."""
+        return self.decoder.embed_tokens.weight.dtype
+
+    def encode(self, mel: Tensor) -> Tensor:
+        """Log-mel window [B, num_mel_bins, 2 S] to encoder states [B, S, D]."""
+        return self.encoder(mel)  # type: ignore[no-any-return]
+
+    def cross_kv(self, encoder_states: Tensor) -> list[KeyValue]:
+        """Encoder states [B, S, D] to each decoder layer's keys and values [B, H, S, E]."""
+        return [cast("DecoderLayer", layer).encoder_attn.key_value(encoder_states) for layer in self.decoder.layers]
+
+    def new_state(self, cross_attention: list[KeyValue]) -> DecoderState:
+        """An empty cache beside ``cross_attention``, on its device and of its dtype."""
+        like = cross_attention[0].key
+        shape = (*like.shape[:2], self.config.max_target_positions, like.shape[-1])
+        return DecoderState(
+            [KeyValue(like.new_zeros(shape), like.new_zeros(shape)) for _ in cross_attention], cross_attention
+        )
+
+    def prefill(self, tokens: Tensor, state: DecoderState) -> Tensor:
+        """Tokens [B, T] from position 0 on to logits [B, T, V]; fills the first T slots of the cache."""
+        positions = torch.arange(tokens.shape[1], device=tokens.device).expand_as(tokens)
+        return self.decoder(tokens, positions, state)  # type: ignore[no-any-return]
+
+    def decode_step(self, token: Tensor, position: Tensor, state: DecoderState) -> Tensor:
+        """One token [B] at each sequence's position [B] to logits [B, V]; fills that slot of the cache."""
+        return self.decoder(token[:, None], position[:, None], state)[:, 0]  # type: ignore[no-any-return]
+
+
+def random_model(config: WhisperConfig, *, seed: int = 0, dtype: torch.dtype = torch.float32) -> WhisperModel:
+    """A model of any size with seeded random weights, for tests and benchmarks at the true shape.
+
+    Weights are normal with a standard deviation of 1 / sqrt(fan-in), so that activations keep their scale through any
+    number of layers; norms are near one, biases and positions small. The same seed gives the same weights everywhere.
+    """
+    with torch.device("meta"):
+        model = WhisperModel(config)
+    generator = torch.Generator().manual_seed(seed)
+    state = {name: _random_weight(name, tensor, generator).to(dtype) for name, tensor in model.state_dict().items()}
+    model.load_state_dict(state, assign=True)
+    return model.eval().requires_grad_(requires_grad=False)
+
+
+def _random_weight(name: str, like: Tensor, generator: torch.Generator) -> Tensor:
+    noise = torch.randn(like.shape, generator=generator)
+    if "layer_norm.weight" in name:
+        return 1 + 0.1 * noise
+    if like.ndim == 1 or "embed_positions" in name:
+        return 0.02 * noise
+    return noise / math.sqrt(like[0].numel())
