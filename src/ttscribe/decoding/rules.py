@@ -1,0 +1,77 @@
+"""Which tokens may come next: suppression and the grammar of timestamps, as OpenAI's decoder has them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+FORBIDDEN = -torch.inf
+
+
+@dataclass(frozen=True, slots=True)
+class TimestampGrammar:
+    """Timestamps come in pairs, never decrease, and start the window within ``max_initial_index`` steps of 20 ms.
+
+    ``begin`` is the id of <|0.00|>, ``end_of_text`` of <|endoftext|>, ``no_timestamps`` of <|notimestamps|>.
+    """
+
+    begin: int
+    end_of_text: int
+    no_timestamps: int
+    max_initial_index: int
+
+    def apply(self, logits: Tensor, sampled: Sequence[int]) -> None:
+        """Forbid, in place, what may not follow ``sampled`` in ``logits`` [V]."""
+        logits[self.no_timestamps] = FORBIDDEN
+        if not sampled:
+            logits[: self.begin] = FORBIDDEN
+            logits[self.begin + self.max_initial_index + 1 :] = FORBIDDEN
+        else:
+            self._pair(logits, sampled)
+        self._prefer_timestamp(logits)
+
+    def _pair(self, logits: Tensor, sampled: Sequence[int]) -> None:
+        after_timestamp = sampled[-1] >= self.begin
+        after_pair = after_timestamp and (len(sampled) < 2 or sampled[-2] >= self.begin)
+        if after_pair:
+            logits[self.begin :] = FORBIDDEN
+        elif after_timestamp:
+            logits[: self.end_of_text] = FORBIDDEN
+        last = next((token for token in reversed(sampled) if token >= self.begin), None)
+        if last is not None:
+            # A pair may repeat its time; anything else must move on, or <|0.00|> could come for ever.
+            opens_pair = after_timestamp and not after_pair
+            logits[self.begin : last if opens_pair else last + 1] = FORBIDDEN
+
+    def _prefer_timestamp(self, logits: Tensor) -> None:
+        """Where timestamps together are likelier than the likeliest text token, one of them it is."""
+        if logits[self.begin :].logsumexp(0) > logits[: self.begin].max():
+            logits[: self.begin] = FORBIDDEN
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """All rules of one decoding. ``timestamps`` is None where the prompt asked for none."""
+
+    suppress: Tensor
+    begin_suppress: Tensor
+    timestamps: TimestampGrammar | None
+
+    @classmethod
+    def of(cls, suppress: Sequence[int], begin_suppress: Sequence[int], timestamps: TimestampGrammar | None) -> "Rules":
+        return cls(_index(suppress), _index(begin_suppress), timestamps)
+
+    def apply(self, logits: Tensor, sampled: Sequence[int]) -> Tensor:
+        """``logits`` [V] without the tokens that may not follow ``sampled``, as a new tensor."""
+        logits = logits.clone()
+        logits[self.suppress] = FORBIDDEN
+        if not sampled:
+            logits[self.begin_suppress] = FORBIDDEN
+        if self.timestamps is not None:
+            self.timestamps.apply(logits, sampled)
+        return logits
+
+
+def _index(tokens: Sequence[int]) -> Tensor:
+    return torch.tensor(tuple(tokens), dtype=torch.int64)

@@ -1,0 +1,197 @@
+"""Audio in, segments out: windows of 30 s moved by the last timestamp, as OpenAI's sequential algorithm does."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, get_args
+
+import torch
+from torch import Tensor
+
+from ttscribe.audio import HOP, SAMPLE_RATE, load_audio, log_mel, window
+from ttscribe.decoding import (
+    Decoded,
+    Prompt,
+    Rules,
+    TimedTokens,
+    TimestampGrammar,
+    decode_greedily,
+    detect_language,
+    split_window,
+)
+from ttscribe.devices import make_runner
+from ttscribe.errors import LanguageUnsupported, OptionError
+from ttscribe.types import AudioSource, Progress, ProgressCallback, Segment, Task, Transcription, TranscriptionInfo
+from ttscribe.whisper.checkpoints import Checkpoint, load_checkpoint
+from ttscribe.whisper.checkpoints.hub import DEFAULT_MODEL
+from ttscribe.whisper.languages import LANGUAGES, language_code
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+FRAMES_PER_SECOND = SAMPLE_RATE // HOP
+
+
+@dataclass(frozen=True, slots=True)
+class _Recording:
+    """Log-mel [bins, at least one window] and how many of its frames are audio, of which the rest is padding."""
+
+    mel: Tensor
+    frames: int
+    seconds: float
+
+
+class Transcriber:
+    """A loaded model on a device; holds nothing of a recording, so that threads may share it."""
+
+    def __init__(self, checkpoint: Checkpoint, device: str = "cpu", precision: str | None = None) -> None:
+        self.checkpoint = checkpoint
+        self.device = device
+        self.runner = make_runner(device, checkpoint.model, precision)
+
+    def transcribe(
+        self,
+        audio: AudioSource,
+        *,
+        language: str | None = None,
+        task: Task = "transcribe",
+        timestamps: bool = True,
+        sample_rate: int | None = None,
+        progress: ProgressCallback | None = None,
+    ) -> Transcription:
+        """Transcribe a recording of any length; unpacks as ``segments, info``.
+
+        Args:
+            audio: path of an audio or video file, "-" for standard input, bytes, binary file, or NumPy samples.
+            language: Whisper's code or English name, such as "de" or "german"; detected on the first 30 s when None.
+            task: "transcribe", or "translate" to English.
+            timestamps: without them the model is not asked for times: each 30 s window is one segment.
+            sample_rate: of NumPy samples, in Hz.
+            progress: called after each window with the seconds of audio done and in all.
+
+        Raises:
+            AudioError: the recording cannot be used. OptionError: an option that this model cannot honour.
+        """
+        self._check_task(task)
+        given = None if language is None else self._known_language(language)
+        recording = self._listen(audio, sample_rate)
+        first = self._encode(recording, 0) if given is None and len(self.checkpoint.languages) > 1 else None
+        chosen, probability = self._language(given, first)
+        info = TranscriptionInfo(
+            model=self.checkpoint.name,
+            device=self.device,
+            dtype=str(self.checkpoint.model.dtype).removeprefix("torch."),
+            task=task,
+            language=chosen,
+            language_probability=probability,
+            duration=recording.seconds,
+        )
+        return Transcription(self._segments(recording, first, info, timestamps, progress), info)
+
+    def _check_task(self, task: str) -> None:
+        if task not in get_args(Task):
+            raise OptionError(f"task must be transcribe or translate, not {task!r}")
+        if task == "translate" and self.checkpoint.languages == ("en",):
+            raise OptionError(
+                f"{self.checkpoint.name} knows English only and cannot translate; use a multilingual model"
+            )
+
+    def _known_language(self, language: str) -> str:
+        code = language_code(language)
+        if code not in self.checkpoint.languages:
+            knows = "English only" if self.checkpoint.languages == ("en",) else "other languages"
+            raise LanguageUnsupported(
+                f"{self.checkpoint.name} knows {knows}, not {LANGUAGES[code].title()}; "
+                "use a multilingual model such as large-v3-turbo, or base"
+            )
+        return code
+
+    def _listen(self, audio: AudioSource, sample_rate: int | None) -> _Recording:
+        samples = load_audio(audio, sample_rate=sample_rate)
+        mel = log_mel(samples, self.runner.config.num_mel_bins)
+        frames = max(1, len(samples) // HOP)
+        return _Recording(mel, frames, len(samples) / SAMPLE_RATE)
+
+    def _encode(self, recording: _Recording, seek: int) -> Any:
+        return self.runner.encode(window(recording.mel, seek)[None])
+
+    def _language(self, given: str | None, encoder_states: Any) -> tuple[str, float]:
+        if given is not None or encoder_states is None:
+            return given or self.checkpoint.languages[0], 1.0
+        tokenizer = self.checkpoint.tokenizer
+        candidates = [tokenizer.language_token(code) for code in self.checkpoint.languages]
+        token, probability = detect_language(self.runner, encoder_states, tokenizer.sot, candidates)
+        return tokenizer.language_of(token), probability
+
+    def _segments(
+        self,
+        recording: _Recording,
+        encoder_states: Any,
+        info: TranscriptionInfo,
+        timestamps: bool,
+        progress: ProgressCallback | None,
+    ) -> Iterator[Segment]:
+        prompt, rules = self._prompt(info, timestamps), self._rules(timestamps)
+        seek, count = 0, 0
+        while seek < recording.frames:
+            states = self._encode(recording, seek) if encoder_states is None else encoder_states
+            decoded = decode_greedily(self.runner, self.runner.start(states), prompt, rules)
+            encoder_states = None
+            frames = min(self.runner.config.mel_frames, recording.frames - seek)
+            parts, advance = split_window(decoded.tokens, self.checkpoint.tokenizer.timestamp_begin, frames)
+            for segment in self._timed(parts, decoded, seek, recording.seconds):
+                yield Segment(count, *segment)
+                count += 1
+            seek += advance
+            if progress is not None:
+                progress(Progress(min(seek / FRAMES_PER_SECOND, recording.seconds), recording.seconds))
+
+    def _timed(
+        self, parts: list[TimedTokens], decoded: Decoded, seek: int, duration: float
+    ) -> Iterator[tuple[float, float, str, tuple[int, ...], float, float]]:
+        offset = seek / FRAMES_PER_SECOND
+        for part in parts:
+            text = self.checkpoint.tokenizer.decode(part.tokens).strip()
+            if text:
+                start, end = (round(min(offset + time, duration), 3) for time in (part.start, part.end))
+                yield start, end, text, part.tokens, decoded.avg_logprob, decoded.no_speech_prob
+
+    def _prompt(self, info: TranscriptionInfo, timestamps: bool) -> Prompt:
+        tokenizer = self.checkpoint.tokenizer
+        tokens = tokenizer.prompt(info.language, info.task, timestamps=timestamps)
+        return Prompt(tokens, tokens.index(tokenizer.sot), tokenizer.eot, tokenizer.no_speech)
+
+    def _rules(self, timestamps: bool) -> Rules:
+        tokenizer, checkpoint = self.checkpoint.tokenizer, self.checkpoint
+        grammar = TimestampGrammar(
+            tokenizer.timestamp_begin, tokenizer.eot, tokenizer.no_timestamps, checkpoint.max_initial_timestamp_index
+        )
+        return Rules.of(checkpoint.suppress_tokens, checkpoint.begin_suppress_tokens, grammar if timestamps else None)
+
+
+def load_model(
+    name_or_path: str = DEFAULT_MODEL,
+    *,
+    device: str = "cpu",
+    dtype: str = "float32",
+    precision: str | None = None,
+    threads: int | None = None,
+    offline: bool = False,
+) -> Transcriber:
+    """Load a Whisper model.
+
+    Args:
+        name_or_path: a short name such as "tiny.en", a hub id, a directory (Hugging Face or CTranslate2), or a ``.pt``.
+        device: "cpu", or "emulator": the compiled programs with a Tenstorrent card's rounding.
+        dtype: "float32", "bfloat16" or "float16": of the weights, and of the arithmetic on the CPU.
+        precision: policy of compiled programs, such as "bf16-hifi4" or "exact".
+        threads: CPU threads for the whole process; PyTorch's own choice when None.
+        offline: never ask the network.
+
+    Raises:
+        ModelError: not found, damaged, or not Whisper. OptionError, DeviceUnavailable: an impossible argument.
+    """
+    if dtype not in DTYPES:
+        raise OptionError(f"dtype must be one of {', '.join(DTYPES)}, not {dtype!r}")
+    if threads is not None:
+        if threads < 1:
+            raise OptionError(f"threads must be at least 1, not {threads}")
+        torch.set_num_threads(threads)
+    return Transcriber(load_checkpoint(name_or_path, dtype=DTYPES[dtype], offline=offline), device, precision)

@@ -1,0 +1,79 @@
+"""Our rules against Hugging Face's logits processors."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers.generation.logits_process import WhisperTimeStampLogitsProcessor
+
+from ttscribe.decoding import Rules, TimestampGrammar
+
+# A vocabulary in miniature: 0-39 text, 40 end of text, 41-48 special, 49 <|notimestamps|>, 50-99 times.
+END, NO_TIMESTAMPS, BEGIN, VOCABULARY, INITIAL = 40, 49, 50, 100, 10
+GRAMMAR = TimestampGrammar(BEGIN, END, NO_TIMESTAMPS, INITIAL)
+RULES = Rules.of((1, 2), (3, END), GRAMMAR)
+
+
+def hugging_face(logits: torch.Tensor, sampled: list[int]) -> torch.Tensor:
+    prompt = [45, 46]
+    config = SimpleNamespace(
+        no_timestamps_token_id=NO_TIMESTAMPS, eos_token_id=END, bos_token_id=END, max_initial_timestamp_index=INITIAL
+    )
+    processor = WhisperTimeStampLogitsProcessor(config, begin_index=len(prompt))
+    logits = logits.clone()
+    logits[[1, 2]] = -torch.inf
+    if not sampled:
+        logits[[3, END]] = -torch.inf
+    return processor(torch.tensor([prompt + sampled]), logits[None])[0]
+
+
+@given(
+    sampled=st.lists(st.one_of(st.integers(0, 39), st.integers(BEGIN, VOCABULARY - 1)), max_size=8),
+    seed=st.integers(0, 2**32),
+    scale=st.floats(0.1, 20),
+)
+@settings(max_examples=300, deadline=None)
+def test_rules_forbid_what_hugging_face_forbids(sampled, seed, scale):
+    logits = scale * torch.randn(VOCABULARY, generator=torch.Generator().manual_seed(seed))
+    ours, theirs = RULES.apply(logits, sampled), hugging_face(logits, sampled)
+    assert torch.equal(ours, theirs)
+
+
+def test_rules_leave_the_models_logits_alone():
+    logits = torch.zeros(VOCABULARY)
+    RULES.apply(logits, [])
+    assert torch.equal(logits, torch.zeros(VOCABULARY))
+
+
+@given(seed=st.integers(0, 2**32))
+@settings(max_examples=50, deadline=None)
+def test_any_window_sampled_by_the_rules_is_well_formed(seed):
+    """However the model errs, times never decrease and every pair but the last is closed before the next opens."""
+    generator = torch.Generator().manual_seed(seed)
+    sampled: list[int] = []
+    while len(sampled) < 40:
+        token = int(RULES.apply(3 * torch.randn(VOCABULARY, generator=generator), sampled).argmax())
+        if token == END:
+            break
+        sampled.append(token)
+    times = [token for token in sampled if token >= BEGIN]
+    assert times == sorted(times)
+    assert sampled[0] >= BEGIN
+    assert sampled[0] <= BEGIN + INITIAL
+
+
+def test_without_timestamps_only_suppression_holds():
+    rules = Rules.of((1,), (3,), None)
+    assert rules.apply(torch.zeros(VOCABULARY), []).isinf().nonzero().flatten().tolist() == [1, 3]
+    assert rules.apply(torch.zeros(VOCABULARY), [7]).isinf().nonzero().flatten().tolist() == [1]
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_nan_logits_are_an_error_and_not_a_transcript(value):
+    from ttscribe.decoding.greedy import _pick
+    from ttscribe.errors import ModelError
+
+    with pytest.raises(ModelError, match="not a number"):
+        _pick(torch.full((VOCABULARY,), value), Rules.of((), (), None), [])

@@ -1,0 +1,113 @@
+"""The whole of the real speech, token for token as Hugging Face transformers decodes it (fp32, greedy)."""
+
+import csv
+import json
+from dataclasses import dataclass
+from functools import cache
+
+import jiwer
+import pytest
+import torch
+from whisper_normalizer.english import EnglishTextNormalizer
+
+from ttscribe.transcription import Transcriber
+
+# Corpus word error rates in per cent of the golden transcripts, from the notes beside them.
+PUBLISHED_WER = {
+    ("tiny.en", "utt"): 12.15,
+    ("base", "utt"): 9.59,
+    ("tiny.en", "ls-other"): 16.86,
+    ("base", "ls-other"): 12.87,
+    ("tiny.en", "lj"): 7.22,
+    ("base", "lj"): 6.32,
+    ("tiny.en", "long"): 7.60,
+    ("base", "long"): 7.84,
+}
+
+
+@dataclass(frozen=True)
+class Result:
+    golden: dict
+    reference: str
+    tokens: list[int]
+    text: str
+
+
+class Results:
+    """Both models' transcripts of every clip, each made once."""
+
+    def __init__(self, name, speech, transcriber):
+        self.name, self.speech, self.transcriber = name, speech, transcriber
+        lines = (speech / f"golden_{name}.jsonl").read_text().splitlines()
+        self.golden = [json.loads(line) for line in lines]
+        with (speech / "manifest.tsv").open() as manifest:
+            self.references = {row["file"]: row["text"] for row in csv.DictReader(manifest, delimiter="\t")}
+
+    @cache  # noqa: B019
+    def all(self) -> list[Result]:
+        return [self._transcribe(golden) for golden in self.golden]
+
+    def _transcribe(self, golden) -> Result:
+        segments, _ = self.transcriber.transcribe(
+            self.speech / golden["file"], language=golden["lang"], timestamps=golden["long"]
+        )
+        segments = list(segments)
+        tokens = [token for segment in segments for token in segment.tokens]
+        text = " ".join(segment.text for segment in segments)
+        return Result(golden, self.references[golden["file"]], tokens, text)
+
+
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in ("tiny.en", "base")],
+)
+def results(request, speech):
+    checkpoint = request.getfixturevalue(request.param.replace(".", "_"))
+    return Results(request.param, speech, Transcriber(checkpoint))
+
+
+def margin(results: Results, result: Result) -> float:
+    """How far apart the top two logits were where our tokens first left the golden ones."""
+    golden, ours = result.golden["ids"], result.tokens
+    common = next(
+        (i for i, (a, b) in enumerate(zip(golden, ours, strict=False)) if a != b), min(len(golden), len(ours))
+    )
+    from ttscribe.audio import load_audio, log_mel
+
+    tokenizer, runner = results.transcriber.checkpoint.tokenizer, results.transcriber.runner
+    prompt = tokenizer.prompt(result.golden["lang"], "transcribe", timestamps=False)
+    samples = load_audio(results.speech / result.golden["file"])
+    state = runner.start(runner.encode(log_mel(samples, runner.config.num_mel_bins)[None]))
+    logits = runner.prefill(torch.tensor([[*prompt, *golden[:common]]]), state)[0, -1]
+    best = logits.topk(2).values
+    return float(best[0] - best[1])
+
+
+@pytest.mark.timeout(900)
+def test_every_clip_up_to_30_s_gives_the_golden_tokens(results):
+    short = [result for result in results.all() if not result.golden["long"]]
+    assert len(short) == {"tiny.en": 140, "base": 175}[results.name]
+    wrong = [result for result in short if result.tokens != result.golden["ids"]]
+    told = [(result.golden["file"], result.text, result.golden["text"], margin(results, result)) for result in wrong]
+    assert not told
+
+
+def test_long_recordings_give_the_golden_text(results):
+    long = [result for result in results.all() if result.golden["long"]]
+    assert len(long) == {"tiny.en": 6, "base": 7}[results.name]
+    decode = results.transcriber.checkpoint.tokenizer.decode
+    for result in long:
+        assert decode(result.tokens) == decode(result.golden["ids"]), result.golden["file"]
+
+
+@pytest.mark.parametrize("part", ["utt", "ls-other", "lj", "long"])
+def test_corpus_word_error_rate_is_the_published_one(results, part):
+    def belongs(result: Result) -> bool:
+        if part in ("utt", "long"):
+            return result.golden["kind"] == part
+        return result.golden["kind"] == "utt" and result.golden["file"].startswith(f"audio/{part}-")
+
+    normalise = EnglishTextNormalizer()
+    chosen = [result for result in results.all() if belongs(result)]
+    rate = jiwer.wer([normalise(r.reference) for r in chosen], [normalise(r.text) for r in chosen])
+    assert 100 * rate == pytest.approx(PUBLISHED_WER[results.name, part], abs=0.1)
