@@ -1,0 +1,86 @@
+"""How the commands speak: errors, notes and a progress bar on standard error, tables on standard output."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from ttscribe.types import Progress
+
+LONGEST_NAME = 24  # characters: leaves room for the bar in 80 columns
+
+
+def complain(problem: object) -> None:
+    """Report what went wrong, on one line."""
+    typer.echo(f"ttscribe: error: {' '.join(str(problem).split())}", err=True)
+
+
+def note(text: str, *, quiet: bool) -> None:
+    """Say something that is neither the transcript nor an error."""
+    if not quiet:
+        typer.echo(text, err=True)
+
+
+class ProgressBar:
+    """Seconds of audio done and to do; shown only where standard error is a terminal."""
+
+    def __init__(self, name: str, *, quiet: bool) -> None:
+        from rich.console import Console
+        from rich.markup import escape
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+        from rich.table import Column
+
+        self._shown = not quiet and sys.stderr.isatty()
+        self._bar = Progress(
+            TextColumn("{task.description}", table_column=Column(max_width=LONGEST_NAME, no_wrap=True)),
+            BarColumn(),
+            TaskProgressColumn(),
+            TextColumn("{task.completed:.0f} of {task.fields[seconds]:.0f} s"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self._task = self._bar.add_task(escape(Path(name).name), total=None, seconds=0)
+
+    def show(self) -> None:
+        if self._shown:
+            self._bar.start()
+
+    def hide(self) -> None:
+        if self._shown:
+            self._bar.stop()
+
+    def update(self, progress: "Progress") -> None:
+        self._bar.update(self._task, completed=progress.done, total=progress.total, seconds=progress.total)
+
+    @contextmanager
+    def hidden(self) -> Iterator[None]:
+        """Out of the way while a line is printed on what may be the same terminal."""
+        self.hide()
+        yield
+        self.show()
+
+
+@contextmanager
+def progress_bar(name: str, *, quiet: bool) -> Iterator[ProgressBar]:
+    """A bar for one recording, gone at the end of the block."""
+    bar = ProgressBar(name, quiet=quiet)
+    bar.show()
+    try:
+        yield bar
+    finally:
+        bar.hide()
+
+
+def columns(rows: Sequence[Sequence[str]], *, indent: str = "") -> None:
+    """Print rows in aligned columns, each as wide as it needs, so that no name is cut short."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        typer.echo((indent + "  ".join(cells)).rstrip())

@@ -1,0 +1,145 @@
+"""``ttscribe doctor``: what this machine has, what is missing, and how to get it."""
+
+import os
+import platform
+import re
+from collections.abc import Iterator
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import typer
+
+from ttscribe import __version__
+from ttscribe.cli._terminal import columns
+from ttscribe.cli.models import BUNDLED
+
+PACKAGES = ("torch", "av", "soxr", "numpy", "tokenizers", "safetensors", "huggingface-hub", "ttnn")
+NEEDED = ("torch", "av", "soxr", "tokenizers", "safetensors")
+CARDS = Path("/dev/tenstorrent")
+
+Row = tuple[str, str]
+
+
+def doctor() -> None:
+    """Show what this machine has and what is missing.
+
+    What is missing comes with the command that brings it. The exit status is 1 where nothing can be transcribed: a
+    library does not work, or no model is on this machine.
+    """
+    broken, models = list(_broken()), _models()
+    sections = {
+        "versions": _versions(),
+        "machine": _machine(),
+        "devices": [("cpu", "ready"), ("cuda", _cuda()), ("ttnn", _ttnn())] if not broken else [],
+        "models": models,
+        "caches": _caches(),
+        "missing": [*broken, *_missing()],
+    }
+    for title, rows in sections.items():
+        typer.echo(title)
+        columns(rows or [("nothing",)], indent="  ")
+    if broken or not models:
+        raise typer.Exit(1)
+
+
+def _versions() -> list[Row]:
+    python = f"{platform.python_version()} ({platform.system()} {platform.machine()})"
+    return [("ttscribe", __version__), ("python", python), *((name, _version(name) or "-") for name in PACKAGES)]
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _machine() -> list[Row]:
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return [("processor", f"{_processor()}, {len(os.sched_getaffinity(0))} cores"), ("memory", _size(memory))]
+
+
+def _processor() -> str:
+    described = Path("/proc/cpuinfo")
+    found = re.search(r"^model name\s*: (.+)$", described.read_text(), re.MULTILINE) if described.exists() else None
+    return found[1] if found else platform.machine()
+
+
+def _cuda() -> str:
+    import torch
+
+    if not torch.cuda.is_available():
+        return "no GPU that PyTorch can use"
+    return f"{torch.cuda.get_device_name()}; {_unused('cuda')}"
+
+
+def _ttnn() -> str:
+    installed = _version("ttnn")
+    library = f"ttnn {installed}" if installed else "ttnn is not installed"
+    cards = sorted(path.name for path in CARDS.glob("*")) if CARDS.is_dir() else []
+    return f"{library}, cards {', '.join(cards)}; {_unused('ttnn')}" if cards else f"{library}, no card at {CARDS}"
+
+
+def _unused(device: str) -> str:
+    from ttscribe.devices import DEVICES
+
+    return "ready" if device in DEVICES else f"ttscribe {__version__} does not run on it"
+
+
+def _models() -> list[Row]:
+    from ttscribe.whisper.checkpoints import available_models
+
+    return [(model.name, model.where) for model in available_models() if model.path]
+
+
+def _caches() -> list[Row]:
+    from huggingface_hub import constants
+
+    from ttscribe.whisper.checkpoints.bundled import cache_folder
+
+    folders = (Path(constants.HF_HUB_CACHE), cache_folder())
+    return [(str(folder), _size(_bytes_in(folder)) if folder.is_dir() else "not there") for folder in folders]
+
+
+def _bytes_in(folder: Path) -> int:
+    # The hub's cache links to each file from several folders: a link is not counted.
+    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+
+
+def _size(size: float) -> str:
+    for unit in ("B", "KiB", "MiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}"
+        size /= 1024
+    return f"{size:.1f} GiB"
+
+
+def _broken() -> Iterator[Row]:
+    for package in NEEDED:
+        if problem := _import_problem(package):
+            yield package, f"does not import ({problem}): pip install --force-reinstall {package}"
+
+
+def _import_problem(module: str) -> str | None:
+    try:
+        import_module(module)
+    except ImportError as error:
+        return str(error)
+    return None
+
+
+def _missing() -> Iterator[Row]:
+    from ttscribe.whisper.checkpoints import available_models
+    from ttscribe.whisper.checkpoints.bundled import BUNDLES
+    from ttscribe.whisper.checkpoints.hub import DEFAULT_MODEL
+
+    models = {model.name: model for model in available_models()}
+    default = models[DEFAULT_MODEL]
+    if default.path is None:
+        how = "downloaded when first used" if default.where == "download" else "unset HF_HUB_OFFLINE to download it"
+        yield f"{DEFAULT_MODEL}, the default model", how
+    if any(models[name].path is None for name in BUNDLES):
+        yield f"{' and '.join(BUNDLES)} without a download", BUNDLED
+    if _version("ttnn") is None:
+        yield "ttnn, for Tenstorrent cards", "pip install 'ttscribe[tt]' on Python 3.10 or 3.12"

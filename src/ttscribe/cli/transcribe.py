@@ -1,0 +1,161 @@
+"""``ttscribe transcribe``: recordings to text, on standard output or in files."""
+
+import os
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from ttscribe.cli._terminal import complain, note, progress_bar
+from ttscribe.errors import AudioError, OptionError, OutputError
+from ttscribe.writers import FormatName, check_writable, format_writer, write_transcript
+
+if TYPE_CHECKING:
+    from ttscribe.transcription import Transcriber
+    from ttscribe.types import Task, TranscriptionInfo
+
+DEFAULT_MODEL = "distil-large-v3"
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """One recording, "-" being standard input, and the file that its transcript goes to (None: standard output)."""
+
+    source: str
+    output: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    format_name: FormatName
+    language: str | None
+    task: "Task"
+    quiet: bool
+
+
+def transcribe(
+    files: Annotated[list[str], typer.Argument(metavar="FILE", help="Audio or video files; - is standard input.")],
+    model: Annotated[
+        str, typer.Option(metavar="NAME|PATH", help="A name from 'ttscribe models', a hub id, a folder or a .pt file.")
+    ] = DEFAULT_MODEL,
+    language: Annotated[
+        str | None,
+        typer.Option(metavar="CODE|NAME", help="Language spoken, such as de or german; detected when not given."),
+    ] = None,
+    task: Annotated[
+        Literal["transcribe", "translate"], typer.Option(help="Write what is said, or translate it to English.")
+    ] = "transcribe",
+    format_name: Annotated[FormatName, typer.Option("--format", help="Format of the transcript.")] = "txt",
+    output_dir: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write DIR/NAME.FORMAT for each file, instead of standard output."),
+    ] = None,
+    device: Annotated[str, typer.Option(metavar="NAME", help="Where the model runs: cpu, emulator.")] = "cpu",
+    dtype: Annotated[
+        Literal["float32", "bfloat16", "float16"], typer.Option(help="Type of the weights and the arithmetic.")
+    ] = "float32",
+    precision: Annotated[
+        str | None, typer.Option(metavar="POLICY", help="Of compiled programs (emulator): bf16-hifi4, bfp8-hifi2 ...")
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="CPU threads; PyTorch's choice when not given.")
+    ] = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Use only models that are on this machine.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing on standard error but errors.")] = False,
+) -> None:
+    """Write recordings as text or subtitles.
+
+    The transcript goes to standard output as it comes, or with --output-dir to one file per recording, which appears
+    only when it is complete. A file that cannot be used is reported and the others are done; the exit status is then 1.
+    """
+    jobs = _plan(files, format_name, output_dir)
+    from huggingface_hub.utils.tqdm import disable_progress_bars
+
+    from ttscribe.transcription import load_model
+
+    if quiet:
+        disable_progress_bars()
+    transcriber = load_model(model, device=device, dtype=dtype, precision=precision, threads=threads, offline=offline)
+    options = _Options(format_name, language, task, quiet)
+    succeeded = [_attempt(transcriber, job, options, named=len(jobs) > 1) for job in jobs]
+    if not all(succeeded):
+        raise typer.Exit(1)
+
+
+def _plan(files: list[str], format_name: FormatName, output_dir: Path | None) -> list[_Job]:
+    """What goes where; raises before any work where transcripts would overwrite or run into one another."""
+    if output_dir is None:
+        if len(files) > 1 and format_name != "txt":
+            raise OptionError(f"several files in {format_name} need --output-dir: standard output would mix them")
+        return [_Job(file, None) for file in files]
+    _make_folder(output_dir)
+    sources: dict[Path, str] = {}
+    for file in files:
+        stem = "stdin" if file == "-" else Path(file).stem
+        output = output_dir / f"{stem}.{format_name}"
+        if output in sources:
+            raise OptionError(
+                f"{sources[output]} and {file} would both be written to {output}: do one of them elsewhere"
+            )
+        check_writable(output)
+        sources[output] = file
+    return [_Job(file, output) for output, file in sources.items()]
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make the folder {folder}: {error.strerror}") from error
+
+
+def _attempt(transcriber: "Transcriber", job: _Job, options: _Options, *, named: bool) -> bool:
+    """Do one file and say whether it could be done; what keeps the others from being done too is raised."""
+    name = "standard input" if job.source == "-" else job.source
+    if named:
+        note(f"==> {name} <==", quiet=options.quiet)
+    began = time.perf_counter()
+    try:
+        info = _run(transcriber, job, name, options)
+    except (AudioError, OutputError) as error:
+        if isinstance(error, OutputError) and job.output is None:
+            raise
+        complain(error)
+        return False
+    note(_summary(info, time.perf_counter() - began, job.output), quiet=options.quiet)
+    return True
+
+
+def _run(transcriber: "Transcriber", job: _Job, name: str, options: _Options) -> "TranscriptionInfo":
+    with progress_bar(name, quiet=options.quiet) as bar:
+        segments, info = transcriber.transcribe(
+            job.source, language=options.language, task=options.task, progress=bar.update
+        )
+        if job.output is not None:
+            write_transcript(job.output, options.format_name, segments, info)
+            return info
+        for piece in format_writer(options.format_name)(segments, info):
+            with bar.hidden():
+                _print(piece)
+    return info
+
+
+def _print(piece: str) -> None:
+    try:
+        sys.stdout.write(piece)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        # What is left in the buffer would fail once more, with a traceback, when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise OutputError(f"cannot write to standard output: {error.strerror}") from error
+
+
+def _summary(info: "TranscriptionInfo", elapsed: float, output: Path | None) -> str:
+    written = "" if output is None else f"{output}: "
+    speed = f"{info.duration:.1f} s of audio in {elapsed:.1f} s ({info.duration / elapsed:.1f} x real time)"
+    return f"{written}{speed}, model {info.model}, {info.device}, {info.dtype}"

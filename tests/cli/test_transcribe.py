@@ -1,0 +1,130 @@
+"""``ttscribe transcribe`` on real recordings with real weights."""
+
+import contextlib
+import json
+import os
+import re
+import subprocess
+
+import pytest
+import srt
+
+BECKETT = "Ever tried, ever failed.\nNo matter, try again.\nFail again.\nFail better.\n"
+SUMMARY = r"10\.0 s of audio in \d+\.\d s \(\d+\.\d x real time\), model tiny\.en, cpu, float32\n"
+
+
+def test_text_goes_to_standard_output_and_speed_to_standard_error(ttscribe, tiny, beckett):
+    result = ttscribe(*tiny, beckett)
+    assert (result.exit_code, result.stdout) == (0, BECKETT)
+    assert re.fullmatch(SUMMARY, result.stderr)
+
+
+def test_quiet_says_nothing_but_the_text(ttscribe, tiny, beckett):
+    result = ttscribe(*tiny, "--quiet", beckett)
+    assert (result.stdout, result.stderr) == (BECKETT, "")
+
+
+def test_output_that_cannot_be_written_ends_the_run_with_one_line(start, tiny, beckett):
+    pipes = {"stdout": os.open("/dev/full", os.O_WRONLY), "stderr": subprocess.PIPE}
+    with start(*tiny, "--quiet", beckett, beckett, **pipes) as process:
+        os.close(pipes["stdout"])
+        problem = process.stderr.read()
+    assert problem == b"ttscribe: error: cannot write to standard output: No space left on device\n"
+    assert process.returncode == 1
+
+
+def test_standard_input(ttscribe, tiny, beckett):
+    result = ttscribe(*tiny, "--quiet", "-", input=beckett.read_bytes())
+    assert (result.exit_code, result.stdout) == (0, BECKETT)
+
+
+def test_files_in_a_folder_that_is_made(ttscribe, tiny, beckett, tmp_path):
+    for name in ("srt", "json"):
+        result = ttscribe(*tiny, "--format", name, "--output-dir", tmp_path / "new" / "folder", beckett)
+        assert (result.exit_code, result.stdout) == (0, "")
+        assert result.stderr.startswith(f"{tmp_path / 'new' / 'folder' / 'beckett'}.{name}: 10.0 s of audio")
+    written = {path.suffix: path.read_text(encoding="utf-8") for path in (tmp_path / "new" / "folder").iterdir()}
+    lines = BECKETT.splitlines()
+    assert [cue.content for cue in srt.parse(written[".srt"])] == lines
+    document = json.loads(written[".json"])
+    assert [segment["text"] for segment in document["segments"]] == lines
+    assert (document["language"], document["model"], document["duration"]) == (
+        "en",
+        "tiny.en",
+        pytest.approx(10.0, abs=0.1),
+    )
+
+
+def test_a_bad_file_is_reported_and_the_others_are_done(ttscribe, tiny, beckett, tmp_path):
+    (tmp_path / "notes.wav").write_text("not audio")
+    result = ttscribe(*tiny, "--quiet", tmp_path / "absent.mp4", tmp_path / "notes.wav", tmp_path, beckett)
+    assert (result.exit_code, result.stdout) == (1, BECKETT)
+    problems = result.stderr.splitlines()
+    assert len(problems) == 3
+    for problem, name in zip(problems, ("absent.mp4", "notes.wav", str(tmp_path)), strict=True):
+        assert problem.startswith("ttscribe: error: ")
+        assert name in problem
+
+
+def test_a_bad_file_leaves_no_transcript(ttscribe, tiny, tmp_path):
+    (tmp_path / "notes.wav").write_text("not audio")
+    assert ttscribe(*tiny, "--output-dir", tmp_path, tmp_path / "notes.wav").exit_code == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.wav"]
+
+
+def test_several_texts_are_told_apart_on_standard_error(ttscribe, tiny, beckett):
+    result = ttscribe(*tiny, beckett, beckett)
+    assert result.stdout == BECKETT * 2
+    assert result.stderr.count(f"==> {beckett} <==") == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (
+            ["a/talk.mp4", "b/talk.wav", "--output-dir", "out"],
+            "a/talk.mp4 and b/talk.wav would both be written to out/talk.txt",
+        ),
+        (["a.mp4", "b.mp4", "--format", "json"], "several files in json need --output-dir"),
+        (["a.mp4", "--output-dir", "file"], "cannot make the folder file: File exists"),
+        (["talk.mp4", "--output-dir", "full"], "full/talk.txt is a folder"),
+        (["a.mp4", "--model", "no-such-model"], "no-such-model is no file, no folder and no known model"),
+        (["a.mp4", "--model", "large-v3", "--offline"], "large-v3 is not on this machine"),
+        (["a.mp4", "--model", "tiny.en", "--device", "tpu"], "no device is called 'tpu'; there is cpu"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_what_cannot_be_done_is_refused_in_one_line(ttscribe, tmp_path, monkeypatch, arguments, problem):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    (tmp_path / "full" / "talk.txt").mkdir(parents=True)
+    result = ttscribe("transcribe", *arguments)
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (1, "", 1)
+    assert result.stderr.startswith(f"ttscribe: error: {problem}")
+
+
+def test_a_language_that_the_model_does_not_know_ends_the_run(ttscribe, tiny, beckett):
+    result = ttscribe(*tiny, "--language", "french", beckett, beckett)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.count("ttscribe: error: tiny.en knows English only, not French") == 1
+
+
+def everything_shown(terminal: int) -> str:
+    shown = b""
+    with contextlib.suppress(OSError):  # what Linux gives at the end, when no process holds the other side
+        while piece := os.read(terminal, 4096):
+            shown += piece
+    os.close(terminal)
+    return shown.decode()
+
+
+def test_a_terminal_shows_how_far_it_is(start, tiny, beckett):
+    terminal, other_side = os.openpty()
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "80"}
+    with start(*tiny, beckett, stdout=subprocess.PIPE, stderr=other_side, env=environment) as process:
+        os.close(other_side)
+        shown = everything_shown(terminal)
+        assert process.stdout.read().decode() == BECKETT
+    assert "beckett.wav" in shown
+    assert "of 10 s" in shown
+    assert shown.rstrip().endswith("model tiny.en, cpu, float32")
