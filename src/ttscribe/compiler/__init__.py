@@ -1,0 +1,1 @@
+"""The compiler: from PyTorch to a TT-NN program, with a reason for everything that stays behind."""

@@ -1,0 +1,1 @@
+"""Capture: two doors, ``torch.export`` and ``torch.compile``, into one kind of graph."""

@@ -1,0 +1,46 @@
+"""Capture through ``torch.compile(model, backend="ttnn")``: AOTAutograd's inference graph of any module."""
+
+from __future__ import annotations
+
+from torch import Tensor, fx
+from torch._guards import TracingContext
+
+from ttscribe.compiler.capture.graph import CapturedGraph
+from ttscribe.compiler.capture.recover import recover
+from ttscribe.errors import CompileError
+
+
+def captured(module: fx.GraphModule) -> CapturedGraph:
+    """An AOTAutograd inference graph: weights are its constant inputs, and what changes is among its outputs.
+
+    Raises CompileError for control flow as data (``torch.cond`` and its like), which no program holds.
+    """
+    placeholders = [node for node in module.graph.nodes if node.op == "placeholder"]
+    constant = _constant_inputs(len(placeholders))
+    weights = [node for index, node in enumerate(placeholders) if index in constant]
+    params: dict[str, Tensor | None] = {node.name: None for node in weights if isinstance(node.meta["val"], Tensor)}
+    recover(module.graph, set(weights))
+    params |= {node.name: _literal(module, node) for node in module.graph.nodes if node.op == "get_attr"}
+    (output,) = (node for node in module.graph.nodes if node.op == "output")
+    inputs = tuple(node.name for node in placeholders if node.name not in params)
+    return CapturedGraph("graph", module.graph, params, inputs, tuple(output.args[0]))
+
+
+def _constant_inputs(count: int) -> set[int]:
+    """Indices of parameters and buffers that the graph does not change."""
+    context = TracingContext.try_get()
+    metadata = None if context is None else context.fw_metadata
+    # Where inputs share memory AOTAutograd joins them, and its indices are no longer those of the graph.
+    if metadata is None or len(metadata.input_info) != count:
+        return set()
+    changed = {index for index, info in enumerate(metadata.input_info) if info.mutates_data}
+    return set(metadata.static_input_indices) - changed
+
+
+def _literal(module: fx.GraphModule, node: fx.Node) -> Tensor:
+    """A tensor written in the traced code."""
+    found = getattr(module, str(node.target))
+    if not isinstance(found, Tensor):
+        raise CompileError(f"{node.target} is control flow as data, as of torch.cond; write it in Python instead")
+    node.meta["val"] = found
+    return found

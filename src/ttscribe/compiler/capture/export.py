@@ -1,0 +1,82 @@
+"""Capture through ``torch.export``: weights are constants, mutated inputs are state."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.export import ExportedProgram
+from torch.export.graph_signature import InputKind, OutputKind
+
+from ttscribe.compiler.capture.graph import CapturedGraph
+from ttscribe.errors import CompileError
+
+_CONSTANT = (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR)
+
+
+class _Forward(nn.Module):
+    """A method of a module as a module of its own, as ``torch.export`` wants it."""
+
+    def __init__(self, module: nn.Module, method: Callable[..., Any]) -> None:
+        super().__init__()
+        self.module = module
+        self._method = method
+
+    def forward(self, *arguments: Any) -> Any:
+        return self._method(*arguments)
+
+
+def capture_method(
+    name: str,
+    module: nn.Module,
+    method: Callable[..., Any],
+    arguments: Mapping[str, Any],
+    *,
+    on_device: bool = True,
+) -> CapturedGraph:
+    """Capture ``method(*arguments.values())`` of ``module``.
+
+    The arguments, by the names that the program's inputs get, give shapes and dtypes and may be nested in tuples.
+    """
+    with torch.no_grad():
+        exported = torch.export.export(_Forward(module, method), tuple(arguments.values()))
+        # An empty table keeps linear, attention, layer norm and convolution whole, and makes mutation functional.
+        exported = exported.run_decompositions({})
+    return _from_exported(name, exported, tuple(arguments), on_device=on_device)
+
+
+def _from_exported(
+    name: str, exported: ExportedProgram, argument_names: Sequence[str], *, on_device: bool
+) -> CapturedGraph:
+    signature, tensors = exported.graph_signature, {**exported.state_dict, **exported.constants}
+    placeholders = {node.name: node for node in exported.graph.nodes if node.op == "placeholder"}
+    params: dict[str, Tensor | None] = {}
+    inputs = []
+    renamed = {}
+    for spec in signature.input_specs:
+        old = spec.arg.name
+        node = placeholders[old]
+        node._rename(_readable(old, spec.target, argument_names))  # noqa: SLF001 - fx offers no other way
+        renamed[old] = node.name
+        if spec.kind in _CONSTANT:
+            params[node.name] = tensors[spec.target].detach()
+        else:
+            inputs.append(node.name)
+    (output,) = (node for node in exported.graph.nodes if node.op == "output")
+    outputs, mutations = [], {}
+    for spec, node in zip(signature.output_specs, output.args[0], strict=True):
+        if spec.kind is OutputKind.USER_INPUT_MUTATION:
+            mutations[renamed[spec.target]] = node
+        elif spec.kind is OutputKind.USER_OUTPUT:
+            outputs.append(node)
+        else:
+            raise CompileError(f"{name} changes its own buffer {spec.target}; pass it as an argument instead")
+    return CapturedGraph(name, exported.graph, params, tuple(inputs), tuple(outputs), mutations, on_device)
+
+
+def _readable(name: str, target: str | None, argument_names: Sequence[str]) -> str:
+    """A weight's own path, or the argument's name, in place of the exporter's numbering."""
+    if target is not None:
+        return target.removeprefix("module.").replace(".", "_")
+    _, number, *rest = name.split("_", 2)
+    return "_".join([argument_names[int(number)], *rest])

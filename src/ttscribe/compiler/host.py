@@ -1,0 +1,75 @@
+"""Host operations: calls of PyTorch by name, as data."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+
+from ttscribe.compiler.program import HostOp, HostSpec, Ref
+
+_TYPES = {"dtype": torch.dtype, "device": torch.device, "layout": torch.layout, "memory_format": torch.memory_format}
+
+# A tensor that comes from the device is contiguous, also where PyTorch's own was not and could be viewed as it was.
+_ANY_STRIDES = dict.fromkeys(("aten.view.default", "aten._unsafe_view.default"), "aten.reshape.default")
+
+
+def resolve(target: str) -> Callable[..., Any]:
+    """The function that a name such as "aten.cat.default" or "operator.add" stands for."""
+    namespace, *path = target.split(".")
+    if hasattr(torch.ops, namespace) and len(path) == 2 and namespace not in ("operator", "math", "torch"):
+        return getattr(getattr(getattr(torch.ops, namespace), path[0]), path[1])  # type: ignore[no-any-return]
+    return getattr(importlib.import_module(".".join([namespace, *path[:-1]])), path[-1])  # type: ignore[no-any-return]
+
+
+def encode(argument: Any) -> Any:
+    """A torch constant among the arguments (a dtype, a device ...) as text, so that a program stays plain data."""
+    if isinstance(argument, list | tuple):
+        return tuple(encode(item) for item in argument)
+    if isinstance(argument, slice):
+        return ("slice", encode(argument.start), encode(argument.stop), encode(argument.step))
+    for kind, of in _TYPES.items():
+        if isinstance(argument, of):
+            return f"{kind}:{argument}".replace("torch.", "")
+    return argument
+
+
+def decode(argument: Any, values: Mapping[str, Any]) -> Any:
+    """The argument for a call: Refs replaced by values, text by the torch constant that it stands for."""
+    if isinstance(argument, Ref):
+        return values[argument.name]
+    if isinstance(argument, list | tuple):
+        if argument and argument[0] == "slice":
+            return slice(*(decode(item, values) for item in argument[1:]))
+        return [decode(item, values) for item in argument]
+    if isinstance(argument, str) and argument.partition(":")[0] in _TYPES:
+        kind, _, name = argument.partition(":")
+        return torch.device(name) if kind == "device" else getattr(torch, name)
+    return argument
+
+
+def run(op: HostOp, values: Mapping[str, Any]) -> Any:
+    """Call PyTorch; ``values`` has what the arguments refer to."""
+    arguments = [decode(argument, values) for argument in op.args]
+    keywords = {name: decode(argument, values) for name, argument in op.kwargs}
+    return resolve(_ANY_STRIDES.get(op.target, op.target))(*arguments, **keywords)
+
+
+def identity(value: Any) -> Any:
+    """The value itself: how a literal output is written as a host operation."""
+    return value
+
+
+def to_meta(argument: Any, specs: Mapping[str, HostSpec]) -> Any:
+    """Arguments with a meta tensor for each Ref, to ask PyTorch for a result's shape without computing it."""
+    if isinstance(argument, Ref):
+        spec = specs[argument.name]
+        return torch.empty([int(size) for size in spec.shape], dtype=getattr(torch, spec.dtype), device="meta")
+    if isinstance(argument, dict):
+        return {name: to_meta(item, specs) for name, item in argument.items()}
+    if isinstance(argument, tuple):
+        return [to_meta(item, specs) for item in argument]
+    decoded = decode(argument, {})
+    return torch.device("meta") if isinstance(decoded, torch.device) else decoded

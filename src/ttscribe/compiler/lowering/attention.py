@@ -1,0 +1,106 @@
+"""Scaled-dot-product attention, and the softmax of attention that was written out."""
+
+import math
+import operator
+from typing import Any
+
+from torch import Tensor, fx
+
+from ttscribe.compiler.lowering.builder import Builder
+from ttscribe.compiler.lowering.guards import FLOATS, all_of, arguments, floats_only, rank_at_least, tensors, value
+from ttscribe.compiler.lowering.registry import Refusal, rule
+from ttscribe.compiler.program import TILE_SIZE, Reason
+
+# Far enough below any score that its exponential is zero, and finite in bfloat16, so that no row becomes NaN.
+MASKED = -1e9
+
+
+def _arguments(node: fx.Node) -> dict[str, Any]:
+    names: tuple[str, ...] = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal", "scale", "enable_gqa")
+    if "flash_attention_for_cpu" in str(node.target):
+        names = ("query", "key", "value", "dropout_p", "is_causal")
+    return {**dict(zip(names, arguments(node), strict=False)), **node.kwargs}
+
+
+def _attention(node: fx.Node) -> Refusal | None:
+    given = _arguments(node)
+    query, key = value(given["query"]), value(given["key"])
+    if any(tensor.dtype not in FLOATS for tensor in tensors([given["query"], given["key"], given["value"]])):
+        return Refusal(Reason.DTYPE, "attention is computed for floating point only")
+    if query.ndim != 4 or key.ndim != 4:
+        return Refusal(Reason.SHAPE, "attention is lowered for [batch, heads, length, width] only")
+    if given.get("dropout_p", 0.0):
+        return Refusal(Reason.ARGUMENT, "dropout is for training; call module.eval() first")
+    if query.shape[1] != key.shape[1]:
+        return Refusal(Reason.SHAPE, "fewer key heads than query heads: repeat them first")
+    mask = given.get("attn_mask")
+    return None if mask is None else _mask(value(mask), query, key)
+
+
+def _mask(mask: Tensor, query: Tensor, key: Tensor) -> Refusal | None:
+    full = (query.shape[0], query.shape[1], query.shape[2], key.shape[2])
+    fits = mask.ndim == 4 and mask.shape[2:] == full[2:]
+    if fits and all(size in (1, whole) for size, whole in zip(mask.shape[:2], full[:2], strict=True)):
+        return None
+    return Refusal(Reason.SHAPE, f"the mask {[*mask.shape]} has no row of scores for each query of {list(full)}")
+
+
+def _only_first_result(node: fx.Node) -> Refusal | None:
+    if all(user.target is operator.getitem and user.args[1] == 0 for user in node.users):
+        return None
+    return Refusal(Reason.ARGUMENT, "its log-sum-exp or statistics are used, which TT-NN does not give")
+
+
+def _additive(b: Builder, mask: fx.Node) -> str:
+    """A mask as what is added to the scores: a boolean one is True where attention is allowed."""
+    if value(mask).dtype in FLOATS:
+        return b.tensor(mask)
+    if b.is_constant(mask):
+        zero, far = b.at_setup("aten.full.default", (1,), 0.0), b.at_setup("aten.full.default", (1,), MASKED)
+        return b.constant(b.at_setup("aten.where.self", b.places[mask], zero, far))
+    return b.op("ttnn.where", b.tensor(mask), true_value=0.0, false_value=MASKED)
+
+
+@rule("aten.scaled_dot_product_attention.default", guard=_attention)
+def attention(b: Builder, node: fx.Node) -> str:
+    given = _arguments(node)
+    query, key, values = (b.tensor(given[name]) for name in ("query", "key", "value"))
+    width = value(given["query"]).shape[-1]
+    scale = float(given.get("scale") or 1 / math.sqrt(width))
+    mask = _additive(b, given["attn_mask"]) if given.get("attn_mask") is not None else None
+    causal = bool(given.get("is_causal", False))
+    if width % TILE_SIZE == 0:
+        return b.op(
+            "ttnn.transformer.scaled_dot_product_attention",
+            query,
+            key,
+            values,
+            keywords={"attn_mask": mask},
+            is_causal=causal,
+            scale=scale,
+        )
+    return _written_out(b, query, key, values, mask, scale, causal)
+
+
+@rule("aten._scaled_dot_product_flash_attention_for_cpu.default", guard=all_of(_only_first_result, _attention))
+def flash_attention(b: Builder, node: fx.Node) -> tuple[str, ...]:
+    return (attention(b, node),)
+
+
+def _written_out(b: Builder, query: str, key: str, values: str, mask: str | None, scale: float, causal: bool) -> str:
+    """Attention in four steps, for heads whose width fills no tile."""
+    scores = b.op("ttnn.matmul", query, key, transpose_b=True)
+    scores = b.op("ttnn.multiply", scores, other=scale)
+    if causal:
+        rows, columns = b.spec(scores).shape[-2:]
+        ones = b.at_setup("aten.full.default", (1, 1, rows, columns), 1.0)
+        above = b.at_setup("aten.mul.Tensor", b.at_setup("aten.triu.default", ones, 1), MASKED)
+        mask = b.constant(above)
+    if mask is not None:
+        scores = b.op("ttnn.add", scores, mask)
+    return b.op("ttnn.matmul", b.op("ttnn.softmax", scores, dim=-1), values)
+
+
+@rule("aten._softmax.default", "aten.softmax.int", guard=all_of(floats_only, rank_at_least(2)))
+def softmax(b: Builder, node: fx.Node) -> str:
+    return b.op("ttnn.softmax", b.tensor(arguments(node)[0]), dim=arguments(node)[1])

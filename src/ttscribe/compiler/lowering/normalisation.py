@@ -1,0 +1,31 @@
+"""Layer normalisation."""
+
+from torch import fx
+
+from ttscribe.compiler.lowering.attention import _only_first_result
+from ttscribe.compiler.lowering.builder import Builder
+from ttscribe.compiler.lowering.guards import all_of, arguments, floats_only, rank_at_least
+from ttscribe.compiler.lowering.registry import Refusal, rule
+from ttscribe.compiler.program import Reason
+
+
+def _last_dimension(node: fx.Node) -> Refusal | None:
+    if len(arguments(node)[1]) == 1:
+        return None
+    return Refusal(Reason.SHAPE, "TT-NN normalises over the last dimension only")
+
+
+@rule("aten.layer_norm.default", guard=all_of(floats_only, rank_at_least(2), _last_dimension))
+def layer_norm(b: Builder, node: fx.Node) -> str:
+    x, _, weight, bias, epsilon, *_ = (
+        (*arguments(node), None, None, 1e-5)[:5] if len(arguments(node)) < 5 else arguments(node)
+    )
+    keywords = {"weight": weight, "bias": bias}
+    given = {name: b.tensor(item) if item is not None else None for name, item in keywords.items()}
+    # TT-NN's own default is 1e-12.
+    return b.op("ttnn.layer_norm", b.tensor(x), keywords=given, epsilon=epsilon)
+
+
+@rule("aten.native_layer_norm.default", guard=all_of(_only_first_result, floats_only, _last_dimension))
+def native_layer_norm(b: Builder, node: fx.Node) -> tuple[str, ...]:
+    return (layer_norm(b, node),)

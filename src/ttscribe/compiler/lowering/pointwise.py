@@ -1,0 +1,198 @@
+"""Element by element."""
+
+from functools import partial
+from typing import Any
+
+from torch import fx
+
+from ttscribe.compiler.lowering.builder import Builder
+from ttscribe.compiler.lowering.guards import (
+    FLOATS,
+    all_of,
+    arguments,
+    floats_only,
+    no_integer_arithmetic,
+    tensors,
+    value,
+)
+from ttscribe.compiler.lowering.registry import Refusal, rule
+from ttscribe.compiler.program import DType, Layout, Reason
+
+_UNARY = {
+    "abs": "abs",
+    "ceil": "ceil",
+    "cos": "cos",
+    "erf": "erf",
+    "exp": "exp",
+    "floor": "floor",
+    "log": "log",
+    "neg": "neg",
+    "reciprocal": "reciprocal",
+    "relu": "relu",
+    "rsqrt": "rsqrt",
+    "sigmoid": "sigmoid",
+    "silu": "silu",
+    "sin": "sin",
+    "sqrt": "sqrt",
+    "tanh": "tanh",
+}
+_ARITHMETIC = {"mul": "multiply", "div": "divide", "maximum": "maximum", "minimum": "minimum"}
+_COMPARISON = {"eq": "eq", "ne": "ne", "lt": "lt", "le": "le", "gt": "gt", "ge": "ge"}
+
+
+def _unary(b: Builder, node: fx.Node, *, target: str) -> str:
+    return b.op(f"ttnn.{target}", b.tensor(arguments(node)[0]))
+
+
+for _aten, _ttnn in _UNARY.items():
+    rule(f"aten.{_aten}.default", guard=floats_only)(partial(_unary, target=_ttnn))
+
+
+@rule("aten.gelu.default", guard=floats_only)
+def gelu(b: Builder, node: fx.Node) -> str:
+    if node.kwargs.get("approximate", "none") == "none":
+        return b.op("ttnn.gelu", b.tensor(arguments(node)[0]))
+    return _tanh_gelu(b, b.tensor(arguments(node)[0]))
+
+
+def _tanh_gelu(b: Builder, x: str) -> str:
+    """0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))): TT-NN's own approximation is another one, from a table."""
+    cube = b.op("ttnn.multiply", b.op("ttnn.multiply", x, x), x)
+    inner = b.op("ttnn.add", x, b.op("ttnn.multiply", cube, other=0.044715))
+    gate = b.op("ttnn.tanh", b.op("ttnn.multiply", inner, other=0.7978845608028654))
+    return b.op("ttnn.multiply", b.op("ttnn.multiply", x, other=0.5), b.op("ttnn.add", gate, other=1.0))
+
+
+def _operands(b: Builder, node: fx.Node) -> tuple[list[str], dict[str, Any]]:
+    """Both operands: as tensors, or the second as a number."""
+    left, right = arguments(node)[:2]
+    if not isinstance(right, fx.Node):
+        return [b.tensor(left)], {"other": right}
+    return [b.tensor(left), b.tensor(right)], {}
+
+
+def _binary(b: Builder, node: fx.Node, *, target: str) -> str:
+    names, attributes = _operands(b, node)
+    return b.op(f"ttnn.{target}", *names, **attributes)
+
+
+for _aten, _ttnn in _ARITHMETIC.items():
+    for _overload in ("Tensor", "default", "Scalar"):
+        rule(f"aten.{_aten}.{_overload}", guard=floats_only)(partial(_binary, target=_ttnn))
+
+
+def _sum_or_difference(b: Builder, node: fx.Node, *, target: str) -> str:
+    alpha: Any = node.kwargs.get("alpha", 1)
+    left, right = arguments(node)[:2]
+    if not isinstance(right, fx.Node):
+        return b.op(f"ttnn.{target}", b.tensor(left), other=right * alpha)
+    added = b.tensor(right)
+    if alpha != 1:
+        added = b.op("ttnn.multiply", added, other=alpha)
+    return b.op(f"ttnn.{target}", b.tensor(left), added)
+
+
+def _same_kind(node: fx.Node) -> Refusal | None:
+    """A whole number above 256 added to a bfloat16 would be rounded: PyTorch's promotion stays on the host."""
+    kinds = {tensor.dtype in FLOATS for tensor in tensors([*arguments(node), node])}
+    if len(kinds) == 1:
+        return None
+    return Refusal(Reason.DTYPE, "floating point and integers in one operation; cast the integers first")
+
+
+for _aten, _ttnn in {"add": "add", "sub": "subtract"}.items():
+    for _overload in ("Tensor", "Scalar"):
+        rule(f"aten.{_aten}.{_overload}", guard=all_of(no_integer_arithmetic, _same_kind))(
+            partial(_sum_or_difference, target=_ttnn)
+        )
+
+
+@rule("aten.rsub.Scalar", guard=floats_only)
+def rsub(b: Builder, node: fx.Node) -> str:
+    return b.op("ttnn.add", b.op("ttnn.neg", b.tensor(arguments(node)[0])), other=arguments(node)[1])
+
+
+@rule("aten.pow.Tensor_Scalar", guard=floats_only)
+def power(b: Builder, node: fx.Node) -> str:
+    x, exponent = b.tensor(arguments(node)[0]), arguments(node)[1]
+    if exponent == 2:
+        return b.op("ttnn.multiply", x, x)
+    if exponent == 3:
+        return b.op("ttnn.multiply", b.op("ttnn.multiply", x, x), x)
+    return b.op("ttnn.pow", x, other=exponent)
+
+
+def _compare(b: Builder, node: fx.Node, *, target: str) -> str:
+    """0 or 1 in bfloat16, which is how every boolean is held on the device."""
+    left, right = arguments(node)[:2]
+    if not isinstance(right, fx.Node):
+        made = b.op(f"ttnn.{target}", b.tensor(left, layout=Layout.TILE), other=right)
+    else:
+        made = b.op(f"ttnn.{target}", b.tensor(left, layout=Layout.TILE), b.tensor(right, layout=Layout.TILE))
+    return b.cast(made, DType.BFLOAT16, Layout.TILE)
+
+
+def _comparable(node: fx.Node) -> Refusal | None:
+    kinds = {tensor.dtype in FLOATS for tensor in tensors(arguments(node))}
+    if len(kinds) == 1 and all(str(tensor.dtype) != "torch.bool" for tensor in tensors(arguments(node))):
+        return None
+    return Refusal(Reason.DTYPE, "only numbers of one kind are compared on the device")
+
+
+for _aten, _ttnn in _COMPARISON.items():
+    for _overload in ("Tensor", "Scalar"):
+        rule(f"aten.{_aten}.{_overload}", guard=_comparable)(partial(_compare, target=_ttnn))
+
+
+def _booleans(node: fx.Node) -> Refusal | None:
+    if all(str(tensor.dtype) == "torch.bool" for tensor in tensors([*arguments(node), node])):
+        return None
+    return Refusal(Reason.DTYPE, "only booleans are combined on the device")
+
+
+for _aten in ("logical_and", "logical_or", "bitwise_and.Tensor", "bitwise_or.Tensor"):
+    _name = _aten if "." in _aten else f"{_aten}.default"
+    _ttnn = "logical_" + _aten.partition(".")[0].rpartition("_")[2]
+    rule(f"aten.{_name}", guard=_booleans)(partial(_binary, target=_ttnn))
+
+
+@rule("aten.logical_not.default", "aten.bitwise_not.default", guard=_booleans)
+def logical_not(b: Builder, node: fx.Node) -> str:
+    return b.op("ttnn.logical_not", b.tensor(arguments(node)[0]))
+
+
+def _chooses_floats(node: fx.Node) -> Refusal | None:
+    if value(node).dtype in FLOATS and all(t.dtype in FLOATS for t in tensors(arguments(node)[1:])):
+        return None
+    return Refusal(Reason.DTYPE, "only floating point is chosen from on the device")
+
+
+@rule("aten.where.self", "aten.where.ScalarOther", "aten.where.ScalarSelf", "aten.where.Scalar", guard=_chooses_floats)
+def where(b: Builder, node: fx.Node) -> str:
+    condition, *choices = arguments(node)
+    names = [b.tensor(condition)]
+    attributes: dict[str, Any] = {}
+    for choice, parameter in zip(choices, ("true_value", "false_value"), strict=True):
+        if isinstance(choice, fx.Node):
+            names.append(b.tensor(choice))
+        else:
+            attributes[parameter] = _finite(choice)
+    return b.op("ttnn.where", *names, **attributes)
+
+
+@rule("aten.masked_fill.Scalar", guard=_chooses_floats)
+def masked_fill(b: Builder, node: fx.Node) -> str:
+    x, mask, fill = arguments(node)
+    return b.op("ttnn.where", b.tensor(mask), b.tensor(x), true_value=_finite(fill))
+
+
+def _finite(number: Any) -> float:
+    """Infinities as bfloat16's largest magnitude: one minus infinity on the way makes NaN of a masked row."""
+    largest = 3.3895313892515355e38
+    return max(-largest, min(largest, float(number)))
+
+
+@rule("aten.clamp.default", guard=floats_only)
+def clamp(b: Builder, node: fx.Node) -> str:
+    x, low, high = (*arguments(node), None, None)[:3]
+    return b.op("ttnn.clamp", b.tensor(x), min=low, max=high)

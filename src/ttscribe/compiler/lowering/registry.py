@@ -1,0 +1,69 @@
+"""The one definition of "supported": a rule per ATen overload, with its guard beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
+
+from torch import fx
+
+from ttscribe.compiler.program import Reason
+
+if TYPE_CHECKING:
+    from ttscribe.compiler.lowering.builder import Builder
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a node may not be lowered, and what to do about it."""
+
+    reason: Reason
+    sentence: str
+
+
+Guard: TypeAlias = Callable[[fx.Node], Refusal | None]
+Emit: TypeAlias = "Callable[[Builder, fx.Node], str | tuple[str, ...]]"
+F = TypeVar("F", bound=Emit)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """``emit`` appends TT-NN calls and names their results; ``guard`` refuses nodes that they would not fit.
+
+    ``first`` is asked before the guard that all nodes share, where an operation has a reason of its own for something
+    that no rule can take.
+    """
+
+    target: str
+    emit: Emit
+    guard: Guard
+    first: Guard
+
+
+RULES: dict[str, Rule] = {}
+
+
+def accept(node: fx.Node) -> Refusal | None:  # noqa: ARG001
+    """The guard of a rule that takes whatever the common guard let through."""
+    return None
+
+
+def rule(*targets: str, guard: Guard = accept, first: Guard = accept) -> Callable[[F], F]:
+    """Register the decorated function for ATen overloads such as "aten.linear.default"."""
+
+    def register(emit: F) -> F:
+        for target in targets:
+            assert target not in RULES, f"two rules for {target}"
+            RULES[target] = Rule(target, emit, guard, first)
+        return emit
+
+    return register
+
+
+def target_name(node: fx.Node) -> str:
+    """What rules are registered by: "aten.linear.default" for an overload, "module.name" for another function."""
+    target = node.target
+    if hasattr(target, "_schema"):
+        return str(target)
+    return f"{getattr(target, '__module__', '') or 'builtins'}.{getattr(target, '__name__', target)}".removeprefix("_")

@@ -1,0 +1,183 @@
+"""What is known of one TT-NN operation: its calls, the tensors that it returns, and what it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from math import prod
+from typing import Any, TypeAlias
+
+from ttscribe.compiler.program import TILE_SIZE, DType, HostSpec, Layout, Op, Ref, Spec, TensorSpec
+
+BLOCK_DTYPES = (DType.BFLOAT8_B, DType.BFLOAT4_B)
+
+
+class SpecError(ValueError):
+    """TT-NN would refuse the call; one sentence says why."""
+
+
+# Inputs are device tensors but for ttnn.from_torch; outputs but for ttnn.to_torch.
+Specs: TypeAlias = Sequence[Any]
+Rule: TypeAlias = Callable[[Op, Specs], tuple[Spec, ...]]
+Count: TypeAlias = Callable[[Op, Specs, Specs], int]
+
+
+def none(_op: Op, _inputs: Specs, _outputs: Specs) -> int:
+    """No FLOPs, or no device operation."""
+    return 0
+
+
+def one(_op: Op, _inputs: Specs, _outputs: Specs) -> int:
+    """One device operation."""
+    return 1
+
+
+def per_output_element(_op: Op, _inputs: Specs, outputs: Specs) -> int:
+    """One FLOP for each element of the first output."""
+    return elements(outputs[0])
+
+
+def per_input_element(_op: Op, inputs: Specs, _outputs: Specs) -> int:
+    """One FLOP for each element of the first input."""
+    return elements(inputs[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """A row of the table of operations.
+
+    ``rule`` turns the call and its inputs' specs into its outputs' specs. ``operands`` is how few and how many tensors
+    go by position (at most None: any number); ``keywords`` names the tensors that go by keyword, ``attributes`` all
+    other arguments but for the ``positional`` ones, which a call takes by position after the operands. Where TT-NN's
+    order is another, ``operand_names`` are what operands after the first are called, in order; a name that an attribute
+    has taken is skipped. ``mutates`` are indices of operands that are written in place. A ``variadic`` operation takes
+    its operands as one list.
+    """
+
+    name: str
+    rule: Rule
+    operands: tuple[int, int | None] = (1, 1)
+    keywords: tuple[str, ...] = ()
+    attributes: tuple[str, ...] = ()
+    positional: tuple[str, ...] = ()
+    operand_names: tuple[str, ...] = ()
+    flops: Count = none
+    device_operations: Count = one
+    mutates: tuple[int, ...] = ()
+    variadic: bool = False
+
+    def infer(self, op: Op, specs: Specs) -> tuple[Spec, ...]:
+        """Specs of the outputs, from those of ``op.inputs()`` in order; raises SpecError where TT-NN would refuse."""
+        self._check_arguments(op)
+        return self.rule(op, specs)
+
+    def call(self, op: Op) -> tuple[list[Any], dict[str, Any]]:
+        """The arguments of the TT-NN call by position and by keyword, tensors as Refs (a variadic list as one list)."""
+        tensors: list[Any] = [Ref(name) for name in op.operands]
+        named = self.named_operands(op)
+        given = dict(op.attributes)
+        keywords = {name: Ref(tensor) for name, tensor in (*named.items(), *op.keywords)}
+        front = [tensors] if self.variadic else tensors[: len(tensors) - len(named)]
+        behind = [given.pop(name) for name in self.positional if name in given]
+        return [*front, *behind], {**keywords, **given}
+
+    def named_operands(self, op: Op) -> dict[str, str]:
+        """The operands that a call takes by keyword."""
+        attributes = dict(op.attributes)
+        free = [name for name in self.operand_names if name not in attributes]
+        return dict(zip(free, op.operands[1:], strict=False))
+
+    def _check_arguments(self, op: Op) -> None:
+        fewest, most = self.operands
+        if len(op.operands) < fewest or (most is not None and len(op.operands) > most):
+            raise SpecError(f"{self.name} does not take {len(op.operands)} tensors by position")
+        known = {*self.keywords, *self.attributes, *self.positional}
+        given = [name for name, _ in (*op.keywords, *op.attributes)]
+        if unknown := [name for name in given if name not in known]:
+            raise SpecError(f"{self.name} has no argument {', '.join(unknown)}")
+
+
+def elements(spec: TensorSpec) -> int:
+    """How many elements a tensor has, padding not counted."""
+    return prod(spec.shape)
+
+
+def require(condition: bool, sentence: str) -> None:
+    """Raise SpecError with ``sentence`` unless ``condition`` holds."""
+    if not condition:
+        raise SpecError(sentence)
+
+
+def keyword_spec(op: Op, specs: Specs, parameter: str) -> Any:
+    """The spec of the tensor passed as ``parameter``, or None."""
+    names = [name for name, _ in op.keywords]
+    return specs[len(op.operands) + names.index(parameter)] if parameter in names else None
+
+
+def result(op: Op, like: TensorSpec, shape: Sequence[int], **changes: Any) -> TensorSpec:
+    """A tensor of ``shape`` otherwise as ``like``, with ``changes``, and over both what the call's attributes say."""
+    spec = replace(like, shape=tuple(shape), **changes)
+    asked: dict[str, Any] = {
+        "dtype": op.attribute("dtype"),
+        "memory": op.attribute("memory_config"),
+        "layout": op.attribute("layout"),
+    }
+    spec = replace(spec, **{name: value for name, value in asked.items() if value is not None})
+    tile = spec.dtype not in BLOCK_DTYPES or spec.layout is Layout.TILE
+    require(tile, f"{op.target} cannot give {spec.dtype.value} in row-major layout")
+    return spec
+
+
+def broadcast(op: Op, *shapes: Sequence[int]) -> tuple[int, ...]:
+    """The shape that ``shapes`` broadcast to, as in torch."""
+    rank = max(map(len, shapes))
+    columns = zip(*((1,) * (rank - len(shape)) + tuple(shape) for shape in shapes), strict=True)
+    return tuple(_common(op, sizes, shapes) for sizes in columns)
+
+
+def _common(op: Op, sizes: tuple[int, ...], shapes: Sequence[Sequence[int]]) -> int:
+    others = {size for size in sizes if size != 1}
+    require(len(others) <= 1, f"{op.target} cannot broadcast {' and '.join(str(tuple(s)) for s in shapes)}")
+    return others.pop() if others else 1
+
+
+def reshape_is_free(old: TensorSpec, shape: Sequence[int]) -> bool:
+    """Whether the same bytes are a tensor of ``shape``: the last dimension stays, and no tile padding moves."""
+    before, after = ((1, 1, *sizes)[-2:] for sizes in (old.shape, shape))
+    if before[1] != after[1]:
+        return False
+    aligned = before[0] % TILE_SIZE == 0 and after[0] % TILE_SIZE == 0
+    return old.layout is Layout.ROW_MAJOR or before[0] == after[0] or aligned
+
+
+def reshape_device_operations(old: TensorSpec, shape: Sequence[int]) -> int:
+    """None where the bytes stay; block formats go through bfloat16, and have their padding cleared."""
+    if reshape_is_free(old, shape):
+        return 0
+    return 3 + tile_padded(replace(old, shape=tuple(shape))) if old.dtype in BLOCK_DTYPES else 1
+
+
+def tile_padded(spec: TensorSpec) -> bool:
+    """Whether tiles hold more than the tensor's elements."""
+    return prod(spec.padded_shape) != prod(spec.shape)
+
+
+def dimension(op: Op, dim: int, rank: int) -> int:
+    """``dim`` counted from the front; raises SpecError when a tensor of ``rank`` has no such dimension."""
+    require(-rank <= dim < rank, f"{op.target} has no dimension {dim} in a tensor of rank {rank}")
+    return dim % rank
+
+
+def require_tile(op: Op, *specs: TensorSpec) -> None:
+    for spec in specs:
+        require(spec.layout is Layout.TILE, f"{op.target} takes tensors in tile layout, not {spec.layout.value}")
+
+
+def require_float(op: Op, *specs: TensorSpec) -> None:
+    for spec in specs:
+        require(spec.dtype.floating, f"{op.target} takes floating-point tensors, not {spec.dtype.value}")
+
+
+def require_rank(op: Op, spec: TensorSpec | HostSpec, *ranks: int) -> None:
+    wanted = " or ".join(map(str, ranks))
+    require(len(spec.shape) in ranks, f"{op.target} takes a tensor of rank {wanted}, not {len(spec.shape)}")

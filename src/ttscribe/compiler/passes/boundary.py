@@ -1,0 +1,116 @@
+"""Inputs in the form that their readers want, and state that changes without a copy."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ttscribe.compiler.passes.rewrite import Editor, consumers, producers
+from ttscribe.compiler.program import Op, Program, Step, TensorSpec, Value
+
+
+def inputs_as_read(program: Program) -> Program:
+    """An input that is only ever read in another element type or layout is passed in that one.
+
+    Where the program also writes the input, what it writes must be to hand in that form too.
+    """
+    readers, made, editor = consumers(program), producers(program), Editor(program)
+    inputs = []
+    for value in program.inputs:
+        wanted = _wanted(value, readers.get(value.name, []), made)
+        inputs.append(value if wanted is None else Value(value.name, wanted))
+        if wanted is not None:
+            editor.specs[value.name] = wanted
+            for op in readers[value.name]:
+                if _is_cast(op):
+                    editor.rename(op.output.name, value.name)
+    dropped = {id(op) for value in program.inputs for op in readers.get(value.name, []) if _is_renamed(editor, op)}
+    body = [_uncast_copy(editor, made, step) for step in program.body if id(step) not in dropped]
+    return replace(editor.finish(body), inputs=tuple(inputs))
+
+
+def _is_renamed(editor: Editor, op: Op) -> bool:
+    return _is_cast(op) and editor.current(op.output.name) != op.output.name
+
+
+def _is_cast(op: Op) -> bool:
+    return op.target in ("ttnn.typecast", "ttnn.to_layout")
+
+
+def _wanted(value: Value, readers: list[Op], made: dict[str, Op]) -> TensorSpec | None:
+    """The one other form in which ``value`` is read, if there is just one."""
+    if not isinstance(value.spec, TensorSpec):
+        return None
+    reads = [op for op in readers if not (op.target == "ttnn.copy" and op.operands[1] == value.name)]
+    forms = {op.output.spec for op in reads if _is_cast(op)}
+    if len(forms) != 1 or not all(_is_cast(op) for op in reads):
+        return None
+    (form,) = forms
+    assert isinstance(form, TensorSpec)
+    writes = [op for op in readers if op not in reads]
+    if any(_source_in(form, op.operands[0], made) is None for op in writes):
+        return None
+    return form
+
+
+def _source_in(form: TensorSpec, name: str, made: dict[str, Op]) -> str | None:
+    """The value that ``name`` was cast from, if it had ``form``'s element type and layout."""
+    op = made.get(name)
+    if op is None or not _is_cast(op):
+        return None
+    producer = made.get(op.operands[0])
+    source = None if producer is None else producer.output.spec
+    fits = isinstance(source, TensorSpec) and (source.dtype, source.layout) == (form.dtype, form.layout)
+    return op.operands[0] if fits else None
+
+
+def _uncast_copy(editor: Editor, made: dict[str, Op], step: Step) -> Step:
+    """A copy into an input whose form changed takes the value from before the cast."""
+    if not isinstance(step, Op) or step.target != "ttnn.copy":
+        return step
+    source, destination = step.operands
+    form = editor.spec(destination)
+    if (editor.spec(source).dtype, editor.spec(source).layout) == (form.dtype, form.layout):
+        return step
+    uncast = _source_in(form, source, made)
+    assert uncast is not None
+    return replace(step, operands=(uncast, destination))
+
+
+def convolutions_take_rows(program: Program) -> Program:
+    """A convolution reads batch and time as one run of rows, tiled or not: what only regroups them is not needed."""
+    made, editor = producers(program), Editor(program)
+    body: list[Step] = []
+    for step in program.body:
+        if isinstance(step, Op) and step.target == "ttnn.conv1d":
+            source = step.operands[0]
+            while source in made and _keeps_rows(editor, made[source]):
+                source = made[source].operands[0]
+            body.append(replace(step, operands=(source, *step.operands[1:])))
+        else:
+            body.append(step)
+    return editor.finish(body)
+
+
+def _keeps_rows(editor: Editor, op: Op) -> bool:
+    if op.target == "ttnn.to_layout":
+        return True
+    return (
+        op.target == "ttnn.reshape" and editor.spec(op.operands[0]).shape[-1] == editor.spec(op.output.name).shape[-1]
+    )
+
+
+def count_in_place(program: Program) -> Program:
+    """``copy(x + 1, x)`` becomes ``plus_one(x)``, at the end, after everything has read ``x``."""
+    made, editor = producers(program), Editor(program)
+    body: list[Step] = []
+    for step in program.body:
+        source = made.get(step.operands[0]) if isinstance(step, Op) and step.target == "ttnn.copy" else None
+        if isinstance(step, Op) and source is not None and _adds_one(source, step.operands[1]):
+            body.append(editor.op("ttnn.plus_one", step.operands[1], source=step.source))
+        else:
+            body.append(step)
+    return editor.finish(body)
+
+
+def _adds_one(op: Op, name: str) -> bool:
+    return op.target == "ttnn.add" and op.operands == (name,) and op.attribute("other") == 1

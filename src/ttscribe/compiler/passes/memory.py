@@ -1,0 +1,96 @@
+"""Where values live: activations in L1 while they fit, attention's program sizes, and when each value is freed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from ttscribe.compiler.passes.rewrite import Editor, is_view
+from ttscribe.compiler.program import DRAM, L1, TILE_SIZE, Config, Op, Program, Spec, Step, TensorSpec
+
+# An n150 core offers 1,393,312 B of L1, of which a product's own buffers take up to half: 256 KiB a core for one
+# interleaved tensor over 64 cores leaves room for two of them and the buffers.
+L1_LIMIT = 64 * 256 * 1024
+_PLACED_IN_L1 = {"ttnn.linear", "ttnn.layer_norm", "ttnn.gelu"}
+_ATTENTION = "ttnn.transformer.scaled_dot_product_attention"
+_DECODE_ATTENTION = "ttnn.transformer.scaled_dot_product_attention_decode"
+
+
+def place_in_memory(program: Program) -> Program:
+    """Results of products and norms go to L1 where they are small enough and nobody outside reads them."""
+    editor, kept = Editor(program), set(program.outputs)
+    return editor.finish(
+        _placed(editor, step, kept) if isinstance(step, Op) and step.outputs else step for step in program.body
+    )
+
+
+def _placed(editor: Editor, op: Op, kept: set[str]) -> Op:
+    if op.target in ("ttnn.from_torch", "ttnn.to_torch"):
+        return op
+    if op.target in _PLACED_IN_L1 and op.output.name not in kept and editor.spec(op.output.name).bytes <= L1_LIMIT:
+        op = op.with_attributes(memory_config=L1)
+    if op.target == "ttnn.experimental.nlp_create_qkv_heads":
+        op = op.with_attributes(memory_config=DRAM)
+    return editor.reinfer(op)
+
+
+def size_attention(program: Program) -> Program:
+    """Chunk sizes of attention: 256 x 256 for long queries, one tile of queries for short ones, 64 keys to decode.
+
+    256 x 256 takes 501,760 B of an n150 core's L1; decode's chunk must divide the cache and be a power of two.
+    """
+    editor = Editor(program)
+    body: list[Step] = []
+    for step in program.body:
+        if isinstance(step, Op) and step.target in (_ATTENTION, _DECODE_ATTENTION):
+            body.append(step.with_attributes(program_config=_chunks(editor, step)))
+        else:
+            body.append(step)
+    return editor.finish(body)
+
+
+def _chunks(editor: Editor, op: Op) -> Config:
+    queries, keys = editor.spec(op.operands[0]).shape[-2], editor.spec(op.operands[1]).shape[-2]
+    if op.target == _DECODE_ATTENTION:
+        query_chunk, key_chunk = 0, next(size for size in (64, TILE_SIZE) if keys % size == 0 or size == TILE_SIZE)
+    else:
+        query_chunk = 256 if queries > 256 else TILE_SIZE * -(-queries // TILE_SIZE)
+        key_chunk = 256 if keys > 256 else TILE_SIZE * -(-keys // TILE_SIZE)
+    fields = (("q_chunk_size", query_chunk), ("k_chunk_size", key_chunk), ("exp_approx_mode", False))
+    return Config("SDPAProgramConfig", fields)
+
+
+def free_after_last_use(program: Program) -> Program:
+    """Deallocate each intermediate tensor after the last call that reads it or a view of it."""
+    roots: dict[str, str] = {}
+    specs = {name: value.spec for name, value in program.values().items()}
+    last: dict[str, int] = {}
+    for index, step in enumerate(program.body):
+        names = step.inputs() if isinstance(step, Op) else step.inputs
+        for name in names:
+            last[roots.get(name, name)] = index
+        if isinstance(step, Op):
+            for value in step.outputs:
+                roots[value.name] = _root(step, roots, specs) or value.name
+                last[roots[value.name]] = index
+    kept = {roots.get(name, name) for name in (*program.outputs, *(name for _, name in program.mutations))}
+    owned = {root for root in roots.values() if isinstance(specs[root], TensorSpec)} - kept
+    owned -= {value.name for value in program.inputs} | {constant.value.name for constant in program.constants}
+    dying: dict[int, list[str]] = {}
+    for root in sorted(owned, key=lambda name: last[name]):
+        dying.setdefault(last[root], []).append(root)
+    body: list[Step] = []
+    for index, step in enumerate(program.body):
+        body.append(step)
+        body += [Op("ttnn.deallocate", (name,), ()) for name in dying.get(index, [])]
+    return replace(program, body=tuple(body))
+
+
+def _root(op: Op, roots: dict[str, str], specs: Mapping[str, Spec]) -> str | None:
+    """The tensor whose storage a view shares, or None for a tensor of its own."""
+    if op.target != "ttnn.reshape":
+        return None
+    before, after = specs[op.operands[0]], specs[op.output.name]
+    if isinstance(before, TensorSpec) and isinstance(after, TensorSpec) and is_view(before, after):
+        return roots.get(op.operands[0], op.operands[0])
+    return None

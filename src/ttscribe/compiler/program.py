@@ -1,0 +1,300 @@
+"""The Program: what the compiler makes and every device runs.
+
+A program is a list of TT-NN calls over named values, with what stays in PyTorch as host segments in between. It is
+immutable data: it prints as text (``compiler/text.py``), round-trips through JSON (``compiler/serialise.py``), and
+satisfies a verifier (``compiler/verify.py``). Nothing in it refers to FX.
+
+    inputs     what a call passes in: host tensors and numbers, or tensors that are on the device already
+    params     host tensors by name: the weights, bound when the program is loaded
+    setup      ATen calls on params, run once on the host at load (transposed weights, fused QKV, masks)
+    constants  device tensors made from params and setup values at load
+    body       TT-NN calls and host segments, in order
+    outputs    names of values
+    mutations  host inputs that the caller finds changed: (input, the value it takes); device inputs change in place
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+from math import prod
+from typing import Any, TypeAlias
+
+TILE_SIZE = 32
+
+
+class DType(str, Enum):
+    """A device tensor's element type, named as TT-NN names it. Values of the block formats share exponents by 16."""
+
+    BFLOAT16 = "bfloat16"
+    BFLOAT8_B = "bfloat8_b"
+    BFLOAT4_B = "bfloat4_b"
+    FLOAT32 = "float32"
+    INT32 = "int32"
+    UINT32 = "uint32"
+
+    @property
+    def bytes(self) -> float:
+        """Bytes of one element; the block formats carry one exponent byte for 16 elements."""
+        return _BYTES[self]
+
+    @property
+    def floating(self) -> bool:
+        return self not in (DType.INT32, DType.UINT32)
+
+
+_BYTES = {
+    DType.BFLOAT16: 2.0,
+    DType.BFLOAT8_B: 1 + 1 / 16,
+    DType.BFLOAT4_B: 0.5 + 1 / 16,
+    DType.FLOAT32: 4.0,
+    DType.INT32: 4.0,
+    DType.UINT32: 4.0,
+}
+
+
+class Layout(str, Enum):
+    """How elements are ordered: rows, or tiles of 32 x 32 with both last dimensions padded up to 32."""
+
+    TILE = "tile"
+    ROW_MAJOR = "row_major"
+
+
+@dataclass(frozen=True, slots=True)
+class Sharding:
+    """A tensor cut over cores: ``strategy`` is height, width or block; ``shape`` is one shard's; row-wise cores."""
+
+    strategy: str
+    shape: tuple[int, int]
+    cores: int
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Where a device tensor lives: ``buffer`` is "dram" or "l1"; interleaved over banks unless sharded."""
+
+    buffer: str = "dram"
+    sharding: Sharding | None = None
+
+
+DRAM = Memory("dram")
+L1 = Memory("l1")
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """A device tensor: logical shape, element type, layout, memory."""
+
+    shape: tuple[int, ...]
+    dtype: DType = DType.BFLOAT16
+    layout: Layout = Layout.TILE
+    memory: Memory = DRAM
+
+    @property
+    def padded_shape(self) -> tuple[int, ...]:
+        """The shape that is stored: in tile layout both last dimensions are rounded up to 32."""
+        if self.layout is Layout.ROW_MAJOR or not self.shape:
+            return self.shape
+        rows, columns = (1, *self.shape)[-2:]
+        up = tuple(-(-size // TILE_SIZE) * TILE_SIZE for size in (rows, columns))
+        return (*self.shape[:-2], *up)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes that are stored, padding included."""
+        return round(prod(self.padded_shape) * self.dtype.bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class HostSpec:
+    """A value on the host: a tensor (dtype as torch names it) or, with no shape, a whole number ("int").
+
+    Dimensions that are known only when the program runs are the text of their symbolic expression.
+    """
+
+    shape: tuple[int | str, ...]
+    dtype: str
+
+
+Spec: TypeAlias = TensorSpec | HostSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A named value and what it is."""
+
+    name: str
+    spec: Spec
+
+    @property
+    def on_device(self) -> bool:
+        return isinstance(self.spec, TensorSpec)
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A TT-NN configuration object: ``kind`` is its class, ``fields`` its arguments."""
+
+    kind: str
+    fields: tuple[tuple[str, Attribute], ...]
+
+    def __getitem__(self, name: str) -> Attribute:
+        return dict(self.fields)[name]
+
+
+Attribute: TypeAlias = "bool | int | float | str | DType | Layout | Memory | Config | tuple[Attribute, ...] | None"
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """A value's name among the arguments of a host operation."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class HostOp:
+    """A call of PyTorch on the host: ``target`` such as "aten.cat.default", arguments with Refs for values."""
+
+    target: str
+    args: tuple[Any, ...]
+    kwargs: tuple[tuple[str, Any], ...]
+    output: Value
+
+    def inputs(self) -> Iterator[str]:
+        """Names of the values that the arguments refer to."""
+        yield from _refs((self.args, self.kwargs))
+
+
+def _refs(argument: Any) -> Iterator[str]:
+    if isinstance(argument, Ref):
+        yield argument.name
+    elif isinstance(argument, tuple | list):
+        for item in argument:
+            yield from _refs(item)
+
+
+class Reason(str, Enum):
+    """Why an ATen node stays on the host."""
+
+    NO_RULE = "no_rule"
+    SYMBOLIC_INTEGER = "symbolic_integer"
+    SYMBOLIC_SHAPE = "symbolic_shape"
+    DTYPE = "dtype"
+    SHAPE = "shape"
+    ARGUMENT = "argument"
+    MUTATION = "mutation"
+    NOT_A_TENSOR = "not_a_tensor"
+    BLOCKED = "blocked"
+
+
+@dataclass(frozen=True, slots=True)
+class Fallback:
+    """One node that stays on the host: its name and target in the traced graph, why, and what to do about it."""
+
+    node: str
+    target: str
+    reason: Reason
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class HostSegment:
+    """Consecutive operations that stay in PyTorch, with what crosses in and out, and why each stays."""
+
+    ops: tuple[HostOp, ...]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    fallbacks: tuple[Fallback, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Op:
+    """A TT-NN call: ``target`` such as "ttnn.linear", tensors by position and by keyword, attributes by keyword.
+
+    ``source`` names the ATen nodes that it came from.
+    """
+
+    target: str
+    operands: tuple[str, ...]
+    outputs: tuple[Value, ...]
+    keywords: tuple[tuple[str, str], ...] = ()
+    attributes: tuple[tuple[str, Attribute], ...] = ()
+    source: tuple[str, ...] = ()
+
+    def inputs(self) -> Iterator[str]:
+        yield from self.operands
+        yield from (name for _, name in self.keywords)
+
+    def keyword(self, parameter: str) -> str | None:
+        """The value passed as ``parameter``, if any."""
+        return dict(self.keywords).get(parameter)
+
+    def attribute(self, name: str, default: Attribute = None) -> Any:
+        return dict(self.attributes).get(name, default)
+
+    def attributes_by_name(self) -> dict[str, Any]:
+        return dict(self.attributes)
+
+    def with_attributes(self, **attributes: Attribute) -> Op:
+        """The same call with these attributes added or changed."""
+        return replace(self, attributes=tuple({**dict(self.attributes), **attributes}.items()))
+
+    def with_keyword(self, parameter: str, name: str) -> Op:
+        return replace(self, keywords=tuple({**dict(self.keywords), parameter: name}.items()))
+
+    @property
+    def output(self) -> Value:
+        """The only output."""
+        (value,) = self.outputs
+        return value
+
+
+Step: TypeAlias = Op | HostSegment
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """A device tensor made at load from ``source``, the name of a param or of a setup value."""
+
+    value: Value
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    name: str
+    inputs: tuple[Value, ...]
+    params: tuple[Value, ...]
+    setup: tuple[HostOp, ...]
+    constants: tuple[Constant, ...]
+    body: tuple[Step, ...]
+    outputs: tuple[str, ...]
+    mutations: tuple[tuple[str, str], ...] = ()
+    precision: str = "exact"
+
+    @property
+    def ops(self) -> list[Op]:
+        """The TT-NN calls, in order."""
+        return [step for step in self.body if isinstance(step, Op)]
+
+    @property
+    def host_segments(self) -> list[HostSegment]:
+        return [step for step in self.body if isinstance(step, HostSegment)]
+
+    @property
+    def fallbacks(self) -> list[Fallback]:
+        """Every node that stays on the host, in order."""
+        return [fallback for segment in self.host_segments for fallback in segment.fallbacks]
+
+    def values(self) -> dict[str, Value]:
+        """Every value by name, host and device."""
+        found = [*self.inputs, *self.params, *(op.output for op in self.setup)]
+        found += [constant.value for constant in self.constants]
+        for step in self.body:
+            found += step.outputs if isinstance(step, Op) else [op.output for op in step.ops]
+        return {value.name: value for value in found}
+
+    def with_body(self, body: Sequence[Step]) -> Program:
+        return replace(self, body=tuple(body))

@@ -1,0 +1,103 @@
+"""A program as text for people: what comes in, what is made at load, and the calls in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import Enum
+from typing import Any
+
+from ttscribe.compiler.operations import OPERATIONS
+from ttscribe.compiler.program import (
+    Config,
+    HostOp,
+    HostSegment,
+    HostSpec,
+    Memory,
+    Op,
+    Program,
+    Ref,
+    Spec,
+    Value,
+)
+
+
+def to_text(program: Program) -> str:
+    """The whole program; equal programs give equal text."""
+    return "\n".join(_lines(program)) + "\n"
+
+
+def _lines(program: Program) -> Iterator[str]:
+    inputs = ", ".join(map(_value, program.inputs))
+    yield f"program {program.name}({inputs}) -> {', '.join(program.outputs)}"
+    yield f"precision {program.precision}"
+    for name, source in program.mutations:
+        yield f"mutates {name} = {source}"
+    for value in program.params:
+        yield f"param {_value(value)}"
+    for op in program.setup:
+        yield f"setup {_host_op(op)}"
+    for constant in program.constants:
+        yield f"constant {_value(constant.value)} = {constant.source}"
+    for step in program.body:
+        yield from [_op(step)] if isinstance(step, Op) else _segment(step)
+
+
+def _value(value: Value) -> str:
+    return f"{value.name}: {describe(value.spec)}"
+
+
+def describe(spec: Spec) -> str:
+    """A spec in one phrase: "bfloat16[1, 1500, 384] tile dram", or "host float32[1, 80, 3000]"."""
+    shape = ", ".join(map(str, spec.shape))
+    if isinstance(spec, HostSpec):
+        return f"host {spec.dtype}[{shape}]"
+    return f"{spec.dtype.value}[{shape}] {spec.layout.value} {_memory(spec.memory)}"
+
+
+def _memory(memory: Memory) -> str:
+    if memory.sharding is None:
+        return memory.buffer
+    sharding = memory.sharding
+    return f"{memory.buffer} {sharding.strategy}-sharded {sharding.shape[0]}x{sharding.shape[1]} on {sharding.cores}"
+
+
+def argument(item: Any) -> str:
+    """An attribute or argument as a person writes it."""
+    if isinstance(item, Ref):
+        return item.name
+    if isinstance(item, Memory):
+        return _memory(item).replace(" ", "_")
+    if isinstance(item, Config):
+        return f"{item.kind}({', '.join(f'{name}={argument(value)}' for name, value in item.fields)})"
+    if isinstance(item, Enum):
+        return str(item.value)
+    if isinstance(item, tuple | list):
+        return f"[{', '.join(map(argument, item))}]"
+    return repr(item)
+
+
+def _op(op: Op) -> str:
+    positional, keywords = OPERATIONS[op.target].call(op)
+    arguments = [*map(argument, positional), *(f"{name}={argument(item)}" for name, item in keywords.items())]
+    call = f"{op.target}({', '.join(arguments)})"
+    made = ", ".join(map(_value, op.outputs))
+    source = f"  # {', '.join(op.source)}" if op.source else ""
+    return f"  {made} = {call}{source}" if made else f"  {call}{source}"
+
+
+def _host_op(op: HostOp) -> str:
+    arguments = [*map(argument, op.args), *(f"{name}={argument(item)}" for name, item in op.kwargs)]
+    return f"{_value(op.output)} = {op.target}({', '.join(arguments)})"
+
+
+def _segment(segment: HostSegment) -> Iterator[str]:
+    yield f"  host ({', '.join(segment.inputs)}) -> {', '.join(segment.outputs)}:"
+    reasons = {fallback.node: fallback for fallback in segment.fallbacks}
+    for op in segment.ops:
+        yield f"    {_host_op(op)}"
+        if op.output.name in reasons:
+            fallback = reasons[op.output.name]
+            yield f"      # {fallback.reason.value}: {fallback.sentence}"
+
+
+__all__ = ["argument", "describe", "to_text"]

@@ -1,0 +1,131 @@
+"""What every Program must satisfy, after lowering and after each pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ttscribe.compiler.operations import OPERATIONS
+from ttscribe.compiler.program import HostSegment, HostSpec, Op, Program, Spec, TensorSpec, Value
+
+_FREES = "ttnn.deallocate"
+_MOVES_IN = "ttnn.from_torch"
+
+
+class ProgramInvalid(ValueError):
+    """The program breaks a rule: the message gives the step's index in the body, its target, and a sentence."""
+
+
+def verify(program: Program) -> None:
+    """Check ``program``; raises ProgramInvalid at the first rule that it breaks.
+
+    Every value is defined once, before it is used, and not used once freed; every operation is in the table and gives
+    what the table says; host values go to host segments and ``ttnn.from_torch`` only; constants stay as they are, and
+    neither they nor inputs are freed; outputs exist.
+    """
+    _Verifier(program).run()
+
+
+class _Verifier:
+    """Walks a program; ``specs`` has the values defined so far."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.specs: dict[str, Spec] = {}
+        self.gone: dict[str, str] = {}
+        self.kept: set[str] = set()
+        self.place = "inputs"
+
+    def run(self) -> None:
+        self._define(self.program.inputs)
+        self._define(self.program.params)
+        for host_op in self.program.setup:
+            self.place = f"setup ({host_op.target})"
+            self._use_host(host_op.inputs())
+            self._define([host_op.output])
+        self._constants()
+        self.kept = set(self.specs)
+        for index, step in enumerate(self.program.body):
+            self.place = f"step {index} ({step.target if isinstance(step, Op) else 'host segment'})"
+            if isinstance(step, Op):
+                self._op(step)
+            else:
+                self._segment(step)
+        self.place = "outputs"
+        self._use(self.program.outputs)
+
+    def _fail(self, sentence: str) -> None:
+        raise ProgramInvalid(f"{self.program.name}: {self.place}: {sentence}")
+
+    def _require(self, condition: bool, sentence: str) -> None:
+        if not condition:
+            self._fail(sentence)
+
+    def _define(self, values: Iterable[Value]) -> None:
+        for value in values:
+            self._require(value.name not in self.specs, f"{value.name} is defined twice")
+            self.specs[value.name] = value.spec
+
+    def _use(self, names: Iterable[str]) -> None:
+        for name in names:
+            self._require(name in self.specs, f"{name} is used before it is defined")
+            self._require(name not in self.gone, f"{name} {self.gone.get(name)}")
+
+    def _use_host(self, names: Iterable[str]) -> None:
+        for name in names:
+            self._use([name])
+            self._require(isinstance(self.specs[name], HostSpec), f"{name} is on the device, not on the host")
+
+    def _constants(self) -> None:
+        on_host = {value.name for value in (*self.program.params, *(op.output for op in self.program.setup))}
+        for constant in self.program.constants:
+            self.place = f"constant {constant.value.name}"
+            self._require(constant.source in on_host, f"its source {constant.source} is no param and no setup value")
+            source, made = self.specs[constant.source], constant.value.spec
+            same = isinstance(made, TensorSpec) and made.shape == source.shape
+            self._require(same, f"it is not a device tensor of its source's shape {source.shape}")
+            self._define([constant.value])
+
+    def _op(self, op: Op) -> None:
+        self._require(op.target in OPERATIONS, "there is no such operation in the table")
+        inputs = list(op.inputs())
+        self._use(inputs)
+        if op.target != _MOVES_IN:
+            for name in inputs:
+                self._require(isinstance(self.specs[name], TensorSpec), f"{name} is on the host: move it in first")
+        self._outputs(op, [self.specs[name] for name in inputs])
+        self._mutations(op)
+        self._define(op.outputs)
+
+    def _outputs(self, op: Op, inputs: list[Spec]) -> None:
+        try:
+            inferred = OPERATIONS[op.target].infer(op, inputs)
+        except ValueError as error:
+            self._fail(str(error))
+        declared = tuple(value.spec for value in op.outputs)
+        self._require(inferred == declared, f"it gives {_text(inferred)}, but declares {_text(declared)}")
+
+    def _mutations(self, op: Op) -> None:
+        constants = {constant.value.name for constant in self.program.constants}
+        for name in (op.operands[index] for index in OPERATIONS[op.target].mutates):
+            self._require(name not in constants, f"it writes to {name}, which is a constant")
+        if op.target == _FREES:
+            (name,) = op.operands
+            self._require(name not in self.kept, f"it frees {name}, which the program does not own")
+            self.gone[name] = "is used after it was freed"
+
+    def _segment(self, segment: HostSegment) -> None:
+        made: set[str] = set()
+        needed: list[str] = []
+        for op in segment.ops:
+            needed += [name for name in op.inputs() if name not in made and name not in needed]
+            made.add(op.output.name)
+        self._use_host(needed)
+        self._require(set(needed) == set(segment.inputs), f"it declares inputs {segment.inputs} but uses {needed}")
+        missing = set(segment.outputs) - made
+        self._require(not missing, f"it declares outputs that it does not make: {sorted(missing)}")
+        self._define(op.output for op in segment.ops)
+        self.gone |= dict.fromkeys(made - set(segment.outputs), "is no output of its host segment")
+
+
+def _text(specs: Iterable[Spec]) -> str:
+    return ", ".join(map(str, specs)) or "nothing"

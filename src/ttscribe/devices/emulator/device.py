@@ -1,0 +1,40 @@
+"""The emulated card: it holds tensors and runs programs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from ttscribe.compiler.program import Program, TensorSpec
+from ttscribe.devices.emulator.loaded import LoadedProgram
+from ttscribe.devices.emulator.tensors import DeviceTensor, settled, torch_dtype
+
+
+class EmulatedDevice:
+    """Runs programs on the CPU with a card's rounding, or, when ``exact``, in float32 throughout."""
+
+    def __init__(self, exact: bool = False) -> None:
+        self.exact = exact
+
+    def load(self, program: Program, params: Mapping[str, Tensor]) -> LoadedProgram:
+        """Bind ``params`` by name, run the program's setup, and hold its constants.
+
+        Raises EmulationError for a param that is missing or of another shape. Params must not change afterwards.
+        """
+        return LoadedProgram(program, params, exact=self.exact)
+
+    def to_device(self, tensor: Tensor, spec: TensorSpec) -> DeviceTensor:
+        """A copy of a host tensor of the spec's shape, in its dtype; raises EmulationError for another shape."""
+        data = settled(tensor.detach(), spec, exact=self.exact)
+        shared = data.untyped_storage().data_ptr() == tensor.untyped_storage().data_ptr()
+        return DeviceTensor(spec, data.clone(memory_format=torch.contiguous_format) if shared else data.contiguous())
+
+    def to_host(self, tensor: DeviceTensor, dtype: torch.dtype) -> Tensor:
+        """A copy in host memory, in ``dtype``."""
+        return tensor.data.to(dtype, copy=True)
+
+    def zeros(self, spec: TensorSpec) -> DeviceTensor:
+        """A tensor of zeros: what state is before anything is written to it."""
+        return DeviceTensor(spec, torch.zeros(spec.shape, dtype=torch_dtype(spec.dtype)))

@@ -1,0 +1,156 @@
+"""A program with its weights on the emulated card."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ttscribe.compiler import host
+from ttscribe.compiler.operations import OPERATIONS
+from ttscribe.compiler.program import HostOp, HostSegment, HostSpec, Op, Program, Step, TensorSpec, Value
+from ttscribe.devices.emulator.operations import EMULATED, emulate
+from ttscribe.devices.emulator.tensors import Call, DeviceTensor, EmulationError, settled
+
+_MOVES_IN, _MOVES_OUT = "ttnn.from_torch", "ttnn.to_torch"
+
+
+class LoadedProgram:
+    """Call it with the program's inputs, in order; it gives the outputs, in order.
+
+    Host inputs and outputs are torch tensors and numbers, those on the device DeviceTensors. ``ledger`` counts every
+    operation that has run, by target, on the device and on the host.
+    """
+
+    def __init__(self, program: Program, params: Mapping[str, Tensor], *, exact: bool) -> None:
+        self.program = program
+        self.exact = exact
+        self.ledger: Counter[str] = Counter()
+        _require_known(program)
+        self._held = self._hold(params)
+        self._last_uses = _last_uses(program)
+
+    @torch.no_grad()
+    def __call__(self, *inputs: Tensor | int | DeviceTensor) -> tuple[Any, ...]:
+        """Run once; raises EmulationError, naming the step, for inputs or values that do not fit."""
+        values = {**self._held, **self._bound(inputs)}
+        for index, step in enumerate(self.program.body):
+            self._run(index, step, values)
+            for name in self._last_uses[index]:
+                values.pop(name, None)
+        return tuple(values[name] for name in self.program.outputs)
+
+    def _hold(self, params: Mapping[str, Tensor]) -> dict[str, Any]:
+        """Constants on the device, and those host values that the body uses."""
+        program = self.program
+        if missing := [value.name for value in program.params if value.name not in params]:
+            raise EmulationError(f"{program.name} needs the params {', '.join(missing)}")
+        known: dict[str, Any] = {value.name: params[value.name].detach() for value in program.params}
+        for op in program.setup:
+            known[op.output.name] = self._run_host(op, known)
+        held = {name: known[name] for name in _used(program) if name in known}
+        for constant in program.constants:
+            held[constant.value.name] = self._on_device(constant.value, known[constant.source])
+        return held
+
+    def _on_device(self, value: Value, data: Tensor) -> DeviceTensor:
+        assert isinstance(value.spec, TensorSpec)
+        try:
+            return DeviceTensor(value.spec, settled(data, value.spec, exact=self.exact).contiguous())
+        except EmulationError as error:
+            raise EmulationError(f"{self.program.name}: {value.name}: {error}") from None
+
+    def _bound(self, inputs: tuple[Any, ...]) -> dict[str, Any]:
+        declared = self.program.inputs
+        if len(inputs) != len(declared):
+            raise EmulationError(f"{self.program.name} takes {len(declared)} inputs, not {len(inputs)}")
+        for value, given in zip(declared, inputs, strict=True):
+            if not _fits(value.spec, given):
+                raise EmulationError(
+                    f"{self.program.name}: input {value.name} must be {value.spec}, not {_kind(given)}"
+                )
+        return {value.name: given for value, given in zip(declared, inputs, strict=True)}
+
+    def _run(self, index: int, step: Step, values: dict[str, Any]) -> None:
+        if isinstance(step, HostSegment):
+            for host_op in step.ops:
+                values[host_op.output.name] = self._run_host(host_op, values)
+            return
+        try:
+            results = self._run_device(step, values)
+        except (RuntimeError, IndexError) as error:
+            raise EmulationError(f"{self.program.name}: step {index} ({step.target}): {error}") from error
+        values.update({value.name: result for value, result in zip(step.outputs, results, strict=True)})
+        self.ledger[step.target] += 1
+
+    def _run_host(self, op: HostOp, values: Mapping[str, Any]) -> Any:
+        self.ledger[op.target] += 1
+        return host.run(op, values)
+
+    def _run_device(self, op: Op, values: Mapping[str, Any]) -> tuple[Any, ...]:
+        operands = tuple(values[name] for name in op.operands)
+        if op.target == _MOVES_IN:
+            moved = self._on_device(op.output, operands[0])
+            return (DeviceTensor(moved.spec, _owned(moved.data, operands[0])),)
+        if op.target == _MOVES_OUT:
+            spec = op.output.spec
+            return (operands[0].data.to(getattr(torch, spec.dtype), copy=True),) if isinstance(spec, HostSpec) else ()
+        keywords = {parameter: values[name] for parameter, name in op.keywords}
+        specs = tuple(value.spec for value in op.outputs if isinstance(value.spec, TensorSpec))
+        inputs = [operand.spec for operand in (*operands, *keywords.values())]
+        free = not OPERATIONS[op.target].device_operations(op, inputs, specs)
+        return emulate(Call(op, operands, keywords, self.exact), specs, shares_memory=free)
+
+
+def _owned(data: Tensor, source: Tensor) -> Tensor:
+    shared = data.untyped_storage().data_ptr() == source.untyped_storage().data_ptr()
+    return data.clone() if shared else data
+
+
+def _require_known(program: Program) -> None:
+    for op in program.ops:
+        if op.target not in EMULATED and op.target not in (_MOVES_IN, _MOVES_OUT):
+            raise EmulationError(f"{program.name}: {op.target} is not emulated")
+
+
+def _used(program: Program) -> set[str]:
+    used = set(program.outputs)
+    for step in program.body:
+        used.update(step.inputs() if isinstance(step, Op) else step.inputs)
+    return used
+
+
+def _last_uses(program: Program) -> list[list[str]]:
+    """For each step, the values that nothing needs after it."""
+    seen = set(program.outputs)
+    last: list[list[str]] = []
+    for step in reversed(program.body):
+        names = _names(step)
+        last.append([name for name in names if name not in seen])
+        seen.update(names)
+    return last[::-1]
+
+
+def _names(step: Step) -> list[str]:
+    """Every value that a step uses or makes, once each."""
+    if isinstance(step, Op):
+        return list(dict.fromkeys([*step.inputs(), *(value.name for value in step.outputs)]))
+    return list(dict.fromkeys([*step.inputs, *(op.output.name for op in step.ops)]))
+
+
+def _fits(spec: TensorSpec | HostSpec, given: Any) -> bool:
+    if isinstance(spec, TensorSpec):
+        return isinstance(given, DeviceTensor) and given.spec.shape == spec.shape and given.spec.dtype is spec.dtype
+    if not isinstance(given, Tensor):
+        return not spec.shape and not isinstance(given, DeviceTensor)
+    sizes = zip(spec.shape, given.shape, strict=False)
+    return len(spec.shape) == given.dim() and all(isinstance(own, str) or own == size for own, size in sizes)
+
+
+def _kind(given: Any) -> str:
+    if isinstance(given, DeviceTensor):
+        return str(given.spec)
+    return f"a host tensor of shape {tuple(given.shape)}" if isinstance(given, Tensor) else repr(given)

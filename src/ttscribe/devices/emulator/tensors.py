@@ -1,0 +1,73 @@
+"""What the emulated card holds, and how calls reach it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ttscribe.compiler.program import Config, DType, Op, TensorSpec
+from ttscribe.devices.emulator.rounding import rounded
+
+
+class EmulationError(RuntimeError):
+    """The program cannot be run: the message names the operation and says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceTensor:
+    """A tensor on the emulated card: ``data`` is float32 for floating-point dtypes, int64 for the others.
+
+    It has the logical shape; what pads tiles is never stored, so it cannot reach a result. Values are those that the
+    dtype can hold, unless the device is exact. In-place operations write ``data``.
+    """
+
+    spec: TensorSpec
+    data: Tensor
+
+
+def torch_dtype(dtype: DType) -> torch.dtype:
+    return torch.float32 if dtype.floating else torch.int64
+
+
+def settled(data: Tensor, spec: TensorSpec, *, exact: bool) -> Tensor:
+    """``data`` as a tensor of ``spec`` holds it; raises EmulationError when the shapes differ."""
+    if tuple(data.shape) != spec.shape:
+        raise EmulationError(f"a tensor of shape {tuple(data.shape)} is given for {spec.shape}")
+    data = data.to(torch_dtype(spec.dtype))
+    return data if exact and spec.dtype.floating else rounded(data, spec.dtype)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One TT-NN call to emulate, its tensors at hand."""
+
+    op: Op
+    operands: tuple[DeviceTensor, ...]
+    keywords: dict[str, DeviceTensor]
+    exact: bool
+
+    @property
+    def data(self) -> tuple[Tensor, ...]:
+        return tuple(operand.data for operand in self.operands)
+
+    def keyword(self, name: str) -> Tensor | None:
+        tensor = self.keywords.get(name)
+        return None if tensor is None else tensor.data
+
+    def attribute(self, name: str, default: Any = None) -> Any:
+        value = self.op.attribute(name)
+        return default if value is None else value
+
+    def rounded(self, data: Tensor, dtype: DType) -> Tensor:
+        """``data`` as a tensor of ``dtype`` would hold it."""
+        return data if self.exact else rounded(data, dtype)
+
+    def fidelity(self, default: str, attribute: str = "compute_kernel_config") -> str:
+        """The math fidelity of the call's products; exact devices multiply in full."""
+        if self.exact:
+            return "HiFi4"
+        config: Config | None = self.op.attribute(attribute)
+        return default if config is None else str(config["math_fidelity"])

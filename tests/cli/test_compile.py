@@ -1,0 +1,74 @@
+"""``ttscribe compile``, as a user types it."""
+
+import json
+
+import pytest
+
+from ttscribe.compiler.serialise import from_json
+
+SMALL = ["compile", "tiny.en", "--random-weights", "--program", "cross_kv"]
+
+
+def test_summary_has_a_line_for_each_program(ttscribe):
+    result = ttscribe("compile", "tiny.en", "--offline", "--strict")
+    assert result.exit_code == 0
+    rows = {line.split()[0]: line.split()[1:] for line in result.stdout.splitlines()}
+    assert list(rows) == ["program", "encode", "cross_kv", "prefill", "decode_step", "greedy_step"]
+    assert all(row[2] == "0" for name, row in rows.items() if name != "program")
+
+
+def test_print_shows_the_calls_at_any_pass(ttscribe):
+    lowered = ttscribe(*SMALL, "--print", "--pass", "lowered").stdout
+    final = ttscribe(*SMALL, "--print").stdout
+    assert "ttnn.permute" in lowered
+    assert "ttnn.experimental.nlp_create_qkv_heads" not in lowered
+    assert "ttnn.experimental.nlp_create_qkv_heads" in final
+    assert "ttnn.permute" not in final
+
+
+def test_json_can_be_read_back(ttscribe):
+    printed = ttscribe(*SMALL, "--json", "--precision", "bfp8-hifi2").stdout
+    program = from_json(printed)
+    assert json.loads(printed)["format"] == "ttscribe.program/1"
+    assert (program.name, program.precision) == ("cross_kv", "bfp8-hifi2")
+
+
+def test_emit_writes_a_script_that_is_python(ttscribe, tmp_path):
+    script = tmp_path / "cross_kv.py"
+    assert ttscribe(*SMALL, "--emit", str(script)).exit_code == 0
+    compile(script.read_text(), script, "exec")
+    assert "ttscribe" not in [line.split()[1] for line in script.read_text().splitlines() if line.startswith("import")]
+
+
+def test_a_blocked_operation_stays_on_the_host_and_strict_refuses_it(ttscribe, tmp_path):
+    blocks = tmp_path / "blocks.json"
+    blocks.write_text(json.dumps([{"op": "aten.linear.*", "reason": "to see what happens"}]))
+    printed = ttscribe(*SMALL, "--blocklist", str(blocks), "--print").stdout
+    assert "# blocked: to see what happens" in printed
+    refused = ttscribe(*SMALL, "--blocklist", str(blocks), "--strict")
+    assert refused.exit_code == 1
+    assert "aten.linear.default on the host (blocked): to see what happens" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--print", "--json"], "choose one of"),
+        (["--pass", "nothing"], "no pass is called 'nothing'; there is lowered"),
+        (["--precision", "fp3"], "no precision is called 'fp3'; there is exact"),
+        (["--blocklist", "absent.json"], "blocklist absent.json"),
+    ],
+)
+def test_mistakes_are_one_line(ttscribe, arguments, says):
+    result = ttscribe(*SMALL, *arguments)
+    assert result.exit_code == 1
+    assert says in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_transcribe_on_the_emulator(ttscribe, tiny, beckett):
+    expected = ttscribe(*tiny, "--quiet", beckett).stdout
+    result = ttscribe(*tiny, "--device", "emulator", beckett)
+    assert result.stdout == expected
+    assert "emulator" in result.stderr

@@ -1,0 +1,59 @@
+"""Every lowering rule against PyTorch."""
+
+import warnings
+
+import pytest
+import torch
+from compiler.lowering import cases_movement, cases_pointwise, cases_products
+from compiler.lowering.cases import CASES
+from compiler.lowering.drawing import FLOATS, INTEGERS, Draw
+from compiler.lowering.one_node import check, is_lowered
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from ttscribe.compiler.host import resolve
+from ttscribe.compiler.lowering import RULES
+
+FAMILIES = (cases_movement, cases_pointwise, cases_products)
+SETTINGS = settings(max_examples=20, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+
+
+def test_every_rule_has_a_case():
+    assert set(CASES) == set(RULES)
+
+
+@pytest.mark.parametrize("target", RULES)
+def test_every_rule_is_for_something_that_pytorch_has(target):
+    assert callable(resolve(target))
+
+
+@pytest.mark.parametrize("target", CASES)
+@SETTINGS
+@given(data=st.data())
+def test_rule_computes_what_pytorch_does(target, data):
+    draw = Draw(data)
+    target, drawn = _node(target), CASES[target](draw)
+    known, on_device = draw.known(len(drawn.tensors)), draw.of(True, False)
+    program = check(target, drawn, known, on_device)
+    assert is_lowered(program)
+
+
+def _node(target):
+    return "aten.split.Tensor" if target == "operator.getitem" else target
+
+
+@pytest.mark.parametrize("target", sorted(set(map(_node, CASES))))
+@SETTINGS
+@given(data=st.data())
+def test_other_dtypes_are_computed_right_or_left_to_the_host(target, data):
+    draw = Draw(data)
+    dtypes = (*FLOATS, *INTEGERS, torch.int8, torch.uint8, torch.bool, torch.float64)
+    drawn = CASES[target](draw).mapped(lambda tensor: tensor.to(draw.of(tensor.dtype, draw.of(*dtypes))))
+    known, on_device = draw.known(len(drawn.tensors)), draw.of(True, False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            drawn.run(target)
+        except (RuntimeError, IndexError, ValueError):
+            assume(False)
+        check(target, drawn, known, on_device and all(t.dtype != torch.float64 for t in drawn.tensors))
