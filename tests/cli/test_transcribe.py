@@ -1,11 +1,13 @@
 """``ttscribe transcribe`` on real recordings with real weights."""
 
 import contextlib
+import io
 import json
 import os
 import re
 import subprocess
 
+import av
 import pytest
 import srt
 
@@ -128,3 +130,24 @@ def test_a_terminal_shows_how_far_it_is(start, tiny, beckett):
     assert "beckett.wav" in shown
     assert "of 10 s" in shown
     assert shown.rstrip().endswith("model tiny.en, cpu, float32")
+
+
+@pytest.fixture
+def half_an_ogg(beckett, tmp_path):
+    """The first half of a recording's bytes, in a container that does not declare its length."""
+    whole = io.BytesIO()
+    with av.open(str(beckett)) as source, av.open(whole, "w", format="ogg") as target:
+        stream = target.add_stream("libopus", rate=48000)
+        for frame in source.decode(audio=0):
+            target.mux(stream.encode(frame))
+        target.mux(stream.encode(None))
+    path = tmp_path / "half.ogg"
+    path.write_bytes(whole.getvalue()[: len(whole.getvalue()) // 2])
+    return path
+
+
+def test_what_the_library_warns_of_is_one_line_unless_quiet(ttscribe, tiny, half_an_ogg):
+    warned = ttscribe(*tiny, half_an_ogg)
+    assert f"ttscribe: warning: {half_an_ogg}: perhaps cut short: its end mark is missing\n" in warned.stderr
+    assert warned.exit_code == 0
+    assert ttscribe(*tiny, "--quiet", half_an_ogg).stderr == ""

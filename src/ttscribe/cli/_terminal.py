@@ -1,5 +1,6 @@
 """How the commands speak: errors, notes and a progress bar on standard error, tables on standard output."""
 
+import logging
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,6 +24,18 @@ def note(text: str, *, quiet: bool) -> None:
     """Say something that is neither the transcript nor an error."""
     if not quiet:
         typer.echo(text, err=True)
+
+
+class _Warnings(logging.Handler):
+    """What the library warns of, a line each."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        typer.echo(f"ttscribe: warning: {' '.join(record.getMessage().split())}", err=True)
+
+
+def show_warnings(*, quiet: bool) -> None:
+    """Say on standard error what the library warns of, such as a gap in a recording; say nothing when quiet."""
+    logging.getLogger("ttscribe").handlers[:] = [logging.NullHandler() if quiet else _Warnings()]
 
 
 class ProgressBar:

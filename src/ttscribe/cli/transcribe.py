@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ttscribe.cli._terminal import complain, note, progress_bar
+from ttscribe.cli._terminal import complain, note, progress_bar, show_warnings
 from ttscribe.errors import AudioError, OptionError, OutputError
 from ttscribe.writers import FormatName, check_writable, format_writer, write_transcript
 
@@ -76,6 +76,7 @@ def transcribe(
 
     from ttscribe.transcription import load_model
 
+    show_warnings(quiet=quiet)
     if quiet:
         disable_progress_bars()
     transcriber = load_model(model, device=device, dtype=dtype, precision=precision, threads=threads, offline=offline)
