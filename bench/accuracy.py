@@ -51,7 +51,10 @@ CONTRACTS = {
 
 @dataclass(frozen=True)
 class Record:
-    """One clip under one policy. ``margins`` are fp32's top-2 margins where the policy's best token was another."""
+    """One clip under one policy. ``margins`` are fp32's top-2 margins where the policy's best token was another.
+
+    ``words`` counts the reference's, ``errors`` those substituted, left out or put in.
+    """
 
     model: str
     policy: str
@@ -61,9 +64,9 @@ class Record:
     margins: list[float]
     mean_pcc: float
     worst_pcc: float
-    reference: str
-    fp32_text: str
-    text: str
+    words: int
+    fp32_errors: int
+    errors: int
 
 
 def clips(speech: Path, model: str) -> list[dict[str, Any]]:
@@ -97,6 +100,7 @@ class Comparison:
         correlations = [_pcc(ours, theirs) for ours, theirs in zip(emulated, fp32, strict=True)]
         # Where every forced token agrees, decoding freely takes the same steps.
         text = clip["text"] if not wrong else self._free_text(speech, clip)
+        words, errors = count_errors(clip["reference"], text)
         return Record(
             self.model,
             self.policy,
@@ -106,9 +110,9 @@ class Comparison:
             [_margin(fp32[i]) for i in wrong],
             statistics.fmean(correlations),
             min(correlations),
-            clip["reference"],
-            clip["text"],
-            text,
+            words,
+            count_errors(clip["reference"], clip["text"])[1],
+            errors,
         )
 
     def _forced(self, transcriber: Transcriber, mel: Tensor, prompt: tuple[int, ...], ids: list[int]) -> list[Tensor]:
@@ -124,6 +128,16 @@ class Comparison:
     def _free_text(self, speech: Path, clip: dict[str, Any]) -> str:
         segments, _ = self.emulated.transcribe(speech / clip["file"], language=clip["lang"], timestamps=False)
         return " ".join(segment.text for segment in segments)
+
+
+NORMALISE = EnglishTextNormalizer()
+
+
+def count_errors(reference: str, text: str) -> tuple[int, int]:
+    """Words of the reference and errors of the text, both as Whisper's English normaliser writes them."""
+    found = jiwer.process_words(NORMALISE(reference), NORMALISE(text))
+    wrong = found.substitutions + found.deletions
+    return found.hits + wrong, wrong + found.insertions
 
 
 def _pcc(ours: Tensor, theirs: Tensor) -> float:
@@ -179,7 +193,7 @@ def _line(model: str, policy: str, rows: list[dict[str, Any]]) -> str:
     agreed, tokens = sum(row["agreed"] for row in rows), sum(row["tokens"] for row in rows)
     margin = max((margin for row in rows for margin in row["margins"]), default=0.0)
     mean, worst = min(row["mean_pcc"] for row in rows), min(row["worst_pcc"] for row in rows)
-    errors, fp32 = _word_error_rate(rows, "text"), _word_error_rate(rows, "fp32_text")
+    errors, fp32 = _word_error_rate(rows, "errors"), _word_error_rate(rows, "fp32_errors")
     verdict = _verdict(CONTRACTS[policy.partition("-")[0]], agreed / tokens, margin, mean, worst, errors - fp32)
     figures = (
         f"{agreed} of {tokens} ({100 * agreed / tokens:.2f} %)",
@@ -194,9 +208,7 @@ def _line(model: str, policy: str, rows: list[dict[str, Any]]) -> str:
 
 def _word_error_rate(rows: list[dict[str, Any]], field: str) -> float:
     """Corpus word error rate in per cent: the sum of errors over the sum of words."""
-    normalise = EnglishTextNormalizer()
-    references, texts = ([normalise(row[name]) for row in rows] for name in ("reference", field))
-    return 100 * float(jiwer.wer(references, texts))
+    return 100 * sum(row[field] for row in rows) / sum(row["words"] for row in rows)
 
 
 def _verdict(contract: Contract, agreement: float, margin: float, mean: float, worst: float, above: float) -> str:

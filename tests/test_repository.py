@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "compiler": {"audio", "whisper"},
     "devices": {"whisper", "compiler"},
     "decoding": {"audio", "whisper"},
+    "backend": {"compiler", "devices"},
     "transcription": {"audio", "whisper", "devices", "decoding"},
     "cli": {"", "audio", "writers", "whisper", "compiler", "devices", "decoding", "transcription"},
 }

@@ -1,14 +1,26 @@
-"""Any module on a device that runs programs: ``ttscribe.compile``, and the backend "ttnn" of ``torch.compile``."""
+"""Any module on a device that runs programs: ``ttscribe.compile``, and the backend "ttnn" of ``torch.compile``.
+
+``generate`` of Hugging Face's models calls the encoder by itself, then the model for each token. It is also the one
+method that ``torch.compile(model)`` hands on to the model as it was, so compile both in place::
+
+    options = {"precision": "exact", "report": print}
+    model.get_encoder().compile(backend="ttnn", options=options)
+    model.compile(backend="ttnn", options=options)
+    model.generate(features, cache_implementation="static")
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 import torch
 from functorch.compile import make_boxed_func
 from torch import Tensor, fx, nn
 from torch._dynamo.backends.common import aot_autograd
+from torch._dynamo.exc import TorchDynamoException
 from torch.utils import _pytree as pytree
 
 from ttscribe.compiler.blocklist import Blocklist
@@ -16,8 +28,10 @@ from ttscribe.compiler.capture.dynamo import captured
 from ttscribe.compiler.capture.export import capture_method
 from ttscribe.compiler.compilation import Compiled, Settings, compile_graph
 from ttscribe.compiler.passes import DEFAULT_POLICY, policy
+from ttscribe.compiler.program import Program
 from ttscribe.compiler.report import CompileReport
-from ttscribe.devices import open_program_device
+from ttscribe.devices import ProgramDevice, open_program_device
+from ttscribe.devices.programs import LoadedProgram
 from ttscribe.errors import CompileError, OptionError
 
 OPTIONS = ("device", "strict", "precision", "blocklist", "report")
@@ -30,98 +44,184 @@ def backend(
     options: Mapping[str, Any] | None = None,
     mode: str | None = None,
 ) -> Callable[..., Any]:
-    """The backend "ttnn" of ``torch.compile``.
+    """The backend "ttnn" of ``torch.compile``; for inference, under ``torch.no_grad()`` or ``torch.inference_mode()``.
 
     ``options``: ``device`` ("emulator"), ``precision`` (a policy's name), ``strict`` (an operation left on the host is
-    an error), ``blocklist`` (a Blocklist, or the path of one), ``report`` (called with the CompileReport of each graph).
+    an error), ``blocklist`` (a Blocklist, or the path of one), ``report`` (called with the CompileReport of each graph,
+    whose ``ledger`` then counts what runs).
+
+    Weights are held by the device. Where one is replaced or changed in place it is moved there again; only writes
+    through ``.data``, which PyTorch itself does not see, go unnoticed. No two results share memory, also where eager's
+    would.
+
+    Raises OptionError, CompileError or FallbackRefused; ``torch.compile`` hands each on as the ``inner_exception`` of a
+    BackendCompilerFailed, with its text.
     """
     if mode is not None:
         raise OptionError('backend "ttnn" has no modes; pass options={"precision": ...} instead')
-    given = dict(options or {})
-    if unknown := sorted(set(given) - set(OPTIONS)):
-        raise OptionError(f'backend "ttnn" has no option {", ".join(unknown)}; there is {", ".join(OPTIONS)}')
-    compiler = _Compiler(given)
-    return aot_autograd(fw_compiler=_refuse_training, inference_compiler=compiler)(module, example_inputs)  # type: ignore[no-any-return]
+    compiler = _Compiler.with_options(options or {})
+    compile_aot = aot_autograd(fw_compiler=_refuse_training, inference_compiler=compiler)
+    return compile_aot(module, example_inputs)
 
 
-def _refuse_training(module: fx.GraphModule, example_inputs: Sequence[Any]) -> Callable[..., Any]:
+def _refuse_training(_module: fx.GraphModule, _example_inputs: Sequence[Any]) -> Callable[..., Any]:
     raise CompileError('backend "ttnn" is for inference: call the model under torch.no_grad() or inference_mode()')
 
 
+@dataclass(frozen=True)
 class _Compiler:
     """Compiles the graphs of one ``torch.compile`` call, as AOTAutograd gives them."""
 
-    def __init__(self, options: Mapping[str, Any]) -> None:
-        self.device = options.get("device", "emulator")
-        self.report: Callable[[CompileReport], object] | None = options.get("report")
-        blocklist = options.get("blocklist") or Blocklist()
+    device: ProgramDevice
+    settings: Settings
+    report: Callable[[CompileReport], object]
+
+    @classmethod
+    def with_options(cls, options: Mapping[str, Any]) -> _Compiler:
+        if unknown := sorted(set(options) - set(OPTIONS)):
+            raise OptionError(f'backend "ttnn" has no option {", ".join(unknown)}; there is {", ".join(OPTIONS)}')
+        precision = policy(options.get("precision", DEFAULT_POLICY))
+        blocklist = options.get("blocklist", Blocklist())
         if not isinstance(blocklist, Blocklist):
             blocklist = Blocklist.read(blocklist)
-        precision = policy(options.get("precision", DEFAULT_POLICY))
-        self.settings = Settings(precision, bool(options.get("strict", False)), blocklist)
+        report = options.get("report", _ignore)
+        if not callable(report):
+            raise OptionError(f"option report is called with each CompileReport; {report!r} cannot be called")
+        device = open_program_device(options.get("device", "emulator"), precision.name)
+        return cls(device, Settings(precision, bool(options.get("strict", False)), blocklist), report)
 
-    def __call__(self, module: fx.GraphModule, example_inputs: Sequence[Any]) -> Callable[..., Any]:
-        compiled = compile_graph(captured(module), self.settings)
-        if self.report is not None:
-            self.report(compiled.report)
+    def __call__(self, module: fx.GraphModule, _example_inputs: Sequence[Any]) -> Callable[..., Any]:
+        graph = captured(module)
+        compiled = compile_graph(graph, self.settings)
+        self.report(compiled.report)
         order = tuple(node.name for node in module.graph.nodes if node.op == "placeholder")
-        return make_boxed_func(_Runner(compiled, self.device, order))  # type: ignore[no-any-return]
+        strides = tuple(_strides(output) for output in graph.outputs)
+        return make_boxed_func(_Runner(compiled, self.device, order, strides))  # type: ignore[no-any-return]
+
+
+def _ignore(_report: CompileReport) -> None:
+    pass
+
+
+def _strides(output: Any) -> tuple[int, ...] | None:
+    """The strides that PyTorch's own result has, where they are known before it runs."""
+    described = output.meta["val"] if isinstance(output, fx.Node) else None
+    steps = described.stride() if isinstance(described, Tensor) else (0,)
+    # An expanded result, of stride 0, is given in full.
+    return steps if all(type(step) is int and step for step in steps) else None
 
 
 class _Runner:
     """Runs a compiled graph; loads the weights at the first call, and again should they change."""
 
-    def __init__(self, compiled: Compiled, device: str, order: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        compiled: Compiled,
+        device: ProgramDevice,
+        order: tuple[str, ...],
+        strides: tuple[tuple[int, ...] | None, ...],
+    ) -> None:
         self.compiled = compiled
         self.device = device
         self.order = order
-        self._loaded: Any = None
-        self._version: tuple[tuple[int, int], ...] = ()
+        self.strides = strides
+        self._loaded: LoadedProgram | None = None
+        self._held: list[_Held] = []
 
     def __call__(self, *arguments: Any) -> list[Any]:
-        given = dict(zip(self.order, arguments, strict=True))
-        params = {value.name: given[value.name].detach() for value in self.compiled.program.params}
-        version = tuple((tensor.data_ptr(), tensor._version) for tensor in params.values())
-        if self._loaded is None or version != self._version:
-            self._loaded, self._version = self._load(params), version
-        return list(self._loaded(*(given[value.name] for value in self.compiled.program.inputs)))
-
-    def _load(self, params: Mapping[str, Tensor]) -> Any:
         program = self.compiled.program
+        given = {**self.compiled.params, **dict(zip(self.order, arguments, strict=True))}
+        weights = [given[value.name] for value in program.params]
+        if self._loaded is None or not all(held.is_still(w) for held, w in zip(self._held, weights, strict=True)):
+            self._loaded = self._load(weights)
+        results = self._loaded(*(given[value.name] for value in program.inputs))
+        return _given_away(program, results, self.strides)
+
+    def _load(self, weights: Sequence[Tensor]) -> LoadedProgram:
+        program = self.compiled.program
+        self._held = [_Held.of(weight) for weight in weights]
         with torch.no_grad():
-            return open_program_device(self.device, program.precision).load(program, params)
+            params = {value.name: weight.detach() for value, weight in zip(program.params, weights, strict=True)}
+            loaded = self.device.load(program, params)
+        loaded.ledger = self.compiled.report.ledger
+        return loaded
+
+
+def _given_away(program: Program, results: Sequence[Any], strides: Sequence[tuple[int, ...] | None] = ()) -> list[Any]:
+    """Results that share memory neither with each other nor with an input or a constant, and have those strides."""
+    fresh = {op.output.name for op in program.ops if op.target == "ttnn.to_torch"}
+    given = []
+    for name, result, steps in zip_longest(program.outputs, results, strides):
+        given.append(_own(result, steps, fresh=name in fresh) if isinstance(result, Tensor) else result)
+        fresh.discard(name)
+    return given
+
+
+def _own(result: Tensor, strides: tuple[int, ...] | None, *, fresh: bool) -> Tensor:
+    if strides is not None and result.stride() != strides:
+        return torch.empty_strided(result.shape, strides, dtype=result.dtype).copy_(result)
+    return result if fresh else result.clone()
+
+
+@dataclass(frozen=True)
+class _Held:
+    """A weight as it was when it was loaded: kept, so that no other can take its place in memory."""
+
+    weight: Tensor
+    version: int
+    copy: Tensor | None
+
+    @classmethod
+    def of(cls, weight: Tensor) -> _Held:
+        """Tensors made in inference mode count no versions: what they hold is compared instead."""
+        if weight.is_inference():
+            return cls(weight, 0, weight.clone())
+        return cls(weight.detach(), weight._version, None)  # noqa: SLF001
+
+    def is_still(self, weight: Tensor) -> bool:
+        same = weight.data_ptr() == self.weight.data_ptr() and weight.stride() == self.weight.stride()
+        if not same or weight.is_inference() != (self.copy is not None):
+            return False
+        if self.copy is not None:
+            return torch.equal(weight, self.copy)
+        return weight._version == self.version  # noqa: SLF001
 
 
 class CompiledModule:
-    """A compiled module; call it with tensors like those that it was compiled with."""
+    """A compiled module; call it with arguments like those that it was compiled with."""
 
-    def __init__(self, compiled: Compiled, device: str, inputs: pytree.TreeSpec, outputs: pytree.TreeSpec) -> None:
+    def __init__(
+        self, compiled: Compiled, device: ProgramDevice, example_inputs: tuple[Any, ...], outputs: pytree.TreeSpec
+    ) -> None:
         self.program = compiled.program
         self.report = compiled.report
-        self._inputs, self._outputs = inputs, outputs
-        params = {name: data for name, data in compiled.params.items() if data is not None}
-        self._loaded = open_program_device(device, compiled.program.precision).load(compiled.program, params)
+        flat, self._inputs = pytree.tree_flatten(example_inputs)
+        self._signatures = [_signature(example) for example in flat]
+        self._outputs = outputs
+        # Copies: the module's own weights may change later, and these are constants.
+        params = {name: data.detach().clone() for name, data in compiled.params.items() if data is not None}
+        self._loaded = device.load(compiled.program, params)
+        self._loaded.ledger = compiled.report.ledger
 
     def __call__(self, *arguments: Any) -> Any:
-        """Run; arguments that the module changed in place are changed."""
+        """Run; arguments that the module changes in place are changed.
+
+        Raises CompileError for arguments of another shape, element type or value than a program was compiled for.
+        """
         flat, structure = pytree.tree_flatten(arguments)
         if structure != self._inputs:
             raise CompileError("the arguments have another structure than those that the module was compiled with")
-        self._check(flat)
-        results = self._loaded(*flat)
-        return pytree.tree_unflatten(list(results), self._outputs)
+        for index, (given, expected) in enumerate(zip(flat, self._signatures, strict=True)):
+            if (found := _signature(given)) != expected:
+                raise CompileError(f"argument {index} was compiled as {expected}, not {found}; compile again for that")
+        results = _given_away(self.program, self._loaded(*flat))
+        return pytree.tree_unflatten(results, self._outputs)
 
-    def _check(self, flat: Sequence[Any]) -> None:
-        """A program is never run on another signature than its own."""
-        for value, given in zip(self.program.inputs, flat, strict=True):
-            if not isinstance(given, Tensor):
-                continue
-            spec: Any = value.spec
-            if tuple(given.shape) != spec.shape or str(given.dtype) != f"torch.{spec.dtype}":
-                raise CompileError(
-                    f"{value.name} was compiled as {spec.dtype}{list(spec.shape)}, "
-                    f"not {str(given.dtype).removeprefix('torch.')}{list(given.shape)}; compile again for that"
-                )
+
+def _signature(argument: Any) -> str:
+    if not isinstance(argument, Tensor):
+        return repr(argument)
+    return f"{str(argument.dtype).removeprefix('torch.')}{[*argument.shape]}"
 
 
 def compile(  # noqa: A001
@@ -150,11 +250,12 @@ def compile(  # noqa: A001
     name = type(module).__name__
     try:
         named = {f"input_{index}": argument for index, argument in enumerate(example_inputs)}
-        captured = capture_method(name, module, module.forward, named, on_device=False)
-    except (torch._dynamo.exc.TorchDynamoException, RuntimeError, ValueError, TypeError) as error:
+        graph = capture_method(name, module, module.forward, named, on_device=False)
+    except (TorchDynamoException, RuntimeError, ValueError, TypeError) as error:
         first = str(error).strip().partition("\n")[0]
         raise CompileError(f"{name} cannot be exported: {first}") from error
+    copies = pytree.tree_map_only(Tensor, torch.clone, tuple(example_inputs))
     with torch.no_grad():
-        _, outputs = pytree.tree_flatten(module(*example_inputs))
-    _, inputs = pytree.tree_flatten(tuple(example_inputs))
-    return CompiledModule(compile_graph(captured, settings), device, inputs, outputs)
+        _, outputs = pytree.tree_flatten(module(*copies))
+    opened = open_program_device(device, settings.precision.name)
+    return CompiledModule(compile_graph(graph, settings), opened, tuple(example_inputs), outputs)

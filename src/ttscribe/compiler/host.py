@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -60,6 +60,11 @@ def run(op: HostOp, values: Mapping[str, Any]) -> Any:
 def identity(value: Any) -> Any:
     """The value itself: how a literal output is written as a host operation."""
     return value
+
+
+def laid_out(tensor: torch.Tensor, strides: Sequence[int]) -> torch.Tensor:
+    """The tensor as PyTorch laid it out, for what goes by memory order: what leaves the device is contiguous."""
+    return torch.empty_strided(tensor.shape, strides, dtype=tensor.dtype).copy_(tensor)
 
 
 def to_meta(argument: Any, specs: Mapping[str, HostSpec]) -> Any:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ttscribe.compiler.program import Fallback, Program
 from ttscribe.errors import FallbackRefused
 
+_MOVES = ("ttnn.from_torch", "ttnn.to_torch")
+
 
 @dataclass(frozen=True, slots=True)
 class CompileReport:
-    """One compiled graph. ``lowered`` and ``constant`` count ATen nodes, ``moves`` tensors that cross the boundary."""
+    """One compiled graph. ``lowered`` and ``constant`` count ATen nodes, ``moves`` tensors that cross the boundary.
+
+    ``ledger`` counts every operation that has run since, by target, on the device and on the host.
+    """
 
     name: str
     lowered: int
@@ -19,11 +24,12 @@ class CompileReport:
     fallbacks: tuple[Fallback, ...]
     calls: int
     moves: int
+    ledger: Counter[str] = field(default_factory=Counter, compare=False, repr=False)
 
     @classmethod
     def of(cls, lowered_program: Program, final: Program) -> CompileReport:
-        sources = {name for op in lowered_program.ops for name in op.source}
-        moves = [op for op in final.ops if op.target in ("ttnn.from_torch", "ttnn.to_torch")]
+        sources = {name for op in lowered_program.ops if op.target not in _MOVES for name in op.source}
+        moves = [op for op in final.ops if op.target in _MOVES]
         calls = len(final.ops) - len(moves) - sum(op.target == "ttnn.deallocate" for op in final.ops)
         fallbacks = tuple(final.fallbacks)
         return cls(final.name, len(sources), len(lowered_program.setup), fallbacks, calls, len(moves))
@@ -40,11 +46,12 @@ class CompileReport:
 
 
 def _reasons(fallbacks: tuple[Fallback, ...]) -> list[str]:
-    """One line for each operation and reason, the most frequent first."""
-    counts = Counter((fallback.target, fallback.reason, fallback.sentence) for fallback in fallbacks)
+    """One line for each operation and reason, the most frequent first, with the sentence of its first node."""
+    counts = Counter((fallback.target, fallback.reason) for fallback in fallbacks)
+    sentences = {(fallback.target, fallback.reason): fallback.sentence for fallback in reversed(fallbacks)}
     return [
-        f"  {count} x {target} on the host ({reason.value}): {sentence}"
-        for (target, reason, sentence), count in counts.most_common()
+        f"  {count} x {target} on the host ({reason.value}): {sentences[target, reason]}"
+        for (target, reason), count in counts.most_common()
     ]
 
 

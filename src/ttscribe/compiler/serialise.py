@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from enum import Enum
+from math import isfinite
 from typing import Any
 
 from ttscribe.compiler import program as ir
@@ -39,12 +40,13 @@ def to_json(program: Program, *, indent: int | None = None) -> str:
 
 def from_json(text: str) -> Program:
     """The program that ``to_json`` wrote; ValueError where the text is something else."""
-    document = json.loads(text)
-    if not isinstance(document, dict) or document.get("format") != FORMAT:
-        raise ValueError(f"not a program in the format {FORMAT}")
-    program = _decode(document["program"])
+    try:
+        document = json.loads(text)
+        program = _decode(document["program"]) if document["format"] == FORMAT else None
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"not a program in the format {FORMAT}: {error!r}") from error
     if not isinstance(program, Program):
-        raise TypeError("the document holds no program")
+        raise ValueError(f"not a program in the format {FORMAT}")  # noqa: TRY004
     return program
 
 
@@ -56,7 +58,7 @@ def _encode(item: Any) -> Any:
         return {"is": type(item).__name__, **fields}
     if isinstance(item, tuple | list):
         return [_encode(part) for part in item]
-    if isinstance(item, float) and item in (float("inf"), float("-inf")):
+    if isinstance(item, float) and not isfinite(item):
         return {"float": repr(item)}
     return item
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from enum import Enum
 from typing import Any
 
@@ -38,8 +39,22 @@ def _lines(program: Program) -> Iterator[str]:
         yield f"setup {_host_op(op)}"
     for constant in program.constants:
         yield f"constant {_value(constant.value)} = {constant.source}"
+    configs = _configs(program)
+    for config, name in configs.items():
+        yield f"config {name} = {argument(config)}"
     for step in program.body:
-        yield from [_op(step)] if isinstance(step, Op) else _segment(step)
+        yield from [_op(step, configs)] if isinstance(step, Op) else _segment(step)
+
+
+def _configs(program: Program) -> dict[Config, str]:
+    """A name for each configuration, numbered by kind: calls repeat them."""
+    names: dict[Config, str] = {}
+    kinds: Counter[str] = Counter()
+    for config in (item for op in program.ops for _, item in op.attributes if isinstance(item, Config)):
+        if config not in names:
+            kinds[config.kind] += 1
+            names[config] = f"{config.kind}{kinds[config.kind]}"
+    return names
 
 
 def _value(value: Value) -> str:
@@ -76,9 +91,10 @@ def argument(item: Any) -> str:
     return repr(item)
 
 
-def _op(op: Op) -> str:
-    positional, keywords = OPERATIONS[op.target].call(op)
-    arguments = [*map(argument, positional), *(f"{name}={argument(item)}" for name, item in keywords.items())]
+def _op(op: Op, configs: Mapping[Config, str]) -> str:
+    positional, given = OPERATIONS[op.target].call(op)
+    keywords = {name: configs[item] if isinstance(item, Config) else argument(item) for name, item in given.items()}
+    arguments = [*map(argument, positional), *(f"{name}={item}" for name, item in keywords.items())]
     call = f"{op.target}({', '.join(arguments)})"
     made = ", ".join(map(_value, op.outputs))
     source = f"  # {', '.join(op.source)}" if op.source else ""

@@ -33,6 +33,7 @@ class _Verifier:
         self.specs: dict[str, Spec] = {}
         self.gone: dict[str, str] = {}
         self.kept: set[str] = set()
+        self.constants = {constant.value.name for constant in program.constants}
         self.place = "inputs"
 
     def run(self) -> None:
@@ -105,9 +106,8 @@ class _Verifier:
         self._require(inferred == declared, f"it gives {_text(inferred)}, but declares {_text(declared)}")
 
     def _mutations(self, op: Op) -> None:
-        constants = {constant.value.name for constant in self.program.constants}
         for name in (op.operands[index] for index in OPERATIONS[op.target].mutates):
-            self._require(name not in constants, f"it writes to {name}, which is a constant")
+            self._require(name not in self.constants, f"it writes to {name}, which is a constant")
         if op.target == _FREES:
             (name,) = op.operands
             self._require(name not in self.kept, f"it frees {name}, which the program does not own")

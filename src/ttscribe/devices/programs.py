@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -18,9 +19,13 @@ from ttscribe.whisper.model import DecoderState, KeyValue, WhisperModel
 
 
 class LoadedProgram(Protocol):
-    """A program with its weights on the device; ``program`` is the very object that was loaded."""
+    """A program with its weights on the device; ``program`` is the very object that was loaded.
+
+    ``ledger`` counts every operation that runs, by target, on the device and on the host.
+    """
 
     program: Program
+    ledger: Counter[str]
 
     def __call__(self, *inputs: Any) -> tuple[Any, ...]: ...
 

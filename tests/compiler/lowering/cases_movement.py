@@ -3,6 +3,7 @@
 import math
 
 import torch
+
 from compiler.lowering.cases import case
 from compiler.lowering.drawing import FLOATS
 from compiler.lowering.one_node import call
@@ -20,7 +21,7 @@ def clone(d):
 
 @case("aten.dropout.default")
 def dropout(d):
-    return call(d.floats(*d.shape()), 0.5, False)
+    return call(d.any(*d.shape()), *d.of((0.5, False), (0.0, True)))
 
 
 @case("aten.copy.default")

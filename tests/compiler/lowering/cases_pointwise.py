@@ -25,14 +25,13 @@ def gelu(d):
 
 @case("aten.mul.Tensor")
 def arithmetic(d):
-    left, right = d.pair()
-    return call(left, d.of(right, d.number()))
+    return call(*d.of(d.pair(), [d.floats(*d.shape()), d.number()]))
 
 
 @case("aten.div.Tensor")
 def division(d):
     left, right = d.pair()
-    return call(left, d.of(right.abs() + 0.5, 3, -0.25))
+    return call(*d.of([left, right.abs() + 0.5], [d.floats(*d.shape()), d.of(3, -0.25)]))
 
 
 @case("aten.mul.Scalar")
@@ -54,8 +53,8 @@ def extremes(d):
 def sums(d):
     if d.of(True, False):
         return call(d.integers(*d.shape()), d.whole(-1000, 1000))
-    left, right = d.pair()
-    return call(left, d.of(right, d.number()), **d.of({}, {"alpha": 2}, {"alpha": -0.5}))
+    operands = d.of(d.pair(), [d.floats(*d.shape()), d.number()])
+    return call(*operands, **d.of({}, {"alpha": 2}, {"alpha": -0.5}))
 
 
 @case("aten.add.Scalar", "aten.sub.Scalar", "aten.rsub.Scalar")
@@ -123,7 +122,7 @@ def where_numbers(d):
 @case("aten.masked_fill.Scalar")
 def masked_fill(d):
     shape = d.shape()
-    return call(d.floats(*shape), d.booleans(*d.narrowed(shape)), d.of(0, -1e9, float("-inf")))
+    return call(d.floats(*shape), d.booleans(*d.narrowed(shape)), d.of(0, -1e4, float("-inf")))
 
 
 @case("aten.clamp.default")

@@ -1,6 +1,7 @@
 """Calls that rules for products, attention, norms, reductions and caches must lower."""
 
 import torch
+
 from compiler.lowering.cases import case
 from compiler.lowering.one_node import call
 
@@ -67,7 +68,8 @@ def _conv(d):
 
 @case("aten.conv1d.default")
 def conv1d(d):
-    return call(*_conv(d)[: d.of(3, 4, 5, 7)])
+    *arguments, groups = _conv(d)
+    return call(*arguments, groups) if groups > 1 else call(*arguments[: d.whole(2, 6)])
 
 
 @case("aten.convolution.default")
@@ -89,32 +91,32 @@ def index(d):
     return call(d.floats(rows, d.size()), [d.integers(*d.shape(low=0, high=3), low=0, high=rows - 1)])
 
 
-def _heads(d):
+def _heads(d, shared=1):
+    """Query, key and value; ``shared`` query heads to a key head."""
     dtype, batch, heads, width = _dtype(d), d.whole(1, 2), d.whole(1, 3), d.of(5, 32, 33, 64)
-    queries, keys = d.of(1, 3, 32, 33), d.of(1, 5, 32, 50)
-    causal = d.of(True, False)
-    keys = queries if causal else keys
-    sizes = [(batch, heads, rows, width) for rows in (queries, keys, keys)]
-    return [d.floats(*size, dtype=dtype) for size in sizes], causal
+    rows = d.of(1, 3, 32, 33)
+    query = d.floats(batch, heads * shared, rows, width if shared == 1 else 32, dtype=dtype)
+    kept = (batch, heads, d.of(rows, 1, 5, 50), query.shape[3])
+    return query, d.floats(*kept, dtype=dtype), d.floats(*kept, dtype=dtype)
 
 
 @case("aten.scaled_dot_product_attention.default")
 def attention(d):
-    (query, key, values), causal = _heads(d)
-    scale = d.of({}, {"scale": 0.25}, {"scale": 1.0})
-    if causal:
-        return call(query, key, values, None, 0.0, True, **scale)
-    shape = (d.of(1, query.shape[0]), d.of(1, query.shape[1]), query.shape[2], key.shape[2])
+    shared = d.of(1, 1, 2)
+    query, key, values = _heads(d, shared)
+    more = {**d.of({}, {"scale": 0.25}, {"scale": 1.0}), **({} if shared == 1 else {"enable_gqa": True})}
+    if shared == 1 and d.of(True, False):
+        return call(query, key, values, None, 0.0, True, **more)
+    shape = d.narrowed((*query.shape[:3], key.shape[2]), low=2)
     allowed = d.booleans(*shape)
     allowed[..., 0] = True
     mask = d.of(None, allowed, d.floats(*shape, dtype=query.dtype))
-    return call(query, key, values, *d.of((mask,), (mask, 0.0, False)), **scale)
+    return call(query, key, values, *d.of((mask,), (mask, 0.0, False)), **more)
 
 
 @case("aten._scaled_dot_product_flash_attention_for_cpu.default")
 def flash_attention(d):
-    (query, key, values), causal = _heads(d)
-    return call(query, key, values, 0.0, causal, outputs=(0,))
+    return call(*_heads(d), 0.0, d.of(True, False), outputs=(0,))
 
 
 @case("aten.softmax.int")

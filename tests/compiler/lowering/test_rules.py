@@ -4,18 +4,20 @@ import warnings
 
 import pytest
 import torch
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
 from compiler.lowering import cases_movement, cases_pointwise, cases_products
 from compiler.lowering.cases import CASES
 from compiler.lowering.drawing import FLOATS, INTEGERS, Draw
 from compiler.lowering.one_node import check, is_lowered
-from hypothesis import HealthCheck, assume, given, settings
-from hypothesis import strategies as st
-
 from ttscribe.compiler.host import resolve
 from ttscribe.compiler.lowering import RULES
 
 FAMILIES = (cases_movement, cases_pointwise, cases_products)
-SETTINGS = settings(max_examples=20, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+SETTINGS = settings(
+    max_examples=15, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+)
 
 
 def test_every_rule_has_a_case():
@@ -35,7 +37,9 @@ def test_rule_computes_what_pytorch_does(target, data):
     target, drawn = _node(target), CASES[target](draw)
     known, on_device = draw.known(len(drawn.tensors)), draw.of(True, False)
     program = check(target, drawn, known, on_device)
-    assert is_lowered(program)
+    # Whole numbers of the host's, for the host, are left to it.
+    if on_device or any(tensor.is_floating_point() for tensor in (*drawn.tensors, *drawn.run(target))):
+        assert is_lowered(program)
 
 
 def _node(target):
@@ -54,6 +58,7 @@ def test_other_dtypes_are_computed_right_or_left_to_the_host(target, data):
         warnings.simplefilter("ignore")
         try:
             drawn.run(target)
+            drawn.mapped(lambda tensor: tensor.to("meta")).run(target)
         except (RuntimeError, IndexError, ValueError):
             assume(False)
         check(target, drawn, known, on_device and all(t.dtype != torch.float64 for t in drawn.tensors))

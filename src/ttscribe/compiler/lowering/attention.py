@@ -31,18 +31,27 @@ def _attention(node: fx.Node) -> Refusal | None:
         return Refusal(Reason.SHAPE, "attention is lowered for [batch, heads, length, width] only")
     if given.get("dropout_p", 0.0):
         return Refusal(Reason.ARGUMENT, "dropout is for training; call module.eval() first")
-    if query.shape[1] != key.shape[1]:
-        return Refusal(Reason.SHAPE, "fewer key heads than query heads: repeat them first")
+    if value(given["value"]).shape != key.shape or query.shape[0] != key.shape[0]:
+        return Refusal(Reason.SHAPE, "keys and values of one shape and the queries' batch are attended to only")
+    if query.shape[1] != key.shape[1] and not _shares_keys(given):
+        return Refusal(Reason.SHAPE, "these heads of keys cannot be shared among the queries': repeat them first")
     mask = given.get("attn_mask")
     return None if mask is None else _mask(value(mask), query, key)
 
 
+def _shares_keys(given: dict[str, Any]) -> bool:
+    """Whether TT-NN itself repeats the keys' heads, as it does where it computes attention in one call."""
+    query, key = value(given["query"]), value(given["key"])
+    one_call = query.shape[-1] % TILE_SIZE == 0 and not given.get("is_causal", False)
+    return bool(given.get("enable_gqa", False)) and one_call and query.shape[1] % key.shape[1] == 0
+
+
 def _mask(mask: Tensor, query: Tensor, key: Tensor) -> Refusal | None:
     full = (query.shape[0], query.shape[1], query.shape[2], key.shape[2])
-    fits = mask.ndim == 4 and mask.shape[2:] == full[2:]
-    if fits and all(size in (1, whole) for size, whole in zip(mask.shape[:2], full[:2], strict=True)):
+    sizes = zip(reversed(mask.shape), reversed(full), strict=False)
+    if mask.ndim <= len(full) and all(size in (1, whole) for size, whole in sizes):
         return None
-    return Refusal(Reason.SHAPE, f"the mask {[*mask.shape]} has no row of scores for each query of {list(full)}")
+    return Refusal(Reason.SHAPE, f"the mask {[*mask.shape]} does not broadcast to the scores {list(full)}")
 
 
 def _only_first_result(node: fx.Node) -> Refusal | None:
@@ -51,14 +60,20 @@ def _only_first_result(node: fx.Node) -> Refusal | None:
     return Refusal(Reason.ARGUMENT, "its log-sum-exp or statistics are used, which TT-NN does not give")
 
 
-def _additive(b: Builder, mask: fx.Node) -> str:
+def _additive(b: Builder, mask: fx.Node, scores: tuple[int, int]) -> str:
     """A mask as what is added to the scores: a boolean one is True where attention is allowed."""
-    if value(mask).dtype in FLOATS:
-        return b.tensor(mask)
+    boolean, given = value(mask).dtype not in FLOATS, tuple(value(mask).shape)
+    four = (*(1,) * (4 - len(given)), *given)
+    whole = (*four[:2], *scores)
     if b.is_constant(mask):
-        zero, far = b.at_setup("aten.full.default", (1,), 0.0), b.at_setup("aten.full.default", (1,), MASKED)
-        return b.constant(b.at_setup("aten.where.self", b.places[mask], zero, far))
-    return b.op("ttnn.where", b.tensor(mask), true_value=0.0, false_value=MASKED)
+        known = b.places[mask]
+        if boolean:
+            zero, far = b.at_setup("aten.full.default", (1,), 0.0), b.at_setup("aten.full.default", (1,), MASKED)
+            known = b.at_setup("aten.where.self", known, zero, far)
+        return b.constant(known if given == whole else b.at_setup("aten.expand.default", known, whole))
+    name = b.op("ttnn.where", b.tensor(mask), true_value=0.0, false_value=MASKED) if boolean else b.tensor(mask)
+    name = name if given == four else b.op("ttnn.reshape", name, shape=four)
+    return name if four == whole else b.op("ttnn.expand", name, shape=whole)
 
 
 @rule("aten.scaled_dot_product_attention.default", guard=_attention)
@@ -66,10 +81,13 @@ def attention(b: Builder, node: fx.Node) -> str:
     given = _arguments(node)
     query, key, values = (b.tensor(given[name]) for name in ("query", "key", "value"))
     width = value(given["query"]).shape[-1]
-    scale = float(given.get("scale") or 1 / math.sqrt(width))
-    mask = _additive(b, given["attn_mask"]) if given.get("attn_mask") is not None else None
+    scale = given.get("scale")
+    scale = 1 / math.sqrt(width) if scale is None else float(scale)
+    scores = (b.spec(query).shape[2], b.spec(key).shape[2])
+    mask = _additive(b, given["attn_mask"], scores) if given.get("attn_mask") is not None else None
     causal = bool(given.get("is_causal", False))
-    if width % TILE_SIZE == 0:
+    as_many = scores[0] == scores[1]
+    if width % TILE_SIZE == 0 and (as_many or not causal):
         return b.op(
             "ttnn.transformer.scaled_dot_product_attention",
             query,

@@ -157,6 +157,11 @@ class Builder:
             return self.move_in(place.name, value(argument), dtype, layout)
         return self.cast(place.name, dtype, layout)
 
+    def like(self, argument: Any, result: fx.Node) -> str:
+        """The device value of a node in the element type and layout in which ``result``'s kind is held."""
+        spec = device_spec(value(result))
+        return self.tensor(argument, spec.dtype, spec.layout)
+
     def cast(self, name: str, dtype: DType | None = None, layout: Layout | None = None) -> str:
         """The same values in another element type or layout, if they are not so already."""
         if dtype is not None and self.spec(name).dtype is not dtype:

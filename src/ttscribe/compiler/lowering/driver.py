@@ -10,9 +10,10 @@ from torch import Tensor, fx
 
 from ttscribe.compiler.blocklist import Blocklist
 from ttscribe.compiler.capture.graph import CapturedGraph
-from ttscribe.compiler.host import encode
+from ttscribe.compiler.host import encode, laid_out
 from ttscribe.compiler.lowering.builder import Builder, Known, OnDevice, OnHost, device_spec, host_spec
 from ttscribe.compiler.lowering.guards import common_guard, is_symbolic, symbols, tensors, value
+from ttscribe.compiler.lowering.placement import keep_at_home
 from ttscribe.compiler.lowering.registry import RULES, Refusal, target_name
 from ttscribe.compiler.operations.operation import SpecError
 from ttscribe.compiler.program import (
@@ -25,6 +26,8 @@ from ttscribe.compiler.program import (
     Ref,
     Value,
 )
+from ttscribe.compiler.sharing import memory_owners
+from ttscribe.errors import CompileError
 
 # Results that depend on nothing but shapes: constants, whatever their arguments.
 _SHAPE_ONLY = {
@@ -37,6 +40,7 @@ _SHAPE_ONLY = {
     "aten.new_full.default",
     "aten.new_empty.default",
 }
+_BY_MEMORY_ORDER = ("aten.as_strided.default", "aten.as_strided_scatter.default")
 _RANDOM = ("rand", "dropout", "bernoulli", "multinomial", "normal")
 
 
@@ -74,6 +78,8 @@ class Lowering:
             elif node.op == "call_function":
                 rest.append(node)
         refusals = {node: refuse(node, self.blocklist) for node in rest}
+        if not self.captured.on_device:
+            keep_at_home(rest, refusals)
         for group in _schedule(rest, refusals, self._is_placed):
             if refusals[group[0]] is None:
                 for node in group:
@@ -163,6 +169,7 @@ class Lowering:
 
     def _host_op(self, node: fx.Node, *, shape_only: bool = False) -> HostOp:
         """``node`` as data; the tensor that a shape-only operation is asked to look like is replaced by its shape."""
+        _refuse_memory_order(node)
         target, args, kwargs = target_name(node), node.args, dict(node.kwargs)
         if shape_only:
             target, args, kwargs = _shape_only_call(node)
@@ -186,14 +193,11 @@ class Lowering:
         captured, builder = self.captured, self.builder
         returned = [item for item in captured.outputs if item is not None or not captured.on_device]
         outputs = [self._output(item) for item in returned]
-        mutated = []
-        for name, node in captured.mutations.items():
-            if captured.on_device:
-                spec = builder.spec(name)
-                written = builder.at(node).tensor(node, spec.dtype, spec.layout)
-                builder.body.append(Op("ttnn.copy", (written, name), (), source=(node.name,)))
-            else:
-                mutated.append((name, self._output(node)))
+        mutated: list[tuple[str, str]] = []
+        if captured.on_device:
+            outputs = self._write_back(outputs)
+        else:
+            mutated = [(name, self._output(node)) for name, node in captured.mutations.items()]
         inputs = tuple(Value(name, builder.specs[name]) for name in captured.inputs)
         used = {name for op in builder.setup for name in op.inputs()}
         used |= {constant.source for constant in builder.constants.values()} | set(outputs)
@@ -209,6 +213,20 @@ class Lowering:
             tuple(outputs),
             tuple(mutated),
         )
+
+    def _write_back(self, outputs: list[str]) -> list[str]:
+        """Copy new values into the inputs that change; gives outputs that keep what they were before."""
+        builder, mutations = self.builder, self.captured.mutations
+        written = []
+        for name, node in mutations.items():
+            spec = builder.spec(name)
+            written.append(builder.at(node).tensor(node, spec.dtype, spec.layout))
+        owners = memory_owners(builder.body, builder.specs)
+        changes = {name for name in (*outputs, *written) if owners.get(name, name) in mutations}
+        kept = {name: builder.op("ttnn.clone", name) for name in sorted(changes)}
+        for (name, node), value_name in zip(mutations.items(), written, strict=True):
+            builder.body.append(Op("ttnn.copy", (kept.get(value_name, value_name), name), (), source=(node.name,)))
+        return [kept.get(name, name) for name in outputs]
 
     def _output(self, item: Any) -> str:
         if not isinstance(item, fx.Node):
@@ -249,6 +267,13 @@ def _schedule(
         on_host = not on_host
         if group:
             yield group
+
+
+def _refuse_memory_order(node: fx.Node) -> None:
+    """What leaves the device is contiguous, so that nothing may depend on how PyTorch would have laid it out."""
+    base = node.all_input_nodes[0] if target_name(node) in _BY_MEMORY_ORDER else None
+    if base is not None and base.op == "call_function" and base.target is not laid_out:
+        raise CompileError(f"{node.name}: {target_name(node)} of a part of a computed tensor: clone the part first")
 
 
 def _makes_tensor(node: fx.Node) -> bool:

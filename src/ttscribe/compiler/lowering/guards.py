@@ -14,6 +14,8 @@ from ttscribe.compiler.program import Reason
 
 FLOATS = (torch.float32, torch.bfloat16, torch.float16)
 INTEGERS = (torch.int64, torch.int32, torch.uint8, torch.int16, torch.int8)
+# What holds the numbers that programs compute with; narrower ones wrap where PyTorch's do not.
+WIDE_INTEGERS = (torch.int64, torch.int32)
 SUPPORTED = (*FLOATS, *INTEGERS, torch.bool)
 
 
@@ -122,8 +124,9 @@ def no_integer_arithmetic(node: fx.Node) -> Refusal | None:
     """64-bit arithmetic would wrap at 32 bits on the device: it stays on the host, but for adding a small number."""
     if value(node).dtype in FLOATS:
         return None
-    others = [argument for argument in node.args[1:] if not isinstance(argument, fx.Node)]
-    if len(node.args) == 2 and others and all(isinstance(other, int) and abs(other) < 2**20 for other in others):
+    wide = all(tensor.dtype in WIDE_INTEGERS for tensor in tensors([*node.args, node]))
+    other = node.args[1]
+    if wide and len(node.args) == 2 and not node.kwargs and isinstance(other, int) and abs(other) < 2**20:
         return None
     return Refusal(Reason.DTYPE, "64-bit integer arithmetic would wrap at the device's 32 bits")
 

@@ -1,23 +1,24 @@
 """Linear layers, matrix products, convolution, embedding: everything that multiplies by weights."""
 
+from math import prod
 from typing import Any
 
 from torch import fx
 
 from ttscribe.compiler.lowering.builder import Builder
-from ttscribe.compiler.lowering.guards import all_of, arguments, floats_only, rank_at_least, value
+from ttscribe.compiler.lowering.guards import FLOATS, INTEGERS, all_of, arguments, floats_only, rank_at_least, value
 from ttscribe.compiler.lowering.registry import Refusal, rule
 from ttscribe.compiler.program import DType, Layout, Reason
 
 
-def _bias(b: Builder, argument: Any) -> str | None:
+def _bias(b: Builder, argument: Any, rank: int = 2, layout: Layout = Layout.TILE) -> str | None:
     """A bias as the row that TT-NN adds to every row of the product."""
     if argument is None:
         return None
-    place = b.places[argument]
+    shape = (1,) * (rank - 1) + tuple(value(argument).shape)
     if b.is_constant(argument):
-        return b.constant(b.at_setup("aten.reshape.default", place, (1, value(argument).shape[-1])))
-    return b.op("ttnn.reshape", b.tensor(argument), shape=(1, value(argument).shape[-1]))
+        return b.constant(b.at_setup("aten.reshape.default", b.places[argument], shape), layout=layout)
+    return b.cast(b.op("ttnn.reshape", b.tensor(argument), shape=shape), layout=layout)
 
 
 @rule("aten.linear.default", guard=all_of(floats_only, rank_at_least(2)))
@@ -38,13 +39,21 @@ def _plain_addmm(node: fx.Node) -> Refusal | None:
 @rule("aten.addmm.default", "aten.baddbmm.default", guard=all_of(floats_only, _plain_addmm))
 def addmm(b: Builder, node: fx.Node) -> str:
     bias, x, weight = arguments(node)
-    if value(bias).ndim == 1:
+    if tuple(value(bias).shape) == tuple(value(node).shape[-1:]):
         return b.op("ttnn.linear", b.tensor(x), b.tensor(weight), keywords={"bias": _bias(b, bias)})
     product = b.op("ttnn.matmul", b.tensor(x), b.tensor(weight))
     return b.op("ttnn.add", product, b.tensor(bias))
 
 
-@rule("aten.mm.default", "aten.bmm.default", "aten.matmul.default", guard=all_of(floats_only, rank_at_least(2)))
+def _one_batch(node: fx.Node) -> Refusal | None:
+    left, right = (value(argument).shape for argument in arguments(node))
+    same = len(left) == len(right) and (left[:-2] == right[:-2] or prod(left[:-2]) == 1)
+    if min(len(left), len(right)) >= 2 and (same or prod(right[:-2]) == 1):
+        return None
+    return Refusal(Reason.SHAPE, f"TT-NN does not broadcast {list(left)} and {list(right)}; expand them first")
+
+
+@rule("aten.mm.default", "aten.bmm.default", "aten.matmul.default", guard=all_of(floats_only, _one_batch))
 def matmul(b: Builder, node: fx.Node) -> str:
     left, right = arguments(node)
     target = "ttnn.linear" if b.is_constant(right) and value(right).ndim == 2 else "ttnn.matmul"
@@ -80,14 +89,11 @@ def conv1d(b: Builder, node: fx.Node) -> str:
     batch, channels, length = value(x).shape
     outputs, _, kernel = value(weight).shape
     rows = b.cast(b.op("ttnn.permute", b.tensor(x), dims=(0, 2, 1)), layout=Layout.ROW_MAJOR)
-    shaped = None
-    if bias is not None:
-        shaped = b.constant(b.at_setup("aten.reshape.default", b.places[bias], (1, 1, 1, outputs)), layout=_ROWS)
     result = b.op(
         "ttnn.conv1d",
         rows,
         b.tensor(weight, layout=_ROWS),
-        keywords={"bias_tensor": shaped},
+        keywords={"bias_tensor": _bias(b, bias, 4, _ROWS)},
         in_channels=channels,
         out_channels=outputs,
         batch_size=batch,
@@ -108,11 +114,21 @@ _ROWS = Layout.ROW_MAJOR
 
 def _ids(b: Builder, argument: fx.Node) -> str:
     """Indices as the rows of 32-bit numbers without sign that TT-NN looks up."""
-    ids = b.tensor(argument, DType.UINT32, _ROWS)
-    return ids if value(argument).ndim == 2 else b.op("ttnn.reshape", ids, shape=(1, value(argument).numel()))
+    return _as_ids(b, b.tensor(argument, DType.UINT32, _ROWS))
 
 
-@rule("aten.embedding.default")
+def _as_ids(b: Builder, name: str) -> str:
+    name, shape = b.cast(name, DType.UINT32, _ROWS), b.spec(name).shape
+    return name if len(shape) == 2 else b.op("ttnn.reshape", name, shape=(1, prod(shape)))
+
+
+def _float_table(node: fx.Node) -> Refusal | None:
+    if value(node).dtype in FLOATS:
+        return None
+    return Refusal(Reason.DTYPE, "only tables of floating point are looked up on the device")
+
+
+@rule("aten.embedding.default", guard=_float_table)
 def embedding(b: Builder, node: fx.Node) -> str:
     weight, ids = arguments(node)[:2]
     found = b.op("ttnn.embedding", _ids(b, ids), b.tensor(weight, layout=_ROWS), layout=Layout.TILE)
@@ -121,13 +137,19 @@ def embedding(b: Builder, node: fx.Node) -> str:
 
 def _rows_of_a_table(node: fx.Node) -> Refusal | None:
     table, indices = arguments(node)
-    if len(indices) == 1 and value(table).ndim == 2 and value(indices[0]).dtype.is_floating_point is False:
+    if len(indices) == 1 and value(table).ndim == 2 and value(indices[0]).dtype in INTEGERS:
         return None
     return Refusal(Reason.ARGUMENT, "only whole rows of a table of two dimensions can be looked up on the device")
 
 
-@rule("aten.index.Tensor", guard=all_of(_rows_of_a_table))
+@rule("aten.index.Tensor", guard=all_of(_rows_of_a_table, _float_table))
 def index(b: Builder, node: fx.Node) -> str:
+    """Indices below zero count from the end: they are moved up by the rows there are, into the table's second copy."""
     table, (ids,) = arguments(node)
-    found = b.op("ttnn.embedding", _ids(b, ids), b.tensor(table, layout=_ROWS), layout=Layout.TILE)
+    if b.is_constant(table):
+        twice = b.constant(b.at_setup("aten.cat.default", (b.places[table],) * 2), layout=_ROWS)
+    else:
+        twice = b.op("ttnn.concat", *(b.tensor(table, layout=_ROWS),) * 2, dim=0)
+    moved = b.op("ttnn.add", b.tensor(ids, DType.INT32, _ROWS), other=value(table).shape[0])
+    found = b.op("ttnn.embedding", _as_ids(b, moved), twice, layout=Layout.TILE)
     return b.op("ttnn.reshape", found, shape=tuple(value(node).shape))

@@ -3,10 +3,20 @@
 from itertools import accumulate
 from typing import Any
 
+import torch
 from torch import fx
 
-from ttscribe.compiler.lowering.builder import DEVICE_DTYPES, Builder, OnDevice
-from ttscribe.compiler.lowering.guards import FLOATS, arguments, guard_aten_clone, rank_at_least, value
+from ttscribe.compiler.lowering.builder import Builder, OnDevice
+from ttscribe.compiler.lowering.guards import (
+    FLOATS,
+    WIDE_INTEGERS,
+    all_of,
+    arguments,
+    guard_aten_clone,
+    rank_at_least,
+    tensors,
+    value,
+)
 from ttscribe.compiler.lowering.registry import Refusal, rule
 from ttscribe.compiler.program import Reason
 
@@ -14,7 +24,6 @@ _KEEPS_VALUES = (
     "aten.alias.default",
     "aten.contiguous.default",
     "aten.detach.default",
-    "aten.dropout.default",
     "aten.lift_fresh_copy.default",
 )
 _RESHAPES = (
@@ -34,10 +43,30 @@ def same(b: Builder, node: fx.Node) -> str:
     return b.tensor(arguments(node)[0])
 
 
+def _not_training(node: fx.Node) -> Refusal | None:
+    _, rate, train = arguments(node)
+    return Refusal(Reason.ARGUMENT, "dropout is for training; call module.eval() first") if train and rate else None
+
+
+@rule("aten.dropout.default", guard=_not_training)
+def dropout(b: Builder, node: fx.Node) -> str:
+    return b.tensor(arguments(node)[0])
+
+
 @rule("aten.clone.default", first=guard_aten_clone)
 def clone(b: Builder, node: fx.Node) -> str:
     """The graph is functional, so a copy may share its source's tensor."""
     return b.tensor(arguments(node)[0])
+
+
+def _keeps_kind(node: fx.Node) -> Refusal | None:
+    """For a cast of, or a copy from, a node's last tensor."""
+    *_, source = tensors(arguments(node))
+    before, after = source.dtype, value(node).dtype
+    kinds = ((before,), FLOATS, WIDE_INTEGERS)
+    if any(before in kind and after in kind for kind in kinds) or (before == torch.bool and after in FLOATS):
+        return None
+    return Refusal(Reason.DTYPE, f"a cast from {before} to {after} changes what the device can hold exactly")
 
 
 def _same_shape(node: fx.Node) -> Refusal | None:
@@ -46,18 +75,11 @@ def _same_shape(node: fx.Node) -> Refusal | None:
     return Refusal(Reason.SHAPE, "a copy that broadcasts; expand the source first")
 
 
-@rule("aten.copy.default", guard=_same_shape)
+@rule("aten.copy.default", guard=all_of(_same_shape, _keeps_kind))
 def copy(b: Builder, node: fx.Node) -> str:
     """What a functional graph makes of an in-place copy: the new values, in the old ones' element type."""
     destination, source = arguments(node)[:2]
-    return b.tensor(source, DEVICE_DTYPES[value(destination).dtype])
-
-
-def _keeps_kind(node: fx.Node) -> Refusal | None:
-    before, after = value(arguments(node)[0]).dtype, value(node).dtype
-    if before == after or (before in FLOATS and after in FLOATS) or (str(before) == "torch.bool" and after in FLOATS):
-        return None
-    return Refusal(Reason.DTYPE, f"a cast from {before} to {after} changes what the device can hold exactly")
+    return b.like(source, destination)
 
 
 @rule("aten._to_copy.default", "aten.to.dtype", guard=_keeps_kind)
@@ -136,7 +158,7 @@ def select(b: Builder, node: fx.Node) -> str:
 @rule("aten.cat.default", guard=rank_at_least(1))
 def cat(b: Builder, node: fx.Node) -> str:
     parts, dim = (*arguments(node), 0)[:2]
-    names = [b.tensor(part) for part in parts]
+    names = [b.like(part, node) for part in parts]
     return b.op("ttnn.concat", *names, dim=dim % value(node).ndim)
 
 
@@ -167,7 +189,7 @@ def stack(b: Builder, node: fx.Node) -> str:
     rank = value(node).ndim
     shape = list(value(node).shape)
     shape[dim % rank] = 1
-    names = [b.op("ttnn.reshape", b.tensor(part), shape=tuple(shape)) for part in parts]
+    names = [b.op("ttnn.reshape", b.like(part, node), shape=tuple(shape)) for part in parts]
     return b.op("ttnn.concat", *names, dim=dim % rank)
 
 

@@ -1,5 +1,7 @@
 """Layer normalisation."""
 
+from typing import Any
+
 from torch import fx
 
 from ttscribe.compiler.lowering.attention import _only_first_result
@@ -17,15 +19,17 @@ def _last_dimension(node: fx.Node) -> Refusal | None:
 
 @rule("aten.layer_norm.default", guard=all_of(floats_only, rank_at_least(2), _last_dimension))
 def layer_norm(b: Builder, node: fx.Node) -> str:
-    x, _, weight, bias, epsilon, *_ = (
-        (*arguments(node), None, None, 1e-5)[:5] if len(arguments(node)) < 5 else arguments(node)
-    )
+    given = arguments(node)
+    defaults: tuple[Any, ...] = (None, None, 1e-5)
+    x, _, weight, bias, epsilon, *_ = given + defaults[len(given) - 2 :]
     keywords = {"weight": weight, "bias": bias}
-    given = {name: b.tensor(item) if item is not None else None for name, item in keywords.items()}
+    rows = {name: b.tensor(item) if item is not None else None for name, item in keywords.items()}
     # TT-NN's own default is 1e-12.
-    return b.op("ttnn.layer_norm", b.tensor(x), keywords=given, epsilon=epsilon)
+    return b.op("ttnn.layer_norm", b.tensor(x), keywords=rows, epsilon=epsilon)
 
 
-@rule("aten.native_layer_norm.default", guard=all_of(_only_first_result, floats_only, _last_dimension))
+@rule(
+    "aten.native_layer_norm.default", guard=all_of(_only_first_result, floats_only, rank_at_least(2), _last_dimension)
+)
 def native_layer_norm(b: Builder, node: fx.Node) -> tuple[str, ...]:
     return (layer_norm(b, node),)

@@ -3,11 +3,13 @@
 from functools import partial
 from typing import Any
 
+import torch
 from torch import fx
 
-from ttscribe.compiler.lowering.builder import Builder
+from ttscribe.compiler.lowering.builder import Builder, device_spec
 from ttscribe.compiler.lowering.guards import (
     FLOATS,
+    WIDE_INTEGERS,
     all_of,
     arguments,
     floats_only,
@@ -36,7 +38,14 @@ _UNARY = {
     "sqrt": "sqrt",
     "tanh": "tanh",
 }
-_ARITHMETIC = {"mul": "multiply", "div": "divide", "maximum": "maximum", "minimum": "minimum"}
+_ARITHMETIC = {
+    "mul.Tensor": "multiply",
+    "mul.Scalar": "multiply",
+    "div.Tensor": "divide",
+    "div.Scalar": "divide",
+    "maximum.default": "maximum",
+    "minimum.default": "minimum",
+}
 _COMPARISON = {"eq": "eq", "ne": "ne", "lt": "lt", "le": "le", "gt": "gt", "ge": "ge"}
 
 
@@ -77,19 +86,22 @@ def _binary(b: Builder, node: fx.Node, *, target: str) -> str:
 
 
 for _aten, _ttnn in _ARITHMETIC.items():
-    for _overload in ("Tensor", "default", "Scalar"):
-        rule(f"aten.{_aten}.{_overload}", guard=floats_only)(partial(_binary, target=_ttnn))
+    rule(f"aten.{_aten}", guard=floats_only)(partial(_binary, target=_ttnn))
+
+
+def _alpha(node: fx.Node) -> Any:
+    """What the second operand is multiplied by: a keyword beside a tensor, by position beside a number."""
+    return arguments(node)[2] if len(arguments(node)) > 2 else node.kwargs.get("alpha", 1)
 
 
 def _sum_or_difference(b: Builder, node: fx.Node, *, target: str) -> str:
-    alpha: Any = node.kwargs.get("alpha", 1)
-    left, right = arguments(node)[:2]
+    alpha, (left, right) = _alpha(node), arguments(node)[:2]
     if not isinstance(right, fx.Node):
-        return b.op(f"ttnn.{target}", b.tensor(left), other=right * alpha)
-    added = b.tensor(right)
+        return b.op(f"ttnn.{target}", b.like(left, node), other=right * alpha)
+    added = b.like(right, node)
     if alpha != 1:
         added = b.op("ttnn.multiply", added, other=alpha)
-    return b.op(f"ttnn.{target}", b.tensor(left), added)
+    return b.op(f"ttnn.{target}", b.like(left, node), added)
 
 
 def _same_kind(node: fx.Node) -> Refusal | None:
@@ -109,7 +121,8 @@ for _aten, _ttnn in {"add": "add", "sub": "subtract"}.items():
 
 @rule("aten.rsub.Scalar", guard=floats_only)
 def rsub(b: Builder, node: fx.Node) -> str:
-    return b.op("ttnn.add", b.op("ttnn.neg", b.tensor(arguments(node)[0])), other=arguments(node)[1])
+    taken = b.op("ttnn.multiply", b.tensor(arguments(node)[0]), other=-_alpha(node))
+    return b.op("ttnn.add", taken, other=arguments(node)[1])
 
 
 @rule("aten.pow.Tensor_Scalar", guard=floats_only)
@@ -125,18 +138,23 @@ def power(b: Builder, node: fx.Node) -> str:
 def _compare(b: Builder, node: fx.Node, *, target: str) -> str:
     """0 or 1 in bfloat16, which is how every boolean is held on the device."""
     left, right = arguments(node)[:2]
+    dtype = device_spec(value(left)).dtype
     if not isinstance(right, fx.Node):
-        made = b.op(f"ttnn.{target}", b.tensor(left, layout=Layout.TILE), other=right)
+        made = b.op(f"ttnn.{target}", b.tensor(left, dtype, Layout.TILE), other=right)
     else:
-        made = b.op(f"ttnn.{target}", b.tensor(left, layout=Layout.TILE), b.tensor(right, layout=Layout.TILE))
+        made = b.op(f"ttnn.{target}", b.tensor(left, dtype, Layout.TILE), b.tensor(right, dtype, Layout.TILE))
     return b.cast(made, DType.BFLOAT16, Layout.TILE)
 
 
 def _comparable(node: fx.Node) -> Refusal | None:
-    kinds = {tensor.dtype in FLOATS for tensor in tensors(arguments(node))}
-    if len(kinds) == 1 and all(str(tensor.dtype) != "torch.bool" for tensor in tensors(arguments(node))):
+    dtypes, number = {tensor.dtype for tensor in tensors(arguments(node))}, arguments(node)[1]
+    if dtypes <= set(FLOATS) or (dtypes <= set(WIDE_INTEGERS) and (isinstance(number, fx.Node) or _is_int32(number))):
         return None
-    return Refusal(Reason.DTYPE, "only numbers of one kind are compared on the device")
+    return Refusal(Reason.DTYPE, "only floating point, or 32- and 64-bit integers, are compared on the device")
+
+
+def _is_int32(number: Any) -> bool:
+    return float(number).is_integer() and -(2**31) <= number < 2**31
 
 
 for _aten, _ttnn in _COMPARISON.items():
@@ -162,9 +180,9 @@ def logical_not(b: Builder, node: fx.Node) -> str:
 
 
 def _chooses_floats(node: fx.Node) -> Refusal | None:
-    if value(node).dtype in FLOATS and all(t.dtype in FLOATS for t in tensors(arguments(node)[1:])):
+    if value(node).dtype in FLOATS and all(t.dtype in (*FLOATS, torch.bool) for t in tensors(arguments(node))):
         return None
-    return Refusal(Reason.DTYPE, "only floating point is chosen from on the device")
+    return Refusal(Reason.DTYPE, "only floating point is chosen from on the device, by booleans")
 
 
 @rule("aten.where.self", "aten.where.ScalarOther", "aten.where.ScalarSelf", "aten.where.Scalar", guard=_chooses_floats)
@@ -189,7 +207,7 @@ def masked_fill(b: Builder, node: fx.Node) -> str:
 def _finite(number: Any) -> float:
     """Infinities as bfloat16's largest magnitude: one minus infinity on the way makes NaN of a masked row."""
     largest = 3.3895313892515355e38
-    return max(-largest, min(largest, float(number)))
+    return max(min(float(number), largest), -largest)
 
 
 @rule("aten.clamp.default", guard=floats_only)

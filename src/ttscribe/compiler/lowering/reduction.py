@@ -19,8 +19,8 @@ _REDUCTIONS = {
 
 
 def _dims(node: fx.Node) -> list[int]:
-    given: Any = arguments(node)[1] if len(arguments(node)) > 1 else []
-    return [given] if isinstance(given, int) else list(given)
+    given: Any = arguments(node)[1] if len(arguments(node)) > 1 else None
+    return [given] if isinstance(given, int) else list(given or ())
 
 
 def _one_dimension(node: fx.Node) -> Refusal | None:

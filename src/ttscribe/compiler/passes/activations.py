@@ -19,7 +19,8 @@ def fuse_bias(program: Program) -> Program:
     for step in program.body:
         product = _product_below(editor, step, made, counts) if isinstance(step, Op) and _adds(step) else None
         row = step.operands[1] if product is not None and isinstance(step, Op) else ""
-        if not isinstance(step, Op) or product is None or row not in constants or not _is_row(editor, row):
+        fits = product is not None and row in constants and _is_row(editor, row, product.output.name)
+        if not isinstance(step, Op) or product is None or not fits:
             body.append(step)
             continue
         linear = editor.op(
@@ -40,7 +41,7 @@ def _product_below(editor: Editor, add: Op, made: Mapping[str, Op], counts: Coun
     while name in made and counts[name] == 1:
         op = made[name]
         if op.target == "ttnn.linear":
-            return op if op.keyword("bias") is None else None
+            return op if op.keyword("bias") is None and op.attribute("activation") is None else None
         keeps_rows = op.target == "ttnn.reshape"
         if not keeps_rows or editor.spec(op.operands[0]).shape[-1] != editor.spec(name).shape[-1]:
             return None
@@ -48,9 +49,9 @@ def _product_below(editor: Editor, add: Op, made: Mapping[str, Op], counts: Coun
     return None
 
 
-def _is_row(editor: Editor, name: str) -> bool:
-    shape = editor.spec(name).shape
-    return prod(shape) == shape[-1]
+def _is_row(editor: Editor, name: str, rows: str) -> bool:
+    width = editor.spec(rows).shape[-1]
+    return prod(editor.spec(name).shape) == editor.spec(name).shape[-1] == width
 
 
 def _adds(op: Op) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ttscribe.compiler.passes.rewrite import Editor, consumers, producers
-from ttscribe.compiler.program import Op, Program, Step, TensorSpec, Value
+from ttscribe.compiler.program import Layout, Op, Program, Step, TensorSpec, Value
+from ttscribe.compiler.sharing import memory_owners
 
 
 def inputs_as_read(program: Program) -> Program:
@@ -14,9 +15,10 @@ def inputs_as_read(program: Program) -> Program:
     Where the program also writes the input, what it writes must be to hand in that form too.
     """
     readers, made, editor = consumers(program), producers(program), Editor(program)
+    lasting = _lasting(program, editor)
     inputs = []
     for value in program.inputs:
-        wanted = _wanted(value, readers.get(value.name, []), made)
+        wanted = None if value.name in lasting else _wanted(value, readers.get(value.name, []), made, lasting)
         inputs.append(value if wanted is None else Value(value.name, wanted))
         if wanted is not None:
             editor.specs[value.name] = wanted
@@ -24,8 +26,16 @@ def inputs_as_read(program: Program) -> Program:
                 if _is_cast(op):
                     editor.rename(op.output.name, value.name)
     dropped = {id(op) for value in program.inputs for op in readers.get(value.name, []) if _is_renamed(editor, op)}
-    body = [_uncast_copy(editor, made, step) for step in program.body if id(step) not in dropped]
+    changed = {value.name for value, old in zip(inputs, program.inputs, strict=True) if value != old}
+    body = [_uncast_copy(editor, made, step, changed) for step in program.body if id(step) not in dropped]
     return replace(editor.finish(body), inputs=tuple(inputs))
+
+
+def _lasting(program: Program, editor: Editor) -> set[str]:
+    """What owns the memory of outputs and of new state: read at the end, when inputs may have changed."""
+    owners = memory_owners(program.body, editor.specs)
+    names = [*program.outputs, *(op.operands[0] for op in program.ops if op.target == "ttnn.copy")]
+    return {owners.get(name, name) for name in names}
 
 
 def _is_renamed(editor: Editor, op: Op) -> bool:
@@ -36,7 +46,7 @@ def _is_cast(op: Op) -> bool:
     return op.target in ("ttnn.typecast", "ttnn.to_layout")
 
 
-def _wanted(value: Value, readers: list[Op], made: dict[str, Op]) -> TensorSpec | None:
+def _wanted(value: Value, readers: list[Op], made: dict[str, Op], lasting: set[str]) -> TensorSpec | None:
     """The one other form in which ``value`` is read, if there is just one."""
     if not isinstance(value.spec, TensorSpec):
         return None
@@ -47,6 +57,8 @@ def _wanted(value: Value, readers: list[Op], made: dict[str, Op]) -> TensorSpec 
     (form,) = forms
     assert isinstance(form, TensorSpec)
     writes = [op for op in readers if op not in reads]
+    if writes and any(op.output.name in lasting for op in reads):
+        return None
     if any(_source_in(form, op.operands[0], made) is None for op in writes):
         return None
     return form
@@ -63,15 +75,12 @@ def _source_in(form: TensorSpec, name: str, made: dict[str, Op]) -> str | None:
     return op.operands[0] if fits else None
 
 
-def _uncast_copy(editor: Editor, made: dict[str, Op], step: Step) -> Step:
+def _uncast_copy(editor: Editor, made: dict[str, Op], step: Step, changed: set[str]) -> Step:
     """A copy into an input whose form changed takes the value from before the cast."""
-    if not isinstance(step, Op) or step.target != "ttnn.copy":
+    if not isinstance(step, Op) or step.target != "ttnn.copy" or step.operands[1] not in changed:
         return step
     source, destination = step.operands
-    form = editor.spec(destination)
-    if (editor.spec(source).dtype, editor.spec(source).layout) == (form.dtype, form.layout):
-        return step
-    uncast = _source_in(form, source, made)
+    uncast = _source_in(editor.spec(destination), source, made)
     assert uncast is not None
     return replace(step, operands=(uncast, destination))
 
@@ -105,12 +114,14 @@ def count_in_place(program: Program) -> Program:
     body: list[Step] = []
     for step in program.body:
         source = made.get(step.operands[0]) if isinstance(step, Op) and step.target == "ttnn.copy" else None
-        if isinstance(step, Op) and source is not None and _adds_one(source, step.operands[1]):
+        if isinstance(step, Op) and source is not None and _adds_one(editor, source, step.operands[1]):
             body.append(editor.op("ttnn.plus_one", step.operands[1], source=step.source))
         else:
             body.append(step)
     return editor.finish(body)
 
 
-def _adds_one(op: Op, name: str) -> bool:
-    return op.target == "ttnn.add" and op.operands == (name,) and op.attribute("other") == 1
+def _adds_one(editor: Editor, op: Op, name: str) -> bool:
+    spec = editor.spec(name)
+    counts = not spec.dtype.floating and spec.layout is Layout.ROW_MAJOR
+    return counts and op.target == "ttnn.add" and op.operands == (name,) and op.attribute("other") == 1

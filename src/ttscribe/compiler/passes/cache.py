@@ -10,11 +10,12 @@ import torch
 from ttscribe.compiler.lowering.attention import MASKED
 from ttscribe.compiler.passes.heads import ATTENTION
 from ttscribe.compiler.passes.rewrite import Editor, constant_data, producers, uses
-from ttscribe.compiler.program import TILE_SIZE, Memory, Op, Program, Sharding, Step
+from ttscribe.compiler.program import TILE_SIZE, DType, Layout, Memory, Op, Program, Sharding, Step, TensorSpec
 
 _DECODE_HEADS = "ttnn.experimental.nlp_create_qkv_heads_decode"
 _DECODE_ATTENTION = "ttnn.transformer.scaled_dot_product_attention_decode"
 _UPDATE = "ttnn.experimental.paged_update_cache"
+_POSITION = TensorSpec((1,), DType.INT32, Layout.ROW_MAJOR)
 _MOVES = ("ttnn.reshape", "ttnn.expand", "ttnn.to_layout", "ttnn.typecast")
 
 
@@ -48,6 +49,7 @@ class _Caches:
         self.editor = Editor(program)
         self.made = producers(program)
         self.counts = uses(program)
+        self.inputs = {value.name for value in program.inputs}
         self.attended: dict[str, str] = {}
         writes = _writes(program, self.made, self.counts)
         self.fills = {w.scatter.output.name: w for w in writes if self._is_prompt(w)}
@@ -82,19 +84,27 @@ class _Caches:
 
     def _is_prompt(self, write: _Write) -> bool:
         """Whether the rows written are 0 up to the number of new rows."""
-        index = self._through_moves(write.scatter.operands[1])
-        if not isinstance(index, torch.Tensor):
+        index = self._data(write.scatter.operands[1])
+        cache, new = self.editor.spec(write.cache).shape, self.editor.spec(write.new).shape
+        if index is None or new != (1, cache[1], new[2], cache[3]) or cache[0] != 1:
             return False
-        rows = torch.arange(self.editor.spec(write.new).shape[2]).view(1, 1, -1, 1)
-        one_user = self.editor.spec(write.cache).shape[0] == 1
-        return one_user and torch.equal(index.expand_as(rows.expand(index.shape)), rows.expand(index.shape))
+        return torch.equal(index, torch.arange(new[2]).view(1, 1, -1, 1).expand(new))
 
-    def _through_moves(self, name: str) -> torch.Tensor | str:
-        """What a value is before moves that keep its numbers: constant data, or a name."""
+    def _data(self, name: str) -> torch.Tensor | None:
+        """What a value holds, where it is moves of a constant that is known without any param."""
+        op = self.made.get(name)
+        if op is None or op.target not in _MOVES:
+            return constant_data(self.program, name)
+        data, shape = self._data(op.operands[0]), self.editor.spec(name).shape
+        if data is None:
+            return None
+        return data.expand(shape) if op.target == "ttnn.expand" else data.reshape(shape)
+
+    def _through_moves(self, name: str) -> str:
+        """What a value was before moves that keep its numbers."""
         while name in self.made and self.made[name].target in _MOVES:
             name = self.made[name].operands[0]
-        data = constant_data(self.program, name)
-        return name if data is None else data
+        return name
 
     def _fill(self, write: _Write) -> Op:
         self.editor.rename(write.scatter.output.name, write.cache)
@@ -116,31 +126,35 @@ class _Caches:
         outputs = [value.name for value in heads.outputs] if heads is not None else []
         if heads is None or outputs != [attention.operands[0], writes[0].new, writes[1].new]:
             return None
-        positions = {str(self._through_moves(write.scatter.operands[1])) for write in writes}
-        batch, _, rows, _ = self.editor.spec(attention.operands[0]).shape
-        (position,) = positions if len(positions) == 1 else ("",)
-        if batch != 1 or rows != 1 or not self._masks_later(attention, position):
+        # Each is read once, but for what a scatter gives: by attention, and by the copy into the cache.
+        alone = all(self.counts[name] == 1 for name in outputs)
+        if not alone or any(self.counts[write.scatter.output.name] != 2 for write in writes):
             return None
-        return _DecodeStep(attention, heads, writes, position)
+        key, value = (self._through_moves(write.scatter.operands[1]) for write in writes)
+        batch, _, rows, _ = self.editor.spec(attention.operands[0]).shape
+        whole = self.editor.spec(writes[0].cache).shape[2] % TILE_SIZE == 0
+        if (batch, rows) != (1, 1) or not whole or key != value or not self._masks_later(attention, key):
+            return None
+        return _DecodeStep(attention, heads, writes, key)
 
     def _masks_later(self, attention: Op, position: str) -> bool:
-        """Whether the mask allows exactly the slots up to ``position``."""
+        """Whether ``position`` is an input, and the mask allows exactly the slots up to it."""
         mask = attention.keyword("attn_mask")
         where = self.made.get(mask or "")
         slots = self.editor.spec(attention.operands[1]).shape[2]
+        if position not in self.inputs or self.editor.specs[position] != _POSITION:
+            return False
         if where is None or where.target != "ttnn.where" or len(where.operands) != 1:
             return False
         if (where.attribute("true_value"), where.attribute("false_value")) != (0.0, MASKED):
             return False
-        name = where.operands[0]
-        while name in self.made and self.made[name].target in _MOVES:
-            name = self.made[name].operands[0]
-        compare = self.made.get(name)
+        compare = self.made.get(self._through_moves(where.operands[0]))
         if compare is None or compare.target != "ttnn.le" or len(compare.operands) != 2:
             return False
-        left, right = (self._through_moves(operand) for operand in compare.operands)
-        counted = isinstance(left, torch.Tensor) and torch.equal(left.flatten(), torch.arange(slots))
-        return counted and isinstance(right, str) and right == position
+        left, right = compare.operands
+        counted = self._data(left)
+        in_order = counted is not None and torch.equal(counted.flatten(), torch.arange(slots))
+        return in_order and self._through_moves(right) == position
 
     def _write_row(self, step: _DecodeStep) -> list[Op]:
         """Cut the heads in decode's own order, users before heads, and write key and value into their caches."""
@@ -202,7 +216,7 @@ class _DecodeStep:
 
 
 def _writes(program: Program, made: dict[str, Op], counts: Counter[str]) -> list[_Write]:
-    """Scatters whose result replaces the input that they read, which nothing else reads."""
+    """Scatters along the rows whose result replaces the input that they read, which nothing else reads."""
     inputs = {value.name for value in program.inputs}
     found = []
     for op in program.ops:
@@ -211,6 +225,6 @@ def _writes(program: Program, made: dict[str, Op], counts: Counter[str]) -> list
         scatter = made.get(op.operands[0])
         # The cache is read by the scatter and named by the copy.
         writes_back = scatter is not None and scatter.target == "ttnn.scatter" and scatter.operands[0] == op.operands[1]
-        if scatter is not None and writes_back and counts[op.operands[1]] == 2:
+        if scatter is not None and writes_back and counts[op.operands[1]] == 2 and scatter.attribute("dim") in (2, -2):
             found.append(_Write(scatter, op))
     return found

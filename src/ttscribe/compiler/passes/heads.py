@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ttscribe.compiler.passes.rewrite import Editor, consumers, producers, uses
-from ttscribe.compiler.program import TILE_SIZE, Op, Program, Ref, Step
+from ttscribe.compiler.program import TILE_SIZE, Layout, Op, Program, Ref, Step
 
 ATTENTION = "ttnn.transformer.scaled_dot_product_attention"
 _HEADS_FIRST = (0, 2, 1, 3)
@@ -70,13 +70,18 @@ def _groups(
     for projection in projections:
         groups[projection.output] = (projection,)
         role = _role(projection.output, readers)
-        if role is not None and editor.constant_source(projection.linear.operands[1]) is not None:
+        if role is not None and _is_plain(editor, projection.linear):
             by_input.setdefault(projection.x, {}).setdefault(role, projection)
     for roles in by_input.values():
         if sorted(roles) == [0, 1, 2] and len({projection.heads for projection in roles.values()}) == 1:
             group = tuple(roles[role] for role in range(3))
             groups.update({projection.output: group for projection in group})
     return groups
+
+
+def _is_plain(editor: Editor, linear: Op) -> bool:
+    """Whether weight and bias are constants, and nothing else is asked of the product."""
+    return not linear.attributes and all(editor.constant_source(name) for name in list(linear.inputs())[1:])
 
 
 def _role(name: str, readers: Mapping[str, list[Op]]) -> int | None:
@@ -124,7 +129,8 @@ def _joined_linear(editor: Editor, group: tuple[_Projection, ...]) -> Op:
         bias = editor.constant(row, editor.spec(given))
     weight = editor.constant(joined, like)
     source = [name for projection in group for name in projection.linear.source]
-    return editor.op("ttnn.linear", group[0].x, weight, keywords={"bias": bias}, source=source)
+    name = editor.fresh(f"{stem}_qkv")
+    return editor.op("ttnn.linear", group[0].x, weight, names=[name], keywords={"bias": bias}, source=source)
 
 
 def _source(editor: Editor, constant: str) -> str:
@@ -159,6 +165,8 @@ def join_heads(program: Program) -> Program:
 def _joins(editor: Editor, permute: Op, reshape: Op, counts: Counter[str]) -> bool:
     if permute.target != "ttnn.permute" or permute.attribute("dims") != _HEADS_FIRST:
         return False
-    batch, heads, length, width = editor.spec(permute.operands[0]).shape
+    spec = editor.spec(permute.operands[0])
+    batch, heads, length, width = spec.shape
     whole = reshape.attribute("shape") == (batch, length, heads * width)
-    return whole and counts[permute.output.name] == 1 and width % TILE_SIZE == 0
+    in_tiles = spec.layout is Layout.TILE and width % TILE_SIZE == 0
+    return whole and in_tiles and counts[permute.output.name] == 1

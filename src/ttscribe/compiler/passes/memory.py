@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
-from ttscribe.compiler.passes.rewrite import Editor, is_view
-from ttscribe.compiler.program import DRAM, L1, TILE_SIZE, Config, Op, Program, Spec, Step, TensorSpec
+from ttscribe.compiler.passes.rewrite import Editor
+from ttscribe.compiler.program import DRAM, L1, TILE_SIZE, Config, Op, Program, Step, TensorSpec
+from ttscribe.compiler.sharing import memory_owners
 
 # An n150 core offers 1,393,312 B of L1, of which a product's own buffers take up to half: 256 KiB a core for one
 # interleaved tensor over 64 cores leaves room for two of them and the buffers.
@@ -18,7 +18,9 @@ _DECODE_ATTENTION = "ttnn.transformer.scaled_dot_product_attention_decode"
 
 def place_in_memory(program: Program) -> Program:
     """Results of products and norms go to L1 where they are small enough and nobody outside reads them."""
-    editor, kept = Editor(program), set(program.outputs)
+    editor = Editor(program)
+    owners = memory_owners(program.body, editor.specs)
+    kept = {owners.get(name, name) for name in program.outputs}
     return editor.finish(
         _placed(editor, step, kept) if isinstance(step, Op) and step.outputs else step for step in program.body
     )
@@ -62,35 +64,18 @@ def _chunks(editor: Editor, op: Op) -> Config:
 
 def free_after_last_use(program: Program) -> Program:
     """Deallocate each intermediate tensor after the last call that reads it or a view of it."""
-    roots: dict[str, str] = {}
     specs = {name: value.spec for name, value in program.values().items()}
+    owners = memory_owners(program.body, specs)
     last: dict[str, int] = {}
     for index, step in enumerate(program.body):
-        names = step.inputs() if isinstance(step, Op) else step.inputs
-        for name in names:
-            last[roots.get(name, name)] = index
-        if isinstance(step, Op):
-            for value in step.outputs:
-                roots[value.name] = _root(step, roots, specs) or value.name
-                last[roots[value.name]] = index
-    kept = {roots.get(name, name) for name in (*program.outputs, *(name for _, name in program.mutations))}
-    owned = {root for root in roots.values() if isinstance(specs[root], TensorSpec)} - kept
-    owned -= {value.name for value in program.inputs} | {constant.value.name for constant in program.constants}
-    dying: dict[int, list[str]] = {}
-    for root in sorted(owned, key=lambda name: last[name]):
-        dying.setdefault(last[root], []).append(root)
-    body: list[Step] = []
-    for index, step in enumerate(program.body):
-        body.append(step)
-        body += [Op("ttnn.deallocate", (name,), ()) for name in dying.get(index, [])]
+        made = [value.name for value in step.outputs] if isinstance(step, Op) else []
+        for name in (*(step.inputs() if isinstance(step, Op) else step.inputs), *made):
+            last[owners.get(name, name)] = index
+    kept = {owners.get(name, name) for name in (*program.outputs, *(name for _, name in program.mutations))}
+    kept |= {value.name for value in program.inputs} | {constant.value.name for constant in program.constants}
+    dying: dict[int, list[Op]] = {}
+    for name, index in last.items():
+        if isinstance(specs[name], TensorSpec) and name not in kept:
+            dying.setdefault(index, []).append(Op("ttnn.deallocate", (name,), ()))
+    body = [item for index, step in enumerate(program.body) for item in (step, *dying.get(index, []))]
     return replace(program, body=tuple(body))
-
-
-def _root(op: Op, roots: dict[str, str], specs: Mapping[str, Spec]) -> str | None:
-    """The tensor whose storage a view shares, or None for a tensor of its own."""
-    if op.target != "ttnn.reshape":
-        return None
-    before, after = specs[op.operands[0]], specs[op.output.name]
-    if isinstance(before, TensorSpec) and isinstance(after, TensorSpec) and is_view(before, after):
-        return roots.get(op.operands[0], op.operands[0])
-    return None

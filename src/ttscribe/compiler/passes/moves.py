@@ -1,7 +1,8 @@
 """Cancel permutations and reshapes: sink them below element-wise calls until they meet their inverses."""
 
-from ttscribe.compiler.passes.rewrite import Editor, producers, uses
+from ttscribe.compiler.passes.rewrite import Editor, producers, uses, written_inputs
 from ttscribe.compiler.program import Op, Program, Step
+from ttscribe.compiler.sharing import memory_owners
 
 _UNARY = {"ttnn.gelu", "ttnn.relu", "ttnn.silu", "ttnn.tanh", "ttnn.sigmoid", "ttnn.to_layout", "ttnn.typecast"}
 _MOVES = ("ttnn.permute", "ttnn.reshape")
@@ -41,14 +42,19 @@ def _sink(program: Program) -> Program:
 
 
 def _join(program: Program) -> Program:
-    """Two moves of one kind in a row become one, or none."""
-    made, editor = producers(program), Editor(program)
+    """Two moves of one kind in a row become one, or none; what is moved out of the way of a write stays."""
+    made, editor, written = producers(program), Editor(program), written_inputs(program)
+    owners = memory_owners(program.body, editor.specs)
     body: list[Step] = []
     for step in program.body:
         if not isinstance(step, Op) or step.target not in _MOVES:
             body.append(step)
             continue
         before = made.get(step.operands[0])
+        source = step.operands[0] if before is None else before.operands[0]
+        if owners.get(source, source) in written:
+            body.append(step)
+            continue
         joined = _joined(editor, step, before) if before is not None and before.target == step.target else step
         if _is_identity(editor, joined):
             editor.rename(step.output.name, joined.operands[0])

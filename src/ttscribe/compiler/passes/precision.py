@@ -18,7 +18,7 @@ from ttscribe.errors import OptionError
 class Precision:
     """A policy. ``weights`` is the element type of matrices; activations, biases, norms and tables are bfloat16.
 
-    ``fidelity`` is the math fidelity of matrix products and attention; norms always have HiFi4 and a 32-bit
+    ``fidelity`` is the math fidelity of matrix products and attention; norms and sums always have HiFi4 and a 32-bit
     accumulator. ``exact`` asks the emulator for float32 throughout, and changes nothing on a card.
     """
 
@@ -53,12 +53,12 @@ _ATTENTION = (
     "ttnn.transformer.scaled_dot_product_attention",
     "ttnn.transformer.scaled_dot_product_attention_decode",
 )
-_NORMS = ("ttnn.layer_norm", "ttnn.rms_norm", "ttnn.softmax")
+_SUMS = ("ttnn.layer_norm", "ttnn.rms_norm", "ttnn.softmax", "ttnn.sum", "ttnn.mean", "ttnn.max", "ttnn.min")
 
 
 def choose_precision(program: Program, precision: Precision) -> Program:
-    """Give weights the policy's element type, and every product, attention and norm its compute configuration."""
-    weights = {op.operands[1] for op in program.ops if op.target == "ttnn.linear"}
+    """Give weights the policy's element type, and every product, attention, norm and sum its compute configuration."""
+    weights = {op.operands[1] for op in program.ops if op.target == "ttnn.linear"} - _read_otherwise(program)
     constants = tuple(
         replace(constant, value=replace(constant.value, spec=replace(constant.value.spec, dtype=precision.weights)))
         if constant.value.name in weights
@@ -72,6 +72,14 @@ def choose_precision(program: Program, precision: Precision) -> Program:
         for step in program.body
     ]
     return editor.finish(body)
+
+
+def _read_otherwise(program: Program) -> set[str]:
+    """Values that something other than a product by them reads: those keep their element type."""
+    inputs = [
+        (op.target == "ttnn.linear" and at == 1, name) for op in program.ops for at, name in enumerate(op.inputs())
+    ]
+    return {name for multiplies, name in inputs if not multiplies} | {*program.outputs}
 
 
 def compute_config(fidelity: str, *, accumulate_fp32: bool) -> Config:
@@ -93,7 +101,7 @@ def _configured(op: Op, precision: Precision) -> Op:
         return op.with_attributes(compute_kernel_config=config, core_grid=Config("FullGrid", ()))
     if op.target in _ATTENTION:
         return op.with_attributes(compute_kernel_config=compute_config(precision.fidelity, accumulate_fp32=False))
-    if op.target in _NORMS:
+    if op.target in _SUMS:
         return op.with_attributes(compute_kernel_config=compute_config("HiFi4", accumulate_fp32=True))
     if op.target == "ttnn.conv1d":
         return op.with_attributes(compute_config=compute_config("HiFi4", accumulate_fp32=False))

@@ -48,6 +48,12 @@ def consumers(program: Program) -> dict[str, list[Op]]:
     return found
 
 
+def written_inputs(program: Program) -> set[str]:
+    """Device inputs that some call changes in place."""
+    written = {op.operands[index] for op in program.ops for index in OPERATIONS[op.target].mutates}
+    return written & {value.name for value in program.inputs}
+
+
 def constant_data(program: Program, name: str) -> Tensor | None:
     """What a device constant holds, where that is known without any param (positions, masks)."""
     source = next((constant.source for constant in program.constants if constant.value.name == name), None)
@@ -209,17 +215,12 @@ def drop_unused(program: Program) -> Program:
     return replace(program, body=tuple(reversed(kept)), constants=constants, setup=tuple(reversed(setup)))
 
 
-def is_view(before: TensorSpec, after: TensorSpec) -> bool:
-    """Whether a reshape only adds or removes leading dimensions of one, so that TT-NN moves nothing."""
-    return before.shape[-2:] == after.shape[-2:] and len(before.shape) >= 2 and len(after.shape) >= 2
-
-
 __all__ = [
     "Editor",
     "constant_data",
     "consumers",
     "drop_unused",
-    "is_view",
     "producers",
     "uses",
+    "written_inputs",
 ]

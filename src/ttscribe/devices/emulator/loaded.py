@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ttscribe.compiler import host
 from ttscribe.compiler.operations import OPERATIONS
-from ttscribe.compiler.program import HostOp, HostSegment, HostSpec, Op, Program, Step, TensorSpec, Value
+from ttscribe.compiler.program import DType, HostOp, HostSegment, HostSpec, Op, Program, Step, TensorSpec, Value
 from ttscribe.devices.emulator.operations import EMULATED, emulate
 from ttscribe.devices.emulator.tensors import Call, DeviceTensor, EmulationError, settled
 
@@ -41,6 +41,8 @@ class LoadedProgram:
             self._run(index, step, values)
             for name in self._last_uses[index]:
                 values.pop(name, None)
+        for name, changed in self.program.mutations:
+            values[name].copy_(values[changed])
         return tuple(values[name] for name in self.program.outputs)
 
     def _hold(self, params: Mapping[str, Tensor]) -> dict[str, Any]:
@@ -59,6 +61,7 @@ class LoadedProgram:
     def _on_device(self, value: Value, data: Tensor) -> DeviceTensor:
         assert isinstance(value.spec, TensorSpec)
         try:
+            _require_held_by(value.spec.dtype, data)
             return DeviceTensor(value.spec, settled(data, value.spec, exact=self.exact).contiguous())
         except EmulationError as error:
             raise EmulationError(f"{self.program.name}: {value.name}: {error}") from None
@@ -105,6 +108,15 @@ class LoadedProgram:
         return emulate(Call(op, operands, keywords, self.exact), specs, shares_memory=free)
 
 
+def _require_held_by(dtype: DType, data: Tensor) -> None:
+    """Whole numbers beyond 32 bits, or below zero where there is no sign, would become others."""
+    if dtype.floating or not data.numel():
+        return
+    low, high = (-(1 << 31), 1 << 31) if dtype is DType.INT32 else (0, 1 << 32)
+    if not low <= int(data.min()) <= int(data.max()) < high:
+        raise EmulationError(f"a tensor of {dtype.value} cannot hold {int(data.min())} to {int(data.max())}")
+
+
 def _owned(data: Tensor, source: Tensor) -> Tensor:
     shared = data.untyped_storage().data_ptr() == source.untyped_storage().data_ptr()
     return data.clone() if shared else data
@@ -117,7 +129,7 @@ def _require_known(program: Program) -> None:
 
 
 def _used(program: Program) -> set[str]:
-    used = set(program.outputs)
+    used = {*program.outputs, *(name for _, name in program.mutations)}
     for step in program.body:
         used.update(step.inputs() if isinstance(step, Op) else step.inputs)
     return used
@@ -125,7 +137,7 @@ def _used(program: Program) -> set[str]:
 
 def _last_uses(program: Program) -> list[list[str]]:
     """For each step, the values that nothing needs after it."""
-    seen = set(program.outputs)
+    seen = {*program.outputs, *(name for pair in program.mutations for name in pair)}
     last: list[list[str]] = []
     for step in reversed(program.body):
         names = _names(step)

@@ -1,0 +1,23 @@
+"""Which values share memory: a call that launches nothing on the card gives its operand's bytes another shape."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from ttscribe.compiler.operations import OPERATIONS
+from ttscribe.compiler.program import Op, Spec, Step, TensorSpec
+
+
+def memory_owners(steps: Iterable[Step], specs: Mapping[str, Spec]) -> dict[str, str]:
+    """For each value that is a view, the value that owns its memory; ``specs`` has every value's by name."""
+    owners: dict[str, str] = {}
+    for step in steps:
+        if isinstance(step, Op) and len(step.outputs) == 1 and _is_view(step, specs):
+            owners[step.output.name] = owners.get(step.operands[0], step.operands[0])
+    return owners
+
+
+def _is_view(op: Op, specs: Mapping[str, Spec]) -> bool:
+    inputs, outputs = [specs[name] for name in op.inputs()], [op.output.spec]
+    on_device = all(isinstance(spec, TensorSpec) for spec in (*inputs, *outputs))
+    return on_device and not OPERATIONS[op.target].device_operations(op, inputs, outputs)

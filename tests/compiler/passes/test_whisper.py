@@ -1,0 +1,154 @@
+"""Every pass, on every program of a small Whisper: the same numbers as PyTorch, and what must hold of the result."""
+
+import pytest
+import torch
+
+from compiler.building import SUPPRESSED, assert_close, run
+from ttscribe.compiler.cost import program_cost
+from ttscribe.compiler.passes import POLICIES, passes, policy, stages
+from ttscribe.compiler.sharing import memory_owners
+from ttscribe.compiler.verify import verify
+from ttscribe.compiler.whisper_programs import PROGRAMS, GreedyStep
+from ttscribe.devices.emulator import EmulatedDevice
+from ttscribe.whisper.model import DecoderState, KeyValue
+
+STAGES = ("lowered", *passes(policy("exact")))
+POSITION = 5
+
+
+@pytest.fixture(scope="module")
+def arguments(compiled):
+    """Host tensors for each program's inputs, by name: any state, one position."""
+    return {name: {value.name: _argument(value) for value in compiled[name]["lowered"].inputs} for name in PROGRAMS}
+
+
+def _argument(value):
+    generator = torch.Generator().manual_seed(len(value.name))
+    if value.name == "position":
+        return torch.tensor([POSITION])
+    if not value.spec.dtype.floating:
+        return torch.randint(0, 96, value.spec.shape, generator=generator)
+    return torch.randn(value.spec.shape, generator=generator)
+
+
+@pytest.fixture(scope="module")
+def wanted(model, arguments):
+    """What PyTorch gives for each program, and what it leaves in the inputs."""
+    return {name: _reference(name, model, {key: t.clone() for key, t in arguments[name].items()}) for name in PROGRAMS}
+
+
+@torch.no_grad()
+def _reference(name, model, given):
+    state = DecoderState(_pairs(given, "state_self_attention"), _pairs(given, "state_cross_attention"))
+    if name == "encode":
+        outputs = [model.encode(given["mel"].mT)]
+    elif name == "cross_kv":
+        outputs = []
+        for kept, made in zip(_pairs(given, "cross"), model.cross_kv(given["encoder_states"]), strict=True):
+            kept.key.copy_(made.key)
+            kept.value.copy_(made.value)
+    elif name == "prefill":
+        outputs = [model.prefill(given["tokens"], state)]
+    elif name == "decode_step":
+        outputs = [model.decode_step(given["token"], given["position"], state)]
+    else:
+        outputs = [GreedyStep(model, SUPPRESSED)(given["token"], given["position"], state)]
+    return outputs, given
+
+
+def _pairs(given, prefix):
+    names = [name for name in given if name.startswith(f"{prefix}_") and name.removeprefix(f"{prefix}_")[0].isdigit()]
+    return [KeyValue(given[names[at]], given[names[at + 1]]) for at in range(0, len(names), 2)]
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_stage_computes_what_pytorch_does(name, stage, compiled, captured, arguments, wanted):
+    program = compiled[name][stage]
+    verify(program)
+    assert_close(run(program, captured[name].params, arguments[name]), wanted[name])
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_nothing_stays_on_the_host(name, compiled):
+    assert not any(program.host_segments for program in compiled[name].values())
+
+
+@pytest.mark.parametrize("name", [name for name in PROGRAMS if name != "greedy_step"])
+def test_a_second_run_gives_the_same(name, compiled, captured, arguments):
+    program, params = list(compiled[name].values())[-1], captured[name].params
+    assert_close(run(program, params, arguments[name], times=2), run(program, params, arguments[name]))
+
+
+def test_greedy_steps_follow_each_other(compiled, captured, arguments, model):
+    program = list(compiled["greedy_step"].values())[-1]
+    given = {name: tensor.clone() for name, tensor in arguments["greedy_step"].items()}
+    result = run(program, captured["greedy_step"].params, given, times=3)
+    for _ in range(3):
+        outputs, given = _reference("greedy_step", model, given)
+    assert given["position"].item() == POSITION + 3
+    assert_close(result, (outputs, given))
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_passes_leave_fewer_device_operations(name, compiled):
+    counts = [program_cost(program).device_operations for program in compiled[name].values()]
+    assert counts[-1] == min(counts) < counts[0]
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_caches_are_written_in_place(name, compiled):
+    targets = {op.target for op in list(compiled[name].values())[-1].ops}
+    assert "ttnn.scatter" not in targets
+    assert name == "cross_kv" or "ttnn.permute" not in targets
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_what_is_freed_is_never_used_again_nor_any_view_of_it(name, compiled):
+    program = list(compiled[name].values())[-1]
+    owners = memory_owners(program.body, {key: value.spec for key, value in program.values().items()})
+    freed = set()
+    for op in program.ops:
+        assert not freed & {owners.get(used, used) for used in op.inputs()}
+        if op.target == "ttnn.deallocate":
+            freed.update(op.operands)
+    assert not freed & {owners.get(output, output) for output in program.outputs}
+    made = {value.name for op in program.ops for value in op.outputs} - set(owners)
+    assert made - freed <= {owners.get(output, output) for output in program.outputs}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.parametrize("precision", POLICIES)
+def test_every_product_names_its_fidelity(name, precision, compiled):
+    *_, (_, program) = stages(compiled[name]["lowered"], policy(precision))
+    verify(program)
+    assert program.precision == precision
+    for op in program.ops:
+        if any(word in op.target for word in ("linear", "matmul", "attention", "norm", "softmax")):
+            fidelity = op.attribute("compute_kernel_config")["math_fidelity"]
+            assert fidelity == ("HiFi4" if "norm" in op.target else POLICIES[precision].fidelity)
+        if "linear" in op.target:
+            assert program.values()[op.operands[1]].spec.dtype is POLICIES[precision].weights
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_rounded_programs_run_too(name, compiled, captured, arguments, wanted):
+    *_, (_, program) = stages(compiled[name]["lowered"], policy("bf16-hifi2"))
+    outputs, _ = run(program, captured[name].params, arguments[name], exact=False)
+    for output, like in zip(outputs, wanted[name][0], strict=True):
+        if like.is_floating_point():
+            assert torch.corrcoef(torch.stack([output.flatten(), like.flatten()]))[0, 1] > 0.99
+
+
+def test_a_device_holds_what_a_program_leaves_in_its_state(compiled, captured, arguments):
+    """The cross-attention that one program writes is what the next one reads."""
+    device, given = EmulatedDevice(exact=True), arguments["cross_kv"]
+    final = list(compiled["cross_kv"].values())[-1]
+    kept = {value.name: value.spec for value in final.inputs[1:]}
+    read = {value.name: value.spec for value in list(compiled["decode_step"].values())[-1].inputs}
+    assert [spec for name, spec in read.items() if "cross" in name] == list(kept.values())
+    tensors = [device.zeros(spec) for spec in kept.values()]
+    states = device.to_device(given["encoder_states"], final.inputs[0].spec)
+    params = {value.name: captured["cross_kv"].params[value.name] for value in final.params}
+    device.load(final, params)(states, *tensors)
+    assert all(tensor.data.abs().sum() > 0 for tensor in tensors)
