@@ -16,7 +16,7 @@ from ttscribe.compiler.lowering import RULES
 
 FAMILIES = (cases_movement, cases_pointwise, cases_products)
 SETTINGS = settings(
-    max_examples=15, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+    max_examples=12, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
 )
 
 

@@ -39,7 +39,7 @@ def _plain_addmm(node: fx.Node) -> Refusal | None:
 @rule("aten.addmm.default", "aten.baddbmm.default", guard=all_of(floats_only, _plain_addmm))
 def addmm(b: Builder, node: fx.Node) -> str:
     bias, x, weight = arguments(node)
-    if tuple(value(bias).shape) == tuple(value(node).shape[-1:]):
+    if value(weight).ndim == 2 and tuple(value(bias).shape) == tuple(value(node).shape[-1:]):
         return b.op("ttnn.linear", b.tensor(x), b.tensor(weight), keywords={"bias": _bias(b, bias)})
     product = b.op("ttnn.matmul", b.tensor(x), b.tensor(weight))
     return b.op("ttnn.add", product, b.tensor(bias))
