@@ -75,7 +75,9 @@ def test_a_reader_that_goes_away_ends_the_command_quietly(start, tiny, beckett):
 
 def test_ctrl_c_ends_the_command_with_one_line(start, tiny, two_cities):
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with start(*tiny, "--format", "vtt", two_cities, **pipes) as process:
+    # Where the tests run in the background, the shell has them ignore Ctrl-C, and their children inherit that.
+    heard = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+    with start(*tiny, "--format", "vtt", two_cities, **pipes, **heard) as process:
         assert process.stdout.readline() == b"WEBVTT\n"
         process.send_signal(signal.SIGINT)
         assert process.stderr.read() == b"ttscribe: error: interrupted\n"
