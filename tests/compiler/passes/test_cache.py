@@ -104,11 +104,13 @@ class Step:
     """One decode step's attention; every argument makes one thing other than what the pass looks for."""
 
     def __init__(self, b, *, rows=1, length=LENGTH, compare="ttnn.le", start=0, swapped=False, **other):
-        self.b, self.position = b, b.given("position", 1, dtype=DType.INT32)
+        self.b = b
+        given = b.given("position", *other.get("position_shape", (1,)), dtype=DType.INT32)
         product = b.op("ttnn.linear", b.given("x", 1, 1, rows, 64), b.weight("w", 64, 192))
         self.heads = b.ops(
             "ttnn.experimental.nlp_create_qkv_heads", product, num_heads=2, num_kv_heads=2, transpose_k_heads=False
         )
+        self.position = other.get("computed", lambda name: name)(given)
         self.caches = [b.given(name, 1, 2, length, 32) for name in ("keys", "values")]
         at = [self.position, other.get("value_position", lambda: self.position)()]
         self.written = [self._write(*each) for each in zip(self.caches, self.heads[1:], at, strict=True)]
@@ -135,7 +137,7 @@ class Step:
 
 
 def decoded(b, step, *outputs, **arguments):
-    return rewritten(b, step.attended, *outputs, **{"position": torch.tensor([5]), **arguments})
+    return rewritten(b, step.attended, *outputs, **({"position": torch.tensor([5])} | arguments))
 
 
 def test_a_step_updates_its_caches_and_attends_to_them(b):
@@ -183,10 +185,11 @@ def test_a_cache_that_is_no_whole_tiles(b):
 
 
 def test_a_position_that_the_program_computes(b):
-    def following():
-        return b.op("ttnn.add", "position", other=1)
+    assert DECODE not in decoded(b, Step(b, computed=lambda name: b.op("ttnn.add", name, other=1)))
 
-    assert DECODE not in decoded(b, Step(b, value_position=following, mask_position=following))
+
+def test_a_position_of_another_shape(b):
+    assert DECODE not in decoded(b, Step(b, position_shape=(1, 1)), position=torch.tensor([[5]]))
 
 
 def test_a_query_that_something_else_reads(b):
