@@ -80,10 +80,7 @@ class ProgramRunner:
         cross(encoder_states, *kept)
         inputs = self.program("decode_step").program.inputs[2:]
         caches = [self.device.zeros(value.spec) for value in inputs[: len(kept)] if isinstance(value.spec, TensorSpec)]
-        pairs = [
-            [KeyValue(*pair) for pair in zip(tensors[::2], tensors[1::2], strict=True)] for tensors in (caches, kept)
-        ]
-        return _State(tuple(pytree.tree_leaves(DecoderState(*pairs))))
+        return _State(tuple(pytree.tree_leaves(DecoderState(_pairs(caches), _pairs(kept)))))
 
     def prefill(self, tokens: Tensor, state: _State) -> Tensor:
         return self._logits(*self._run("prefill", tokens, state=state, prompt_length=tokens.shape[1]))
