@@ -29,7 +29,8 @@ def op_cost(op: Op, specs: Mapping[str, Spec]) -> Cost:
     """The cost of one TT-NN call; ``specs`` has that of every value by name.
 
     A call that launches nothing moves nothing, but for moves between host and device. An in-place call writes as many
-    bytes as it is given besides what it writes to; a look-up reads the rows that it gives.
+    bytes as it is given besides what it writes to, or all of the tensor that it is given for its result; a look-up
+    reads the rows that it gives.
     """
     operation = OPERATIONS[op.target]
     inputs = [specs[name] for name in op.inputs()]
@@ -38,23 +39,26 @@ def op_cost(op: Op, specs: Mapping[str, Spec]) -> Cost:
     if not launched and op.target not in (_MOVES_IN, _MOVES_OUT):
         return Cost()
     flops = operation.flops(op, inputs, outputs)
-    return Cost(flops, _bytes_read(op, inputs), _bytes_written(op, inputs, outputs), launched)
+    return Cost(flops, _bytes_read(op, specs), _bytes_written(op, specs, outputs), launched)
 
 
-def _bytes_read(op: Op, inputs: list[Spec]) -> int:
-    mutated = OPERATIONS[op.target].mutates
-    if op.target == _LOOKS_UP and isinstance(inputs[0], TensorSpec) and isinstance(inputs[1], TensorSpec):
-        row = inputs[1].shape[-1] * inputs[1].dtype.bytes
-        return _device_bytes(inputs[0]) + round(prod(inputs[0].shape) * row)
-    kept = [spec for index, spec in enumerate(inputs) if index not in mutated]
-    return sum(map(_device_bytes, kept or inputs))
+def _bytes_read(op: Op, specs: Mapping[str, Spec]) -> int:
+    if op.target == _LOOKS_UP:
+        ids, table = (specs[name] for name in op.operands)
+        if isinstance(ids, TensorSpec) and isinstance(table, TensorSpec):
+            return _device_bytes(ids) + round(prod(ids.shape) * table.shape[-1] * table.dtype.bytes)
+    written = OPERATIONS[op.target].written(op)
+    kept = [name for name in op.inputs() if name not in written]
+    return sum(_device_bytes(specs[name]) for name in kept or op.inputs())
 
 
-def _bytes_written(op: Op, inputs: list[Spec], outputs: list[Spec]) -> int:
-    mutated = OPERATIONS[op.target].mutates
-    if mutated:
-        given = [spec for index, spec in enumerate(inputs[: len(op.operands)]) if index not in mutated]
-        return sum(map(_device_bytes, given or inputs))
+def _bytes_written(op: Op, specs: Mapping[str, Spec], outputs: list[Spec]) -> int:
+    operation = OPERATIONS[op.target]
+    if operation.into is not None and (into := op.keyword(operation.into)) is not None:
+        return _device_bytes(specs[into])
+    if written := operation.written(op):
+        given = [name for name in op.operands if name not in written]
+        return sum(_device_bytes(specs[name]) for name in given or op.operands)
     return sum(map(_device_bytes, outputs))
 
 

@@ -163,12 +163,9 @@ def _config(config: Config) -> str:
         return f"compute_config({_keywords(fields)})"
     if config.kind == "SDPAProgramConfig":
         fields = {"compute_with_storage_grid_size": "grid", **fields}
-    if config.kind == "Conv1dConfig":
+    if config.kind == "Conv1dConfig" and "activation" in fields:
         activation = str(config["activation"]).upper()
-        fields = {
-            "weights_dtype": "ttnn.bfloat16",
-            "activation": f"ttnn.UnaryWithParam(ttnn.UnaryOpType.{activation})",
-        }
+        fields["activation"] = f"ttnn.UnaryWithParam(ttnn.UnaryOpType.{activation})"
     return f"ttnn.{config.kind}({_keywords(fields)})"
 
 

@@ -63,11 +63,14 @@ class Layout(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class Sharding:
-    """A tensor cut over cores: ``strategy`` is height, width or block; ``shape`` is one shard's; row-wise cores."""
+    """A tensor cut over cores: ``strategy`` is height, width or block; ``shape`` is one shard's; row-wise cores.
+
+    "automatic" is as the operation that makes the tensor chooses for the board's grid: of no known shape.
+    """
 
     strategy: str
-    shape: tuple[int, int]
-    cores: int
+    shape: tuple[int, int] = (0, 0)
+    cores: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,7 @@ class Memory:
 
 DRAM = Memory("dram")
 L1 = Memory("l1")
+SHARDED_AS_MADE = Memory("l1", Sharding("automatic"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 from ttscribe.compiler.operations import OPERATIONS
 from ttscribe.compiler.program import (
+    SHARDED_AS_MADE,
     Config,
     HostOp,
     HostSegment,
@@ -73,6 +74,8 @@ def _memory(memory: Memory) -> str:
     if memory.sharding is None:
         return memory.buffer
     sharding = memory.sharding
+    if memory == SHARDED_AS_MADE:
+        return "l1 sharded-as-made"
     return f"{memory.buffer} {sharding.strategy}-sharded {sharding.shape[0]}x{sharding.shape[1]} on {sharding.cores}"
 
 

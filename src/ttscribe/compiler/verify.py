@@ -106,7 +106,7 @@ class _Verifier:
         self._require(inferred == declared, f"it gives {_text(inferred)}, but declares {_text(declared)}")
 
     def _mutations(self, op: Op) -> None:
-        for name in (op.operands[index] for index in OPERATIONS[op.target].mutates):
+        for name in OPERATIONS[op.target].written(op):
             self._require(name not in self.constants, f"it writes to {name}, which is a constant")
         if op.target == _FREES:
             (name,) = op.operands

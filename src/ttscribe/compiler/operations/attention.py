@@ -157,6 +157,7 @@ ATTENTION = (
         _create_heads,
         (1, 2),
         attributes=("num_heads", "num_kv_heads", "transpose_k_heads", "memory_config"),
+        into="output_tensors",
     ),
     Operation(
         "ttnn.experimental.nlp_create_qkv_heads_decode",

@@ -15,7 +15,7 @@ from ttscribe.compiler.operations.operation import (
     require_tile,
     result,
 )
-from ttscribe.compiler.program import DRAM, Layout, Op, TensorSpec
+from ttscribe.compiler.program import DRAM, SHARDED_AS_MADE, Config, Layout, Op, TensorSpec
 
 ACTIVATIONS = (None, "gelu", "relu", "silu")
 _PRODUCT = ("transpose_a", "transpose_b", "activation", "core_grid", "program_config", "compute_kernel_config")
@@ -86,7 +86,8 @@ def _conv1d(op: Op, specs: Specs) -> tuple[TensorSpec, ...]:
     bias = keyword_spec(op, specs, "bias_tensor")
     require(bias is None or prod(bias.shape) == out_channels, f"{op.target} takes a bias of {out_channels} elements")
     rows = batch * conv1d_length(op)
-    return (result(op, replace(x, layout=Layout.TILE, memory=DRAM), (1, 1, rows, out_channels)),)
+    memory = SHARDED_AS_MADE if x.memory.buffer == "l1" else DRAM
+    return (result(op, replace(x, layout=Layout.TILE, memory=memory), (1, 1, rows, out_channels)),)
 
 
 def conv1d_length(op: Op) -> int:
@@ -102,9 +103,14 @@ def _conv1d_flops(_op: Op, inputs: Specs, outputs: Specs) -> int:
     return 2 * elements(outputs[0]) * prod(weight.shape[1:])
 
 
-def _conv1d_device_operations(_op: Op, _inputs: Specs, _outputs: Specs) -> int:
-    """To shards, halo, move, convolution, from shards."""
-    return 5
+def _conv1d_device_operations(op: Op, inputs: Specs, outputs: Specs) -> int:
+    """To shards, halo, move, convolution, from shards. In L1 there need be no shards to make and no move."""
+    to_shards = inputs[0].memory.sharding is None
+    from_shards = outputs[0].memory.sharding is None
+    config: Config | None = op.attribute("conv_config")
+    stays = config is not None and dict(config.fields).get("reallocate_halo_output") is False
+    moves = inputs[0].memory.buffer == "dram" or not stays
+    return 2 + to_shards + from_shards + moves
 
 
 MATMUL = (

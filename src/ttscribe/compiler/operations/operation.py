@@ -50,8 +50,9 @@ class Operation:
     go by position (at most None: any number); ``keywords`` names the tensors that go by keyword, ``attributes`` all
     other arguments but for the ``positional`` ones, which a call takes by position after the operands. Where TT-NN's
     order is another, ``operand_names`` are what operands after the first are called, in order; a name that an attribute
-    has taken is skipped. ``mutates`` are indices of operands that are written in place. A ``variadic`` operation takes
-    its operands as one list.
+    has taken is skipped. ``mutates`` are indices of operands that are written in place; ``into`` is the keyword that
+    names a tensor for the first result, which the call then does not make (``output_tensors``: a list of one). A
+    ``variadic`` operation takes its operands as one list.
     """
 
     name: str
@@ -64,19 +65,39 @@ class Operation:
     flops: Count = none
     device_operations: Count = one
     mutates: tuple[int, ...] = ()
+    into: str | None = None
     variadic: bool = False
 
     def infer(self, op: Op, specs: Specs) -> tuple[Spec, ...]:
         """Specs of the outputs, from those of ``op.inputs()`` in order; raises SpecError where TT-NN would refuse."""
         self._check_arguments(op)
-        return self.rule(op, specs)
+        given = None if self.into is None else keyword_spec(op, specs, self.into)
+        if given is None:
+            return self.rule(op, specs)
+        others = [(key, name) for key, name in op.keywords if key != self.into]
+        result_aside = [
+            spec
+            for spec, key in zip(specs, (*op.operands, *(key for key, _ in op.keywords)), strict=True)
+            if key != self.into
+        ]
+        made: Any = self.rule(replace(op, keywords=tuple(others)), result_aside)[0]
+        same = (made.shape, made.dtype, made.layout) == (given.shape, given.dtype, given.layout)
+        require(same, f"{self.name} cannot write {made} into {given}")
+        return ()
+
+    def written(self, op: Op) -> list[str]:
+        """Names of the tensors that a call writes in place."""
+        into = op.keyword(self.into) if self.into is not None else None
+        return [op.operands[index] for index in self.mutates] + ([] if into is None else [into])
 
     def call(self, op: Op) -> tuple[list[Any], dict[str, Any]]:
         """The arguments of the TT-NN call by position and by keyword, tensors as Refs (a variadic list as one list)."""
         tensors: list[Any] = [Ref(name) for name in op.operands]
         named = self.named_operands(op)
         given = dict(op.attributes)
-        keywords = {name: Ref(tensor) for name, tensor in (*named.items(), *op.keywords)}
+        keywords: dict[str, Any] = {name: Ref(tensor) for name, tensor in (*named.items(), *op.keywords)}
+        if self.into == "output_tensors" and self.into in keywords:
+            keywords[self.into] = [keywords[self.into]]
         front = [tensors] if self.variadic else tensors[: len(tensors) - len(named)]
         behind = [given.pop(name) for name in self.positional if name in given]
         return [*front, *behind], {**keywords, **given}
@@ -91,7 +112,7 @@ class Operation:
         fewest, most = self.operands
         if len(op.operands) < fewest or (most is not None and len(op.operands) > most):
             raise SpecError(f"{self.name} does not take {len(op.operands)} tensors by position")
-        known = {*self.keywords, *self.attributes, *self.positional}
+        known = {*self.keywords, *self.attributes, *self.positional, self.into}
         given = [name for name, _ in (*op.keywords, *op.attributes)]
         if unknown := [name for name in given if name not in known]:
             raise SpecError(f"{self.name} has no argument {', '.join(unknown)}")

@@ -46,7 +46,7 @@ def _reduce_device_operations(op: Op, inputs: Specs, outputs: Specs) -> int:
 
     Extremes are found in tiles, along rows and columns only; sums over leading dimensions have their padding cut.
     """
-    (x,) = inputs
+    x = inputs[0]
     dims = reduced_dims(op, len(x.shape))
     leading = any(dim < len(x.shape) - 2 for dim in dims)
     padded = tile_padded(x)
@@ -70,7 +70,7 @@ def _argmax(op: Op, specs: Specs) -> tuple[TensorSpec, ...]:
 
 def _argmax_device_operations(op: Op, inputs: Specs, _outputs: Specs) -> int:
     """One; in another layout than that dimension wants, one more."""
-    (x,) = inputs
+    x = inputs[0]
     from_end = len(x.shape) - max(reduced_dims(op, len(x.shape)), default=0)
     preferred = {1: (Layout.TILE, Layout.ROW_MAJOR), 2: (Layout.TILE,)}.get(from_end, ())
     return 1 if op.attribute("dim") is None or x.layout in preferred else 2
@@ -85,7 +85,7 @@ def _cumsum(op: Op, specs: Specs) -> tuple[TensorSpec, ...]:
 
 def _cumsum_device_operations(op: Op, inputs: Specs, outputs: Specs) -> int:
     """The sum itself runs over rows or columns of bfloat16; other tensors are permuted there and back."""
-    (x,) = inputs
+    x = inputs[0]
     dtype = outputs[0].dtype
     in_place = dtype is DType.BFLOAT16 and dimension(op, op.attribute("dim"), len(x.shape)) >= len(x.shape) - 2
     return (1 if in_place else 3) + (dtype is not x.dtype)
@@ -108,6 +108,7 @@ REDUCTION = (
         attributes=("dim", "keepdim", "memory_config"),
         flops=per_input_element,
         device_operations=_argmax_device_operations,
+        into="output_tensor",
     ),
     Operation(
         "ttnn.cumsum",

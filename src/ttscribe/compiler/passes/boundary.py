@@ -1,10 +1,12 @@
-"""Inputs in the form that their readers want, and state that changes without a copy."""
+"""Inputs in the form that their readers want, and state that is written where it is, without a copy."""
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
-from ttscribe.compiler.passes.rewrite import Editor, consumers, producers
+from ttscribe.compiler.operations import OPERATIONS
+from ttscribe.compiler.passes.rewrite import Editor, consumers, producers, uses
 from ttscribe.compiler.program import Layout, Op, Program, Step, TensorSpec, Value
 from ttscribe.compiler.sharing import memory_owners
 
@@ -125,3 +127,45 @@ def _adds_one(editor: Editor, op: Op, name: str) -> bool:
     spec = editor.spec(name)
     counts = not spec.dtype.floating and spec.layout is Layout.ROW_MAJOR
     return counts and op.target == "ttnn.add" and op.operands == (name,) and op.attribute("other") == 1
+
+
+def write_into_state(program: Program) -> Program:
+    """``copy(f(x), state)`` becomes ``f(x, into state)`` where the call can and nobody reads the old state after it."""
+    made, counts, editor = producers(program), uses(program), Editor(program)
+    at = {id(step): index for index, step in enumerate(program.body)}
+    direct: dict[int, Op] = {}
+    copies = set()
+    for copy in program.ops:
+        source = made.get(copy.operands[0]) if copy.target == "ttnn.copy" else None
+        if source is None or not _can_write(source, copy, counts, editor):
+            continue
+        between = program.body[at[id(source)] + 1 : at[id(copy)]]
+        after = program.body[at[id(copy)] + 1 :]
+        if any(_touches(step, copy.operands[1]) for step in (*between, *after)):
+            continue
+        direct[id(source)] = copy
+        copies.add(id(copy))
+        editor.rename(copy.operands[0], copy.operands[1])
+    body: list[Step] = []
+    for step in program.body:
+        if isinstance(step, Op) and id(step) in direct:
+            into = OPERATIONS[step.target].into
+            assert into is not None
+            written = step.with_keyword(into, direct[id(step)].operands[1])
+            body.append(replace(written, outputs=()))
+        elif id(step) not in copies:
+            body.append(step)
+    return editor.finish(body)
+
+
+def _can_write(source: Op, copy: Op, counts: Counter[str], editor: Editor) -> bool:
+    """Whether ``source`` may write its first result where ``copy`` puts it, and its others are not needed."""
+    first, *others = (value.name for value in source.outputs)
+    made, state = editor.spec(first), editor.spec(copy.operands[1])
+    same = (made.shape, made.dtype, made.layout) == (state.shape, state.dtype, state.layout)
+    first_is_copied = first == copy.operands[0] and OPERATIONS[source.target].into is not None
+    return same and first_is_copied and not any(counts[name] for name in others)
+
+
+def _touches(step: Step, name: str) -> bool:
+    return name in (step.inputs() if isinstance(step, Op) else step.inputs)

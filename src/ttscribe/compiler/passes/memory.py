@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
-from ttscribe.compiler.passes.rewrite import Editor
-from ttscribe.compiler.program import DRAM, L1, TILE_SIZE, Config, Op, Program, Step, TensorSpec
+from ttscribe.compiler.passes.rewrite import Editor, consumers, producers
+from ttscribe.compiler.program import (
+    DRAM,
+    L1,
+    SHARDED_AS_MADE,
+    TILE_SIZE,
+    Config,
+    Op,
+    Program,
+    Step,
+    TensorSpec,
+)
 from ttscribe.compiler.sharing import memory_owners
 
 # An n150 core offers 1,393,312 B of L1, of which a product's own buffers take up to half: 256 KiB a core for one
@@ -32,6 +43,59 @@ def _placed(editor: Editor, op: Op, kept: set[str]) -> Op:
     if op.target in _PLACED_IN_L1 and op.output.name not in kept and editor.spec(op.output.name).bytes <= L1_LIMIT:
         op = op.with_attributes(memory_config=L1)
     if op.target == "ttnn.experimental.nlp_create_qkv_heads":
+        op = op.with_attributes(memory_config=DRAM)
+    return editor.reinfer(op)
+
+
+def convolve_in_l1(program: Program) -> Program:
+    """A convolution whose input comes to it alone reads it from L1, and one after another hands over its shards.
+
+    In DRAM, TT-NN makes shards of the input, moves what the halo gave and undoes the shards for every convolution.
+    """
+    readers, made, editor = consumers(program), producers(program), Editor(program)
+    fed = {op.operands[0] for op in program.ops if _fits_l1(editor, op) and len(readers[op.operands[0]]) == 1}
+    inputs = tuple(
+        replace(value, spec=replace(value.spec, memory=L1))
+        if isinstance(value.spec, TensorSpec) and value.name in fed
+        else value
+        for value in program.inputs
+    )
+    program = replace(program, inputs=inputs)
+    editor = Editor(program)
+    body: list[Step] = []
+    for step in program.body:
+        source = step.operands[0] if isinstance(step, Op) and step.operands else ""
+        if isinstance(step, Op) and step.target == "ttnn.from_torch" and step.output.name in fed:
+            body.append(editor.reinfer(step.with_attributes(memory_config=L1)))
+        elif isinstance(step, Op) and step.target == "ttnn.conv1d" and _is_in_l1(editor, source):
+            body.append(_in_l1(editor, step, readers.get(step.output.name, []), program))
+        elif isinstance(step, Op) and step.target == "ttnn.add" and _is_sharded(editor, made, step):
+            body.append(editor.reinfer(step.with_attributes(memory_config=DRAM)))
+        else:
+            body.append(step)
+    return editor.finish(body)
+
+
+def _fits_l1(editor: Editor, op: Op) -> bool:
+    if op.target != "ttnn.conv1d":
+        return False
+    return editor.spec(op.operands[0]).bytes + editor.spec(op.output.name).bytes <= L1_LIMIT
+
+
+def _is_in_l1(editor: Editor, name: str) -> bool:
+    return editor.spec(name).memory.buffer == "l1"
+
+
+def _is_sharded(editor: Editor, made: Mapping[str, Op], op: Op) -> bool:
+    return any(name in made and editor.spec(name).memory == SHARDED_AS_MADE for name in op.operands)
+
+
+def _in_l1(editor: Editor, op: Op, readers: list[Op], program: Program) -> Op:
+    config = op.attribute("conv_config")
+    fields = {**dict(config.fields), "reallocate_halo_output": False}
+    op = op.with_attributes(conv_config=Config("Conv1dConfig", tuple(fields.items())))
+    takes_shards = all(reader.target in ("ttnn.conv1d", "ttnn.add") for reader in readers)
+    if not takes_shards or op.output.name in program.outputs:
         op = op.with_attributes(memory_config=DRAM)
     return editor.reinfer(op)
 

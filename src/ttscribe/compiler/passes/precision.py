@@ -104,5 +104,10 @@ def _configured(op: Op, precision: Precision) -> Op:
     if op.target in _SUMS:
         return op.with_attributes(compute_kernel_config=compute_config("HiFi4", accumulate_fp32=True))
     if op.target == "ttnn.conv1d":
-        return op.with_attributes(compute_config=compute_config("HiFi4", accumulate_fp32=False))
+        given: Config | None = op.attribute("conv_config")
+        fields = {"weights_dtype": DType.BFLOAT16, **dict(() if given is None else given.fields)}
+        return op.with_attributes(
+            conv_config=Config("Conv1dConfig", tuple(fields.items())),
+            compute_config=compute_config("HiFi4", accumulate_fp32=False),
+        )
     return op

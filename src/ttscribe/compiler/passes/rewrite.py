@@ -50,7 +50,7 @@ def consumers(program: Program) -> dict[str, list[Op]]:
 
 def written_inputs(program: Program) -> set[str]:
     """Device inputs that some call changes in place."""
-    written = {op.operands[index] for op in program.ops for index in OPERATIONS[op.target].mutates}
+    written = {name for op in program.ops for name in OPERATIONS[op.target].written(op)}
     return written & {value.name for value in program.inputs}
 
 

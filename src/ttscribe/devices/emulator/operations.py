@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from ttscribe.compiler.operations import OPERATIONS
 from ttscribe.compiler.program import DType, TensorSpec
 from ttscribe.devices.emulator.attention import ATTENTION, HEADS
 from ttscribe.devices.emulator.movement import MOVES, REDUCTIONS
@@ -38,6 +39,10 @@ def emulate(call: Call, specs: tuple[TensorSpec, ...], *, shares_memory: bool) -
     """
     given = EMULATED[call.op.target](call)
     results = (given,) if isinstance(given, Tensor) else given
+    into = OPERATIONS[call.op.target].into
+    if into is not None and (destination := call.keywords.get(into)) is not None:
+        destination.data.copy_(settled(results[0], destination.spec, exact=call.exact))
+        return ()
     return tuple(
         _result(call, data, spec, shares_memory=shares_memory) for data, spec in zip(results, specs, strict=True)
     )
