@@ -27,7 +27,8 @@ MAY_IMPORT = {
     "decoding": {"audio", "whisper"},
     "backend": {"compiler", "devices"},
     "transcription": {"audio", "whisper", "devices", "decoding"},
-    "cli": {"", "audio", "writers", "whisper", "compiler", "devices", "decoding", "transcription"},
+    "check": {"whisper", "compiler", "devices"},
+    "cli": {"", "audio", "writers", "whisper", "compiler", "devices", "decoding", "transcription", "check"},
 }
 
 FORBIDDEN = {

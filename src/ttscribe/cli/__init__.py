@@ -12,8 +12,10 @@ from typer.core import TyperGroup
 
 from ttscribe import __version__
 from ttscribe.cli._terminal import complain
+from ttscribe.cli.check import check
 from ttscribe.cli.compile import compile_
 from ttscribe.cli.doctor import doctor
+from ttscribe.cli.emit import emit
 from ttscribe.cli.models import models
 from ttscribe.cli.transcribe import transcribe
 from ttscribe.errors import TtscribeError
@@ -59,6 +61,8 @@ def _common(
 
 app.command()(transcribe)
 app.command(name="compile")(compile_)
+app.command()(check)
+app.command()(emit)
 app.command()(models)
 app.command()(doctor)
 

@@ -1,19 +1,18 @@
 """``ttscribe compile``: a model's programs, at any pass, as a summary, text, JSON or a script."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ttscribe.cli._programs import PROGRAMS, ProgramName, settings, weights
 from ttscribe.cli._terminal import columns
 from ttscribe.errors import OptionError
 
 if TYPE_CHECKING:
+    from ttscribe.compiler.compilation import Settings
     from ttscribe.compiler.program import Program
     from ttscribe.whisper.model import WhisperModel
-
-ProgramName = Literal["encode", "cross_kv", "prefill", "decode_step", "greedy_step"]
-PROGRAMS: tuple[ProgramName, ...] = ("encode", "cross_kv", "prefill", "decode_step", "greedy_step")
 
 
 def compile_(
@@ -46,12 +45,10 @@ def compile_(
         raise OptionError("choose one of --print, --json and --emit")
     if (json_ or emit is not None) and program is None:
         raise OptionError("--json and --emit are for one program: name it with --program")
-    torch_model, suppress = _model(model, random_weights=random_weights, offline=offline)
+    loaded = weights(model, random_weights=random_weights, offline=offline)
     chosen = PROGRAMS if program is None else (program,)
-    stages = {
-        name: _stage(name, (torch_model, suppress), model, precision, after, blocklist, strict=strict)
-        for name in chosen
-    }
+    how = settings(precision, blocklist, model, strict=strict)
+    stages = {name: _stage(name, loaded, how, after) for name in chosen}
     if print_:
         from ttscribe.compiler.text import to_text
 
@@ -68,43 +65,24 @@ def compile_(
         )
 
 
-def _model(name: str, *, random_weights: bool, offline: bool) -> tuple["WhisperModel", tuple[int, ...]]:
-    """The model, and the tokens that its greedy step suppresses."""
-    if random_weights:
-        from ttscribe.whisper.checkpoints.hub import canonical_name
-        from ttscribe.whisper.config import WhisperConfig
-        from ttscribe.whisper.model import random_model
-
-        return random_model(WhisperConfig.named(canonical_name(name))), ()
-    from ttscribe.whisper.checkpoints import load_checkpoint
-
-    checkpoint = load_checkpoint(name, offline=offline)
-    return checkpoint.model, checkpoint.suppress_tokens
-
-
 def _stage(
     name: ProgramName,
     model: tuple["WhisperModel", tuple[int, ...]],
-    model_name: str,
-    precision: str | None,
+    settings: "Settings",
     after: str | None,
-    blocklist: Path | None,
-    *,
-    strict: bool,
 ) -> "Program":
-    from ttscribe.compiler.blocklist import Blocklist
-    from ttscribe.compiler.compilation import Settings, compile_graph, compile_stages
-    from ttscribe.compiler.passes import DEFAULT_POLICY, policy
+    from ttscribe.compiler.compilation import compile_graph, compile_stages
+    from ttscribe.compiler.report import CompileReport, refuse_fallbacks
     from ttscribe.compiler.whisper_programs import capture_program
 
-    blocks = Blocklist() if blocklist is None else Blocklist.read(blocklist, model_name)
-    settings = Settings(policy(precision or DEFAULT_POLICY), strict, blocks)
     captured = capture_program(name, model[0], suppress=model[1])
     if after is None:
         return compile_graph(captured, settings).program
     programs = dict(compile_stages(captured, settings))
     if after not in programs:
         raise OptionError(f"no pass is called {after!r}; there is {', '.join(programs)}")
+    if settings.strict:
+        refuse_fallbacks(CompileReport.of(programs["lowered"], list(programs.values())[-1]))
     return programs[after]
 
 

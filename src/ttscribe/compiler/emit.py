@@ -163,6 +163,8 @@ def _config(config: Config) -> str:
         return f"compute_config({_keywords(fields)})"
     if config.kind == "SDPAProgramConfig":
         fields = {"compute_with_storage_grid_size": "grid", **fields}
+    if config.kind == "Conv2dL1FullSliceConfig":
+        return f"ttnn.{config.kind}"
     if config.kind == "Conv1dConfig" and "activation" in fields:
         activation = str(config["activation"]).upper()
         fields["activation"] = f"ttnn.UnaryWithParam(ttnn.UnaryOpType.{activation})"

@@ -94,6 +94,20 @@ def argument(item: Any) -> str:
     return repr(item)
 
 
+def call_text(program: Program, op: Op) -> str:
+    """One call with what each tensor is in place of its name: shape, element type, layout and memory."""
+    values = program.values()
+
+    def shown(item: Any) -> str:
+        if isinstance(item, list):
+            return f"[{', '.join(map(shown, item))}]"
+        return describe(values[item.name].spec) if isinstance(item, Ref) else argument(item)
+
+    positional, keywords = OPERATIONS[op.target].call(op)
+    arguments = [*map(shown, positional), *(f"{name}={shown(item)}" for name, item in keywords.items())]
+    return f"{op.target}({', '.join(arguments)})"
+
+
 def _op(op: Op, configs: Mapping[Config, str]) -> str:
     positional, given = OPERATIONS[op.target].call(op)
     keywords = {name: configs[item] if isinstance(item, Config) else argument(item) for name, item in given.items()}
@@ -119,4 +133,4 @@ def _segment(segment: HostSegment) -> Iterator[str]:
             yield f"      # {fallback.reason.value}: {fallback.sentence}"
 
 
-__all__ = ["argument", "describe", "to_text"]
+__all__ = ["argument", "call_text", "describe", "to_text"]

@@ -23,8 +23,8 @@ def capture_program(
     """Capture one of PROGRAMS at batch 1. ``suppress`` is for greedy_step, ``prompt_length`` for prefill.
 
     encode(mel [1, 2 S, bins]) takes time before bins, as the convolution on the device does. cross_kv(encoder_states,
-    cross) writes into ``cross``. greedy_step(token [1], position [1], state) decodes, picks the likeliest token that is
-    not suppressed, writes it into ``token``, adds one to ``position``, and returns it.
+    cross attention of the state) writes into the latter. greedy_step(token [1], position [1], state) decodes, picks the
+    likeliest token that is not suppressed, writes it into ``token``, adds one to ``position``, and returns it.
     """
     config, state = model.config, _example_state(model)
     token, position = torch.zeros(1, dtype=torch.int64), torch.zeros(1, dtype=torch.int64)
@@ -33,7 +33,7 @@ def capture_program(
         return capture_method(name, model, lambda mel: model.encode(mel.transpose(1, 2)), {"mel": mel})
     if name == "cross_kv":
         states = torch.zeros(1, config.max_source_positions, config.d_model, dtype=model.dtype)
-        arguments = {"encoder_states": states, "cross": state.cross_attention}
+        arguments = {"encoder_states": states, "state_cross_attention": state.cross_attention}
         return capture_method(name, model, _CrossKeyValue(model).forward, arguments)
     if name == "prefill":
         tokens = torch.zeros(1, prompt_length, dtype=torch.int64)

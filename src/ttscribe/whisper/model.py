@@ -195,6 +195,13 @@ def random_model(config: WhisperConfig, *, seed: int = 0, dtype: torch.dtype = t
     return model.eval().requires_grad_(requires_grad=False)
 
 
+def shape_only_model(config: WhisperConfig) -> WhisperModel:
+    """A model whose weights were never written and hold anything: to compile and to check, not to run."""
+    with torch.device("meta"):
+        model = WhisperModel(config)
+    return model.to_empty(device="cpu").eval().requires_grad_(requires_grad=False)
+
+
 def _random_weight(name: str, like: Tensor, generator: torch.Generator) -> Tensor:
     noise = torch.randn(like.shape, generator=generator)
     if "layer_norm.weight" in name:

@@ -86,7 +86,7 @@ def _conv1d(op: Op, specs: Specs) -> tuple[TensorSpec, ...]:
     bias = keyword_spec(op, specs, "bias_tensor")
     require(bias is None or prod(bias.shape) == out_channels, f"{op.target} takes a bias of {out_channels} elements")
     rows = batch * conv1d_length(op)
-    memory = SHARDED_AS_MADE if x.memory.buffer == "l1" else DRAM
+    memory = DRAM if op.attribute("slice_config") is None else SHARDED_AS_MADE
     return (result(op, replace(x, layout=Layout.TILE, memory=memory), (1, 1, rows, out_channels)),)
 
 
@@ -109,7 +109,7 @@ def _conv1d_device_operations(op: Op, inputs: Specs, outputs: Specs) -> int:
     from_shards = outputs[0].memory.sharding is None
     config: Config | None = op.attribute("conv_config")
     stays = config is not None and dict(config.fields).get("reallocate_halo_output") is False
-    moves = inputs[0].memory.buffer == "dram" or not stays
+    moves = op.attribute("slice_config") is None or not stays
     return 2 + to_shards + from_shards + moves
 
 
@@ -138,9 +138,11 @@ MATMUL = (
         keywords=("bias_tensor",),
         attributes=(
             *("in_channels", "out_channels", "batch_size", "input_length", "kernel_size", "stride", "padding"),
-            *("dilation", "groups", "conv_config", "compute_config"),
+            *("dilation", "groups", "conv_config", "compute_config", "slice_config"),
             *_PLACED,
         ),
+        operand_names=("input_tensor", "weight_tensor"),
+        named_from=0,
         flops=_conv1d_flops,
         device_operations=_conv1d_device_operations,
     ),

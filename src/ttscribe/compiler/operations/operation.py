@@ -49,10 +49,10 @@ class Operation:
     ``rule`` turns the call and its inputs' specs into its outputs' specs. ``operands`` is how few and how many tensors
     go by position (at most None: any number); ``keywords`` names the tensors that go by keyword, ``attributes`` all
     other arguments but for the ``positional`` ones, which a call takes by position after the operands. Where TT-NN's
-    order is another, ``operand_names`` are what operands after the first are called, in order; a name that an attribute
-    has taken is skipped. ``mutates`` are indices of operands that are written in place; ``into`` is the keyword that
-    names a tensor for the first result, which the call then does not make (``output_tensors``: a list of one). A
-    ``variadic`` operation takes its operands as one list.
+    order is another, ``operand_names`` are what operands from ``named_from`` on are called, in order; a name that an
+    attribute has taken is skipped. ``mutates`` are indices of operands that are written in place; ``into`` is the
+    keyword that names a tensor for the first result, which the call then does not make (``output_tensors``: a list of
+    one). A ``variadic`` operation takes its operands as one list.
     """
 
     name: str
@@ -62,6 +62,7 @@ class Operation:
     attributes: tuple[str, ...] = ()
     positional: tuple[str, ...] = ()
     operand_names: tuple[str, ...] = ()
+    named_from: int = 1
     flops: Count = none
     device_operations: Count = one
     mutates: tuple[int, ...] = ()
@@ -106,7 +107,7 @@ class Operation:
         """The operands that a call takes by keyword."""
         attributes = dict(op.attributes)
         free = [name for name in self.operand_names if name not in attributes]
-        return dict(zip(free, op.operands[1:], strict=False))
+        return dict(zip(free, op.operands[self.named_from :], strict=False))
 
     def _check_arguments(self, op: Op) -> None:
         fewest, most = self.operands

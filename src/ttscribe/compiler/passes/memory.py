@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from ttscribe.compiler.passes.rewrite import Editor, consumers, producers
+from ttscribe.compiler.passes.rewrite import Editor, consumers
 from ttscribe.compiler.program import (
     DRAM,
     L1,
     SHARDED_AS_MADE,
     TILE_SIZE,
     Config,
+    Memory,
     Op,
     Program,
     Step,
@@ -23,15 +24,21 @@ from ttscribe.compiler.sharing import memory_owners
 # interleaved tensor over 64 cores leaves room for two of them and the buffers.
 L1_LIMIT = 64 * 256 * 1024
 _PLACED_IN_L1 = {"ttnn.linear", "ttnn.layer_norm", "ttnn.gelu"}
+_TAKE_SHARDS = ("ttnn.conv1d", "ttnn.add")
+_CUTS_HEADS = "ttnn.experimental.nlp_create_qkv_heads"
 _ATTENTION = "ttnn.transformer.scaled_dot_product_attention"
 _DECODE_ATTENTION = "ttnn.transformer.scaled_dot_product_attention_decode"
 
 
 def place_in_memory(program: Program) -> Program:
-    """Results of products and norms go to L1 where they are small enough and nobody outside reads them."""
-    editor = Editor(program)
+    """Results of products and norms go to L1 where they are small enough and nobody outside reads them.
+
+    Not what is only cut into heads that stay, or untiled: those calls' own buffers grow with an operand in L1.
+    """
+    editor, readers = Editor(program), consumers(program)
     owners = memory_owners(program.body, editor.specs)
     kept = {owners.get(name, name) for name in program.outputs}
+    kept |= {name for name, found in readers.items() if all(map(_reads_from_dram, found))}
     return editor.finish(
         _placed(editor, step, kept) if isinstance(step, Op) and step.outputs else step for step in program.body
     )
@@ -42,34 +49,24 @@ def _placed(editor: Editor, op: Op, kept: set[str]) -> Op:
         return op
     if op.target in _PLACED_IN_L1 and op.output.name not in kept and editor.spec(op.output.name).bytes <= L1_LIMIT:
         op = op.with_attributes(memory_config=L1)
-    if op.target == "ttnn.experimental.nlp_create_qkv_heads":
+    if op.target == _CUTS_HEADS:
         op = op.with_attributes(memory_config=DRAM)
     return editor.reinfer(op)
 
 
 def convolve_in_l1(program: Program) -> Program:
-    """A convolution whose input comes to it alone reads it from L1, and one after another hands over its shards.
+    """A convolution that fits is done in L1 as a whole, and one after another takes over its shards.
 
-    In DRAM, TT-NN makes shards of the input, moves what the halo gave and undoes the shards for every convolution.
+    Left to itself, TT-NN goes through DRAM: it makes shards of the input, moves what the halo gave and undoes the
+    shards for every convolution.
     """
-    readers, made, editor = consumers(program), producers(program), Editor(program)
-    fed = {op.operands[0] for op in program.ops if _fits_l1(editor, op) and len(readers[op.operands[0]]) == 1}
-    inputs = tuple(
-        replace(value, spec=replace(value.spec, memory=L1))
-        if isinstance(value.spec, TensorSpec) and value.name in fed
-        else value
-        for value in program.inputs
-    )
-    program = replace(program, inputs=inputs)
-    editor = Editor(program)
+    readers, editor = consumers(program), Editor(program)
     body: list[Step] = []
     for step in program.body:
-        source = step.operands[0] if isinstance(step, Op) and step.operands else ""
-        if isinstance(step, Op) and step.target == "ttnn.from_torch" and step.output.name in fed:
-            body.append(editor.reinfer(step.with_attributes(memory_config=L1)))
-        elif isinstance(step, Op) and step.target == "ttnn.conv1d" and _is_in_l1(editor, source):
-            body.append(_in_l1(editor, step, readers.get(step.output.name, []), program))
-        elif isinstance(step, Op) and step.target == "ttnn.add" and _is_sharded(editor, made, step):
+        if isinstance(step, Op) and _fits_l1(editor, step):
+            shards = _taken_over(step.output.name, readers, program)
+            body.append(_in_l1(editor, step, memory=None if shards else DRAM))
+        elif isinstance(step, Op) and step.target == "ttnn.add" and _adds_shards(editor, step):
             body.append(editor.reinfer(step.with_attributes(memory_config=DRAM)))
         else:
             body.append(step)
@@ -82,22 +79,27 @@ def _fits_l1(editor: Editor, op: Op) -> bool:
     return editor.spec(op.operands[0]).bytes + editor.spec(op.output.name).bytes <= L1_LIMIT
 
 
-def _is_in_l1(editor: Editor, name: str) -> bool:
-    return editor.spec(name).memory.buffer == "l1"
+def _taken_over(name: str, readers: Mapping[str, list[Op]], program: Program) -> bool:
+    """Whether all that reads a value takes it in shards."""
+    return name not in program.outputs and all(op.target in _TAKE_SHARDS for op in readers.get(name, []))
 
 
-def _is_sharded(editor: Editor, made: Mapping[str, Op], op: Op) -> bool:
-    return any(name in made and editor.spec(name).memory == SHARDED_AS_MADE for name in op.operands)
+def _adds_shards(editor: Editor, op: Op) -> bool:
+    return any(editor.spec(name).memory == SHARDED_AS_MADE for name in op.operands)
 
 
-def _in_l1(editor: Editor, op: Op, readers: list[Op], program: Program) -> Op:
-    config = op.attribute("conv_config")
+def _in_l1(editor: Editor, op: Op, *, memory: Memory | None) -> Op:
+    config: Config = op.attribute("conv_config")
     fields = {**dict(config.fields), "reallocate_halo_output": False}
-    op = op.with_attributes(conv_config=Config("Conv1dConfig", tuple(fields.items())))
-    takes_shards = all(reader.target in ("ttnn.conv1d", "ttnn.add") for reader in readers)
-    if not takes_shards or op.output.name in program.outputs:
-        op = op.with_attributes(memory_config=DRAM)
-    return editor.reinfer(op)
+    op = op.with_attributes(
+        conv_config=Config("Conv1dConfig", tuple(fields.items())),
+        slice_config=Config("Conv2dL1FullSliceConfig", ()),
+    )
+    return editor.reinfer(op if memory is None else op.with_attributes(memory_config=memory))
+
+
+def _reads_from_dram(op: Op) -> bool:
+    return op.target == "ttnn.to_layout" or (op.target == _CUTS_HEADS and not op.outputs)
 
 
 def size_attention(program: Program) -> Program:

@@ -1,0 +1,53 @@
+"""What can be checked: a Whisper model's programs, or the graphs that ``torch.compile`` makes of any module."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from functorch.compile import make_boxed_func
+from torch import fx, nn
+from torch._dynamo.backends.common import aot_autograd
+
+from ttscribe.check.run import Checkable
+from ttscribe.compiler.capture.dynamo import captured
+from ttscribe.compiler.compilation import Compiled, Settings, compile_graph
+from ttscribe.compiler.program import TensorSpec
+from ttscribe.compiler.whisper_programs import PROGRAMS, capture_program
+from ttscribe.devices.ttnn.weights import Recipes, place_in_memory
+from ttscribe.whisper.model import WhisperModel
+
+
+def checkable(compiled: Compiled) -> Checkable:
+    """A compiled program, its constants told apart by what they are made from."""
+    program = compiled.program
+    params = {name: name if tensor is None else place_in_memory(tensor) for name, tensor in compiled.params.items()}
+    recipes = Recipes(program, params)
+    keys = {}
+    for each in program.constants:
+        assert isinstance(each.value.spec, TensorSpec)
+        keys[each.value.name] = recipes.key(each.source, each.value.spec)
+    return Checkable(program, keys)
+
+
+def checkable_whisper(model: WhisperModel, settings: Settings, programs: Sequence[str] = PROGRAMS) -> list[Checkable]:
+    """The programs of a Whisper model, of any weights: a check reads shapes only."""
+    return [checkable(compile_graph(capture_program(name, model), settings)) for name in programs]
+
+
+def module_programs(module: nn.Module, example_inputs: Sequence[Any], settings: Settings) -> list[Checkable]:
+    """The programs of every graph that ``torch.compile`` makes while ``module(*example_inputs)`` runs on the CPU."""
+    found: list[Checkable] = []
+
+    def collect(graph: fx.GraphModule, _examples: Sequence[Any]) -> Callable[..., Any]:
+        compiled = compile_graph(captured(graph), settings)
+        numbered = replace(compiled.program, name=f"graph_{len(found)}")
+        found.append(checkable(replace(compiled, program=numbered)))
+        return make_boxed_func(graph.forward)  # type: ignore[no-any-return]
+
+    compile_aot = aot_autograd(fw_compiler=collect, inference_compiler=collect)
+    with torch.no_grad():
+        torch.compile(module, backend=compile_aot)(*example_inputs)
+    return found

@@ -1,0 +1,1 @@
+"""Tenstorrent cards, the simulator and mock boards, all through TT-NN."""

@@ -1,0 +1,45 @@
+"""Tenstorrent boards: what the host software is told of them, and what they have."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ttscribe.errors import OptionError
+
+GIB = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """A board as its cluster descriptor tells it, and its memory.
+
+    ``identity`` is the board type as board ids carry it; ``harvested`` a mask of unused Tensix rows (Blackhole:
+    columns) for each chip; ``links`` Ethernet links as (chip, channel, chip, channel). ``dram`` is in bytes of one
+    chip, from Tenstorrent's product pages.
+    """
+
+    name: str
+    architecture: str
+    identity: int
+    harvested: tuple[int, ...]
+    dram: int
+    links: tuple[tuple[int, int, int, int], ...] = ()
+    harvested_ethernet: int = 0
+    harvested_pcie: int = 0
+
+
+BOARDS = {
+    board.name: board
+    for board in (
+        Board("n150", "wormhole_b0", 0x18, (0x20,), 12 * GIB),
+        Board("n300", "wormhole_b0", 0x14, (0x41, 0x05), 12 * GIB, ((0, 8, 1, 0), (0, 9, 1, 1))),
+        Board("p150", "blackhole", 0x40, (0,), 32 * GIB, harvested_ethernet=0x120, harvested_pcie=2),
+    )
+}
+
+
+def board(name: str) -> Board:
+    """The board of that name; OptionError names those that there are."""
+    if name not in BOARDS:
+        raise OptionError(f"no board is called {name!r}; there is {', '.join(BOARDS)}")
+    return BOARDS[name]

@@ -1,0 +1,209 @@
+"""A Tenstorrent card through TT-NN: opened and closed safely, holding tensors, running programs."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import platformdirs
+import torch
+from torch import Tensor
+
+from ttscribe.compiler.program import Program, TensorSpec, Value
+from ttscribe.devices.ttnn.boards import board
+from ttscribe.devices.ttnn.calls import Calls, host_weights
+from ttscribe.devices.ttnn.loaded import LoadedProgram, complaint, hold
+from ttscribe.devices.ttnn.mock import is_mock
+from ttscribe.devices.ttnn.weights import HostValues, Recipes, WeightCache, content
+from ttscribe.errors import DeviceUnavailable
+
+CARDS = Path("/dev/tenstorrent")
+SFPI = Path("/opt/tenstorrent/sfpi")
+# Convolutions keep the halo's tables in this region; traces their commands in that one, of DRAM.
+L1_SMALL_SIZE = 16 * 1024
+TRACE_REGION_SIZE = 64 * 1024 * 1024
+
+Progress = Callable[[int, int], None]
+
+
+def library() -> Any:
+    """The ttnn module; DeviceUnavailable where it is not installed or does not import."""
+    quiet = {"TT_LOGGER_LEVEL": "error", "LOGURU_LEVEL": "ERROR"}
+    os.environ.update({name: level for name, level in quiet.items() if name not in os.environ})
+    try:
+        return importlib.import_module("ttnn")
+    except ModuleNotFoundError as error:
+        if error.name != "ttnn":
+            raise
+        raise DeviceUnavailable(
+            "the ttnn library is not installed: pip install 'ttscribe[tt]' on Python 3.10 or 3.12"
+        ) from None
+    except (ImportError, OSError) as error:
+        raise DeviceUnavailable(f"the ttnn library does not import: {complaint(error)}") from error
+
+
+def simulator() -> str | None:
+    """The simulator that ``TT_METAL_SIMULATOR`` names, if any."""
+    return os.environ.get("TT_METAL_SIMULATOR")
+
+
+def require_card() -> None:
+    """Raise DeviceUnavailable, with what to do, where this machine has no card that TT-NN could open."""
+    if is_mock():
+        return
+    if (named := simulator()) is not None:
+        if not Path(named).exists():
+            raise DeviceUnavailable(f"TT_METAL_SIMULATOR names {named}, which does not exist")
+    elif not CARDS.is_dir():
+        raise DeviceUnavailable(
+            f"no Tenstorrent card: {CARDS} does not exist; install the tt-kmd driver, "
+            "or try 'ttscribe check', which needs no card"
+        )
+    elif not any(os.access(card, os.R_OK | os.W_OK) for card in CARDS.iterdir() if card.is_char_device()):
+        raise DeviceUnavailable(f"no card in {CARDS} may be opened by this user: see the tt-kmd driver's udev rules")
+    require_compiler()
+
+
+def require_compiler() -> None:
+    """Raise DeviceUnavailable where the SFPI compiler, which compiles kernels for the card, is nowhere to be found."""
+    found = importlib.util.find_spec("ttnn")
+    beside = Path(found.origin).parent / "runtime" / "sfpi" if found is not None and found.origin else SFPI
+    if found is not None and not any((place / "compiler").is_dir() for place in (SFPI, beside)):
+        raise DeviceUnavailable(f"the SFPI compiler is not installed: {sys.executable} -m ttnn.download_sfpi")
+
+
+# What TT-NN and its driver library say, and what it means for a user.
+_TROUBLES = (
+    (("CHIP_IN_USE", "lock", "busy"), "the card is in use by another process: end it, or wait"),
+    (("firmware",), "the card's firmware is not one that this ttnn supports: update it with tt-flash"),
+    (("hugepage", "huge page"), "no huge pages are set up: install tenstorrent-tools (hugepages-setup)"),
+    (("Could not find the SFPI", "sfpi"), "the SFPI compiler is not installed: python -m ttnn.download_sfpi"),
+    (("No chips detected", "no devices"), "no Tenstorrent card answers: check tt-smi, and the tt-kmd driver"),
+    (("Unsupported arch", "unsupported board", "cluster type"), "this ttnn does not support the board"),
+)
+
+
+def trouble(error: BaseException) -> str:
+    """One line on why a card could not be opened: what to do, then what TT-NN says."""
+    said = complaint(error)
+    for words, meaning in _TROUBLES:
+        if any(word.lower() in str(error).lower() for word in words):
+            return f"{meaning} ({said})"
+    return f"the card cannot be opened: {said}"
+
+
+class TtnnDevice:
+    """One chip. Close it, or use it in a ``with`` block: then an exception or Ctrl-C frees the card too."""
+
+    def __init__(self, board_name: str | None = None, *, progress: Progress | None = None) -> None:
+        """Open the first chip of the machine's board, which must be ``board_name`` where that is given.
+
+        ``progress`` is called with the bytes of weights that are on the device and those that there are, while a
+        program is loaded. Raises DeviceUnavailable, in one line that says what to do.
+        """
+        if board_name is not None:
+            board(board_name)
+        require_card()
+        self.library = library()
+        self.handle = _open(self.library, board_name)
+        self.progress = progress
+        folder = platformdirs.user_cache_path("ttscribe") / "weights" / f"ttnn-{_version()}"
+        self._cache = WeightCache(folder, self.library)
+        self._constants: dict[str, Any] = {}
+        self._calls = Calls(self.library, self.handle)
+
+    def __enter__(self) -> TtnnDevice:  # noqa: PYI034 - Python 3.10 has no Self
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free the card; tensors on it are gone. Closing twice is harmless."""
+        if self.handle is not None:
+            self._constants.clear()
+            self.library.close_device(self.handle)
+            self.handle = None
+
+    def load(self, program: Program, params: Mapping[str, Tensor]) -> LoadedProgram:
+        """Bind ``params`` by name and hold the program's constants; those that programs share are held once.
+
+        Matrices are converted on the host once and kept on disk by their content.
+        """
+        recipes = Recipes(program, {name: content(tensor) for name, tensor in params.items()})
+        values, on_host = HostValues(program, params), host_weights(program)
+        sizes = {constant.value.name: _spec(constant.value).bytes for constant in program.constants}
+        done, total = 0, sum(sizes.values())
+
+        def constant(value: Value, source: str) -> Any:
+            nonlocal done
+            key = recipes.key(source, _spec(value), on_host=value.name in on_host)
+            if key not in self._constants:
+                self._constants[key] = self._constant(key, value, lambda: values[source], value.name in on_host)
+            done += sizes[value.name]
+            if self.progress is not None:
+                self.progress(done, total)
+            return self._constants[key]
+
+        held = hold(program, constant, values.__getitem__)
+        return LoadedProgram(program, Calls(self.library, self.handle), held)
+
+    def _constant(self, key: str, value: Value, data: Callable[[], Tensor], on_host: bool) -> Any:
+        spec = _spec(value)
+        if on_host:
+            return self.library.from_torch(data().float(), dtype=self._calls.arguments.argument(spec.dtype))
+        return self._calls.place(self._cache.get(key, lambda: self._calls.host_tensor(data(), spec)), spec)
+
+    def to_device(self, tensor: Tensor, spec: TensorSpec) -> Any:
+        """A copy of a host tensor of the spec's shape."""
+        return self._calls.place(self._calls.host_tensor(tensor, spec), spec)
+
+    def write(self, tensor: Tensor, spec: TensorSpec, into: Any) -> None:
+        """Copy a host tensor into a device tensor of ``spec``."""
+        self.library.copy_host_to_device_tensor(self._calls.host_tensor(tensor, spec), into)
+
+    def to_host(self, tensor: Any, dtype: torch.dtype) -> Tensor:
+        """A copy of a device tensor."""
+        copied: Tensor = self.library.to_torch(tensor)
+        return copied.to(dtype)
+
+    def zeros(self, spec: TensorSpec) -> Any:
+        return self.to_device(torch.zeros(spec.shape), spec)
+
+
+def _spec(value: Value) -> TensorSpec:
+    assert isinstance(value.spec, TensorSpec)
+    return value.spec
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("ttnn")
+
+
+def _open(ttnn: Any, board_name: str | None) -> Any:
+    options: dict[str, Any] = {"l1_small_size": L1_SMALL_SIZE, "trace_region_size": TRACE_REGION_SIZE}
+    if is_mock() and len(ttnn.get_device_ids()) > 1:
+        # A board of two chips dispatches from Ethernet cores; on a mock, ttnn 0.81.1 creates programs for Tensix ones.
+        options["dispatch_core_config"] = ttnn.DispatchCoreConfig(ttnn.DispatchCoreType.WORKER)
+    try:
+        _require_board(ttnn, board_name)
+        return ttnn.open_device(device_id=0, num_command_queues=1, **options)
+    except RuntimeError as error:
+        raise DeviceUnavailable(trouble(error)) from error
+
+
+def _require_board(ttnn: Any, board_name: str | None) -> None:
+    if board_name is None:
+        return
+    found = str(ttnn.cluster.get_cluster_type()).rpartition(".")[2].lower()
+    if found != board_name:
+        raise DeviceUnavailable(f"this machine's board is {found}, not {board_name}: choose --device ttnn:{found}")
