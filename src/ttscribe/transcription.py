@@ -18,7 +18,7 @@ from ttscribe.decoding import (
     detect_language,
     split_window,
 )
-from ttscribe.devices import make_runner
+from ttscribe.devices import make_runner, require_values
 from ttscribe.errors import LanguageUnsupported, OptionError
 from ttscribe.types import AudioSource, Progress, ProgressCallback, Segment, Task, Transcription, TranscriptionInfo
 from ttscribe.whisper.checkpoints import Checkpoint, load_checkpoint
@@ -44,7 +44,7 @@ class Transcriber:
     def __init__(self, checkpoint: Checkpoint, device: str = "cpu", precision: str | None = None) -> None:
         self.checkpoint = checkpoint
         self.device = device
-        self.runner = make_runner(device, checkpoint.model, precision)
+        self.runner = make_runner(device, checkpoint.model, precision, checkpoint.suppress_tokens)
 
     def transcribe(
         self,
@@ -179,7 +179,8 @@ def load_model(
 
     Args:
         name_or_path: a short name such as "tiny.en", a hub id, a directory (Hugging Face or CTranslate2), or a ``.pt``.
-        device: "cpu", or "emulator": the compiled programs with a Tenstorrent card's rounding.
+        device: "cpu"; "emulator": the compiled programs with a Tenstorrent card's rounding; "ttnn": a Tenstorrent card
+            (or the simulator that TT_METAL_SIMULATOR names); "ttnn:n150": and it must be that board.
         dtype: "float32", "bfloat16" or "float16": of the weights, and of the arithmetic on the CPU.
         precision: policy of compiled programs, such as "bf16-hifi4" or "exact".
         threads: CPU threads for the whole process; PyTorch's own choice when None.
@@ -188,6 +189,7 @@ def load_model(
     Raises:
         ModelError: not found, damaged, or not Whisper. OptionError, DeviceUnavailable: an impossible argument.
     """
+    require_values(device)
     if dtype not in DTYPES:
         raise OptionError(f"dtype must be one of {', '.join(DTYPES)}, not {dtype!r}")
     if threads is not None:

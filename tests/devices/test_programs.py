@@ -77,3 +77,29 @@ def test_unknown_devices_and_policies_are_named(tiny_en):
         make_runner("emulator", tiny_en.model, "fp4")
     with pytest.raises(OptionError, match="on cpu choose --dtype"):
         make_runner("cpu", tiny_en.model, "exact")
+
+
+def test_tokens_picked_on_the_device_are_those_picked_on_the_host(tiny_en, exact, mel):
+    runner = make_runner("emulator", tiny_en.model, "exact", tiny_en.suppress_tokens)
+    first = int(exact.prefill(torch.tensor([PROMPT]), exact.start(exact.encode(mel)))[0, -1].argmax())
+    state = runner.start(runner.encode(mel))
+    runner.prefill(torch.tensor([PROMPT]), state)
+    there = runner.generate(first, len(PROMPT), state, limit=12, end=tiny_en.tokenizer.eot)
+    state = exact.start(exact.encode(mel))
+    exact.prefill(torch.tensor([PROMPT]), state)
+    here = [first]
+    for position in range(len(PROMPT), len(PROMPT) + len(there)):
+        logits = exact.decode_step(torch.tensor(here[-1:]), torch.tensor([position]), state)[0]
+        logits[list(tiny_en.suppress_tokens)] = -torch.inf
+        here.append(int(logits.argmax()))
+    assert there == here[1:]
+    assert len(there) == 12
+
+
+def test_tokens_stop_at_the_end(tiny_en, mel):
+    runner = make_runner("emulator", tiny_en.model, "exact", tiny_en.suppress_tokens)
+    state = runner.start(runner.encode(mel))
+    first = int(runner.prefill(torch.tensor([PROMPT]), state)[0, -1].argmax())
+    tokens = runner.generate(first, len(PROMPT), state, limit=100, end=tiny_en.tokenizer.eot)
+    assert tokens[-1] == tiny_en.tokenizer.eot
+    assert tiny_en.tokenizer.eot not in tokens[:-1]

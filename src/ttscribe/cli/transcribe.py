@@ -53,7 +53,9 @@ def transcribe(
         Path | None,
         typer.Option(metavar="DIR", help="Write DIR/NAME.FORMAT for each file, instead of standard output."),
     ] = None,
-    device: Annotated[str, typer.Option(metavar="NAME", help="Where the model runs: cpu, emulator.")] = "cpu",
+    device: Annotated[
+        str, typer.Option(metavar="NAME", help="Where the model runs: cpu, emulator, ttnn, ttnn:n150 ...")
+    ] = "cpu",
     dtype: Annotated[
         Literal["float32", "bfloat16", "float16"], typer.Option(help="Type of the weights and the arithmetic.")
     ] = "float32",

@@ -1,6 +1,6 @@
 """Devices: each takes a Whisper model and gives a runner, or runs any program. One file or package per device."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ttscribe.devices.cpu import CpuRunner
 from ttscribe.devices.programs import ProgramDevice, ProgramRunner
@@ -9,41 +9,71 @@ from ttscribe.whisper.model import WhisperModel
 from ttscribe.whisper.runner import Runner
 
 
-def _emulator(precision: str) -> ProgramDevice:
+def _emulator(precision: str, board: str | None) -> ProgramDevice:
     from ttscribe.compiler.passes import policy
     from ttscribe.devices.emulator import EmulatedDevice
 
+    if board is not None:
+        raise OptionError(f"the emulator is no board: choose --device emulator, not emulator:{board}")
     return EmulatedDevice(exact=policy(precision).exact)
 
 
-# What runs the torch module itself, and what runs programs.
+def _ttnn(_precision: str, board: str | None) -> ProgramDevice:
+    from ttscribe.devices.ttnn.device import card
+
+    return card(board)
+
+
+# What runs the torch module itself, and what runs programs, on a board where there is a choice.
 NATIVE: dict[str, Callable[[WhisperModel], Runner]] = {"cpu": CpuRunner}
-PROGRAM_DEVICES: dict[str, Callable[[str], ProgramDevice]] = {"emulator": _emulator}
+PROGRAM_DEVICES: dict[str, Callable[[str, str | None], ProgramDevice]] = {"emulator": _emulator, "ttnn": _ttnn}
 
 
 def open_program_device(device: str, precision: str) -> ProgramDevice:
-    """The device of that name, for programs of that precision policy."""
+    """The device of that name ("ttnn:n150": and on that board), for programs of that precision policy."""
+    name, _, board = device.partition(":")
     try:
-        opened = PROGRAM_DEVICES[device]
+        opened = PROGRAM_DEVICES[name]
     except KeyError:
         known = ", ".join(PROGRAM_DEVICES)
         raise DeviceUnavailable(f"no device that runs programs is called {device!r}; there is {known}") from None
-    return opened(precision)
+    return opened(precision, board or None)
 
 
-def make_runner(device: str, model: WhisperModel, precision: str | None = None) -> Runner:
-    """Put ``model`` on ``device``; ``precision`` is a policy for devices that run programs."""
-    if device in PROGRAM_DEVICES:
+def make_runner(device: str, model: WhisperModel, precision: str | None = None, suppress: Sequence[int] = ()) -> Runner:
+    """Put ``model`` on ``device``; ``precision`` is a policy for devices that run programs.
+
+    ``suppress`` are tokens that such a device never picks where it picks them itself.
+    """
+    if device.partition(":")[0] in PROGRAM_DEVICES:
         from ttscribe.compiler.compilation import Settings
         from ttscribe.compiler.passes import DEFAULT_POLICY, policy
 
         chosen = policy(precision or DEFAULT_POLICY)
-        return ProgramRunner(model, open_program_device(device, chosen.name), Settings(chosen))
+        opened = open_program_device(device, chosen.name)
+        return _runner_class(device)(model, opened, Settings(chosen), suppress)
     if device not in NATIVE:
         raise DeviceUnavailable(f"no device is called {device!r}; there is {', '.join(DEVICES)}")
     if precision is not None:
         raise OptionError(f"--precision is for compiled programs; on {device} choose --dtype")
     return NATIVE[device](model)
+
+
+def require_values(device: str) -> None:
+    """Raise DeviceUnavailable where ``device`` would be a mock board: it accepts programs and computes nothing."""
+    if device.startswith("ttnn"):
+        from ttscribe.devices.ttnn.mock import is_mock
+
+        if is_mock():
+            raise DeviceUnavailable("TT_METAL_MOCK_CLUSTER_DESC_PATH is set: a mock board computes nothing; unset it")
+
+
+def _runner_class(device: str) -> Callable[..., Runner]:
+    if not device.startswith("ttnn"):
+        return ProgramRunner
+    from ttscribe.devices.ttnn.runner import TtnnRunner
+
+    return TtnnRunner
 
 
 DEVICES = (*NATIVE, *PROGRAM_DEVICES)
@@ -56,4 +86,5 @@ __all__ = [
     "ProgramRunner",
     "make_runner",
     "open_program_device",
+    "require_values",
 ]

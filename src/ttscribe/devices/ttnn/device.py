@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import os
 import sys
@@ -18,7 +19,7 @@ from ttscribe.compiler.program import Program, TensorSpec, Value
 from ttscribe.devices.ttnn.boards import board
 from ttscribe.devices.ttnn.calls import Calls, host_weights
 from ttscribe.devices.ttnn.loaded import LoadedProgram, complaint, hold
-from ttscribe.devices.ttnn.mock import is_mock
+from ttscribe.devices.ttnn.mock import is_mock, stand_in_for_dispatch
 from ttscribe.devices.ttnn.weights import HostValues, Recipes, WeightCache, content
 from ttscribe.errors import DeviceUnavailable
 
@@ -97,8 +98,20 @@ def trouble(error: BaseException) -> str:
     return f"the card cannot be opened: {said}"
 
 
+_OPEN: list[TtnnDevice] = []
+
+
+def card(board_name: str | None = None) -> TtnnDevice:
+    """This process's card, opened when it is first asked for: it cannot be opened twice."""
+    if not _OPEN or _OPEN[0].handle is None:
+        _OPEN[:] = [TtnnDevice(board_name)]
+    elif board_name is not None:
+        _require_board(_OPEN[0].library, board_name)
+    return _OPEN[0]
+
+
 class TtnnDevice:
-    """One chip. Close it, or use it in a ``with`` block: then an exception or Ctrl-C frees the card too."""
+    """One chip. It is freed by ``close``, at the end of a ``with`` block, and when Python ends, Ctrl-C included."""
 
     def __init__(self, board_name: str | None = None, *, progress: Progress | None = None) -> None:
         """Open the first chip of the machine's board, which must be ``board_name`` where that is given.
@@ -110,7 +123,10 @@ class TtnnDevice:
             board(board_name)
         require_card()
         self.library = library()
+        if is_mock():
+            stand_in_for_dispatch(self.library)
         self.handle = _open(self.library, board_name)
+        atexit.register(self.close)
         self.progress = progress
         folder = platformdirs.user_cache_path("ttscribe") / "weights" / f"ttnn-{_version()}"
         self._cache = WeightCache(folder, self.library)
@@ -128,6 +144,7 @@ class TtnnDevice:
     def close(self) -> None:
         """Free the card; tensors on it are gone. Closing twice is harmless."""
         if self.handle is not None:
+            atexit.unregister(self.close)
             self._constants.clear()
             self.library.close_device(self.handle)
             self.handle = None
@@ -165,9 +182,9 @@ class TtnnDevice:
         """A copy of a host tensor of the spec's shape."""
         return self._calls.place(self._calls.host_tensor(tensor, spec), spec)
 
-    def write(self, tensor: Tensor, spec: TensorSpec, into: Any) -> None:
-        """Copy a host tensor into a device tensor of ``spec``."""
-        self.library.copy_host_to_device_tensor(self._calls.host_tensor(tensor, spec), into)
+    def host_tensor(self, tensor: Tensor, spec: TensorSpec) -> Any:
+        """A host tensor converted to the spec's element type and layout, ready to be written to the device."""
+        return self._calls.host_tensor(tensor, spec)
 
     def to_host(self, tensor: Any, dtype: torch.dtype) -> Tensor:
         """A copy of a device tensor."""
@@ -196,7 +213,7 @@ def _open(ttnn: Any, board_name: str | None) -> Any:
         options["dispatch_core_config"] = ttnn.DispatchCoreConfig(ttnn.DispatchCoreType.WORKER)
     try:
         _require_board(ttnn, board_name)
-        return ttnn.open_device(device_id=0, num_command_queues=1, **options)
+        return ttnn.open_device(device_id=0, num_command_queues=2, **options)
     except RuntimeError as error:
         raise DeviceUnavailable(trouble(error)) from error
 

@@ -27,6 +27,7 @@ import zlib
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 
@@ -61,6 +62,19 @@ def mock_environment(board_name: str) -> dict[str, str]:
 def is_mock() -> bool:
     """Whether this process was started with a mock board."""
     return "TT_METAL_MOCK_CLUSTER_DESC_PATH" in os.environ
+
+
+def stand_in_for_dispatch(ttnn: Any) -> None:
+    """Let this process use traces and events, which end a mock's: there is no dispatch that they could be part of.
+
+    What is recorded runs as outside a trace, replaying does nothing, and no queue waits. Recording still refuses device
+    programs that are not compiled yet, through the program cache, which is real.
+    """
+    ttnn.begin_trace_capture = lambda _device, **_: ttnn.MeshTraceId(0)
+    ttnn.end_trace_capture = lambda _device, _trace, **_: None
+    ttnn.execute_trace = ttnn.release_trace = lambda _device, _trace, **_: None
+    ttnn.record_event = lambda _device, _queue: None
+    ttnn.wait_for_event = lambda _queue, _event: None
 
 
 def cluster_descriptor(described: Board) -> str:

@@ -1,0 +1,62 @@
+"""Traces: a run recorded once on the device, then replayed as one command."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from ttscribe.devices.programs import LoadedProgram
+from ttscribe.devices.ttnn.loaded import CallRefused
+
+
+class Trace:
+    """A recorded run. Whatever it reads and writes must stay where it is for as long as the trace is replayed."""
+
+    def __init__(self, library: Any, device: Any, loaded: LoadedProgram, inputs: Sequence[Any]) -> None:
+        """Run once, so that every device program is compiled and in the cache; then record, which runs nothing.
+
+        Raises CallRefused where recording met a device program that the first run did not compile.
+        """
+        self.library, self.device, self.loaded = library, device, loaded
+        loaded(*inputs)
+        compiled, ran = device.num_program_cache_entries(), Counter(loaded.ledger)
+        self._id = library.begin_trace_capture(device, cq_id=0)
+        self.outputs = loaded(*inputs)
+        library.end_trace_capture(device, self._id, cq_id=0)
+        self._recorded = loaded.ledger - ran
+        loaded.ledger.subtract(self._recorded)
+        if new := device.num_program_cache_entries() - compiled:
+            name = loaded.program.name
+            raise CallRefused(f"{name}: {new} device programs were first compiled while a trace was recorded")
+
+    def replay(self) -> None:
+        """Start the recorded run on command queue 0; the host does not wait for it."""
+        self.library.execute_trace(self.device, self._id, cq_id=0, blocking=False)
+        self.loaded.ledger.update(self._recorded)
+
+    def release(self) -> None:
+        self.library.release_trace(self.device, self._id)
+
+
+class Queues:
+    """Two command queues: 0 runs, 1 writes inputs, so that a write does not wait for what is running to end.
+
+    A write into a tensor waits for the run that read it last; a run waits for the writes before it.
+    """
+
+    def __init__(self, library: Any, device: Any) -> None:
+        self.library, self.device = library, device
+        self._ran: Any = None
+
+    def write(self, host: Any, into: Any) -> None:
+        """Copy a host tensor into a device tensor."""
+        if self._ran is not None:
+            self.library.wait_for_event(1, self._ran)
+        self.library.copy_host_to_device_tensor(host, into, cq_id=1)
+        self.library.wait_for_event(0, self.library.record_event(self.device, 1))
+
+    def replay(self, trace: Trace) -> None:
+        """Start a recorded run after the writes so far."""
+        trace.replay()
+        self._ran = self.library.record_event(self.device, 0)
