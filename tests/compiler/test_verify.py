@@ -64,6 +64,16 @@ BROKEN = {
         call("ttnn.deallocate", "a"),
         call("ttnn.relu", "a", out="b"),
     ],
+    "view is used after it was freed": [
+        call("ttnn.relu", "x", out="a"),
+        call("ttnn.reshape", "a", out="view", spec=TensorSpec((1, 5, 40)), shape=(1, 5, 40)),
+        call("ttnn.deallocate", "a"),
+        call("ttnn.relu", "view", out="b"),
+    ],
+    "it frees view, a view of what the program does not own": [
+        call("ttnn.reshape", "x", out="view", spec=TensorSpec((1, 5, 40)), shape=(1, 5, 40)),
+        call("ttnn.deallocate", "view"),
+    ],
     "there is no such operation in the table": [call("ttnn.fly", "x", out="a")],
     "it gives TensorSpec": [call("ttnn.relu", "x", out="a", spec=TensorSpec((5, 41)))],
     "cannot multiply": [call("ttnn.matmul", "x", "c", out="a")],

@@ -78,7 +78,9 @@ def _ttnn() -> str:
     installed = _version("ttnn")
     library = f"ttnn {installed}" if installed else "ttnn is not installed"
     cards = sorted(path.name for path in CARDS.glob("*")) if CARDS.is_dir() else []
-    return f"{library}, cards {', '.join(cards)}; {_unused('ttnn')}" if cards else f"{library}, no card at {CARDS}"
+    if cards:
+        return f"{library}, cards {', '.join(cards)}; {_unused('ttnn')}"
+    return f"{library}, no card at {CARDS} ('ttscribe check' needs none)"
 
 
 def _unused(device: str) -> str:

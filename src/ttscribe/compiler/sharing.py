@@ -12,12 +12,15 @@ def memory_owners(steps: Iterable[Step], specs: Mapping[str, Spec]) -> dict[str,
     """For each value that is a view, the value that owns its memory; ``specs`` has every value's by name."""
     owners: dict[str, str] = {}
     for step in steps:
-        if isinstance(step, Op) and len(step.outputs) == 1 and _is_view(step, specs):
+        if isinstance(step, Op) and is_view(step, specs):
             owners[step.output.name] = owners.get(step.operands[0], step.operands[0])
     return owners
 
 
-def _is_view(op: Op, specs: Mapping[str, Spec]) -> bool:
+def is_view(op: Op, specs: Mapping[str, Spec]) -> bool:
+    """Whether a call's only result is its operand's memory; ``specs`` has those of its inputs."""
+    if len(op.outputs) != 1:
+        return False
     inputs, outputs = [specs[name] for name in op.inputs()], [op.output.spec]
     on_device = all(isinstance(spec, TensorSpec) for spec in (*inputs, *outputs))
     return on_device and not OPERATIONS[op.target].device_operations(op, inputs, outputs)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from ttscribe.compiler.operations import OPERATIONS
 from ttscribe.compiler.program import HostSegment, HostSpec, Op, Program, Spec, TensorSpec, Value
+from ttscribe.compiler.sharing import is_view
 
 _FREES = "ttnn.deallocate"
 _MOVES_IN = "ttnn.from_torch"
@@ -18,9 +19,9 @@ class ProgramInvalid(ValueError):
 def verify(program: Program) -> None:
     """Check ``program``; raises ProgramInvalid at the first rule that it breaks.
 
-    Every value is defined once, before it is used, and not used once freed; every operation is in the table and gives
-    what the table says; host values go to host segments and ``ttnn.from_torch`` only; constants stay as they are, and
-    neither they nor inputs are freed; outputs exist.
+    Every value is defined once, before it is used, and not used once its memory was freed; every operation is in the
+    table and gives what the table says; host values go to host segments and ``ttnn.from_torch`` only; constants stay as
+    they are, and neither they nor inputs are freed; outputs exist.
     """
     _Verifier(program).run()
 
@@ -33,6 +34,7 @@ class _Verifier:
         self.specs: dict[str, Spec] = {}
         self.gone: dict[str, str] = {}
         self.kept: set[str] = set()
+        self.owners: dict[str, str] = {}
         self.constants = {constant.value.name for constant in program.constants}
         self.place = "inputs"
 
@@ -96,6 +98,8 @@ class _Verifier:
         self._outputs(op, [self.specs[name] for name in inputs])
         self._mutations(op)
         self._define(op.outputs)
+        if is_view(op, self.specs):
+            self.owners[op.output.name] = self._owner(op.operands[0])
 
     def _outputs(self, op: Op, inputs: list[Spec]) -> None:
         try:
@@ -111,7 +115,14 @@ class _Verifier:
         if op.target == _FREES:
             (name,) = op.operands
             self._require(name not in self.kept, f"it frees {name}, which the program does not own")
-            self.gone[name] = "is used after it was freed"
+            self._require(
+                self._owner(name) not in self.kept, f"it frees {name}, a view of what the program does not own"
+            )
+            views = [view for view in self.owners if self._owner(view) == self._owner(name)]
+            self.gone |= dict.fromkeys([self._owner(name), *views], "is used after it was freed")
+
+    def _owner(self, name: str) -> str:
+        return self.owners.get(name, name)
 
     def _segment(self, segment: HostSegment) -> None:
         made: set[str] = set()

@@ -44,7 +44,7 @@ def _reference(name, model, given):
         outputs = [model.encode(given["mel"].mT)]
     elif name == "cross_kv":
         outputs = []
-        for kept, made in zip(_pairs(given, "cross"), model.cross_kv(given["encoder_states"]), strict=True):
+        for kept, made in zip(state.cross_attention, model.cross_kv(given["encoder_states"]), strict=True):
             kept.key.copy_(made.key)
             kept.value.copy_(made.value)
     elif name == "prefill":

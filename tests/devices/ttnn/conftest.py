@@ -1,24 +1,25 @@
+"""TT-NN's host software, and no card."""
+
 import importlib.util
-import json
-import subprocess
-import sys
 
 import pytest
+import torch
 
 from ttscribe.devices.ttnn.mock import mock_environment
 
 
-@pytest.fixture
-def on_mock():
-    """Run Python code in a process with a mock board; it prints JSON as its last line, which is what this gives."""
+@pytest.fixture(scope="session", autouse=True)
+def ttnn_is_installed():
     if importlib.util.find_spec("ttnn") is None:
-        pytest.skip("the ttnn library is not installed: make env")
+        pytest.skip("the ttnn library is not installed: pip install 'ttscribe[tt]' on Python 3.10 or 3.12")
 
-    def run(code: str, board: str = "n150", **environment: str):
-        environment = {**mock_environment(board), **environment}
-        command = [sys.executable, "-c", code]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr[-2000:]
-        return json.loads(done.stdout.splitlines()[-1])
 
-    return run
+@pytest.fixture(scope="session")
+def ttnn(ttnn_is_installed):
+    """The library in this process. It looks for a chip, here a mock one, at its first conversion to a block format."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in mock_environment("n150").items():
+            patch.setenv(name, value)
+        library = importlib.import_module("ttnn")
+        library.from_torch(torch.zeros(32, 32), dtype=library.bfloat8_b, layout=library.TILE_LAYOUT)
+    return library

@@ -11,7 +11,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import platformdirs
 import torch
 from torch import Tensor
 
@@ -22,6 +21,7 @@ from ttscribe.devices.ttnn.loaded import LoadedProgram, complaint, hold
 from ttscribe.devices.ttnn.mock import is_mock, stand_in_for_dispatch
 from ttscribe.devices.ttnn.weights import HostValues, Recipes, WeightCache, content
 from ttscribe.errors import DeviceUnavailable
+from ttscribe.whisper.checkpoints.bundled import cache_folder
 
 CARDS = Path("/dev/tenstorrent")
 SFPI = Path("/opt/tenstorrent/sfpi")
@@ -128,7 +128,7 @@ class TtnnDevice:
         self.handle = _open(self.library, board_name)
         atexit.register(self.close)
         self.progress = progress
-        folder = platformdirs.user_cache_path("ttscribe") / "weights" / f"ttnn-{_version()}"
+        folder = cache_folder() / "weights" / f"ttnn-{_version()}"
         self._cache = WeightCache(folder, self.library)
         self._constants: dict[str, Any] = {}
         self._calls = Calls(self.library, self.handle)

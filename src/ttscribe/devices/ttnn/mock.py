@@ -29,10 +29,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import platformdirs
-
 from ttscribe.devices.ttnn.boards import Board, board
 from ttscribe.errors import DeviceUnavailable
+from ttscribe.whisper.checkpoints.bundled import cache_folder
 
 _SUFFIX = 0x42  # of board ids: any will do
 
@@ -43,7 +42,7 @@ def mock_environment(board_name: str) -> dict[str, str]:
     Raises DeviceUnavailable where the ttnn wheel is not installed, or has no firmware to stand on.
     """
     described = board(board_name)
-    folder = platformdirs.user_cache_path("ttscribe") / "mock"
+    folder = cache_folder() / "mock"
     root = _runtime_root(folder)
     descriptor = folder / f"{board_name}.yaml"
     _write(descriptor, cluster_descriptor(described).encode())
