@@ -1,11 +1,12 @@
 """What each precision policy costs: the compiled programs on the emulator against fp32 PyTorch, on real speech.
 
-    bench/accuracy.py --speech DIR [--models tiny.en,base] [--policies ...] [--records docs/data/accuracy.jsonl]
-    bench/accuracy.py --records docs/data/accuracy.jsonl --markdown docs/accuracy.md
+    bench/accuracy.py --speech DIR [--models tiny.en,base] [--policies ...]
+    bench/accuracy.py --markdown docs/accuracy.md
 
 DIR has ``manifest.tsv`` and ``golden_MODEL.jsonl`` (tokens of fp32 PyTorch). Every read utterance is decoded twice:
 teacher-forced with the golden tokens, for agreement and correlation of the logits, and freely, for the word error rate.
-One record is written for each clip as it is done; clips that have a record are not done again.
+One record is written for each clip as it is done (``--records FILE``, by default the one that reports read); clips that
+have a record are not done again.
 """
 
 import argparse
@@ -25,28 +26,11 @@ from whisper_normalizer.english import EnglishTextNormalizer
 from ttscribe.audio import load_audio, log_mel, window
 from ttscribe.compiler.passes import POLICIES
 from ttscribe.decoding import Rules
+from ttscribe.reports.accuracy import Accuracy, summaries
 from ttscribe.transcription import Transcriber
 from ttscribe.whisper.checkpoints import Checkpoint, load_checkpoint
 
 BEGIN, END = "<!-- accuracy:begin -->", "<!-- accuracy:end -->"
-
-
-@dataclass(frozen=True)
-class Contract:
-    """The least that a policy must reach: see docs/accuracy.md."""
-
-    agreement: float
-    margin: float
-    mean_pcc: float
-    worst_pcc: float
-    word_errors: float
-
-
-CONTRACTS = {
-    "exact": Contract(1.0, 0.001, 0.99999, 0.9999, 0.0),
-    "bf16": Contract(0.98, 0.5, 0.999, 0.99, 0.2),
-    "bfp8": Contract(0.96, 1.0, 0.99, 0.95, 0.2),
-}
 
 
 @dataclass(frozen=True)
@@ -183,43 +167,21 @@ def table(rows: list[dict[str, Any]]) -> Iterator[str]:
     figures = "token agreement | largest margin | PCC mean | PCC worst | WER | fp32 WER"
     yield f"| model | policy | clips | {figures} | contract |"
     yield "|---|---|---|---|---|---|---|---|---|---|"
-    keys = dict.fromkeys((row["model"], row["policy"]) for row in rows)
-    order = list(POLICIES)
-    for model, policy in sorted(keys, key=lambda key: (key[0] != "tiny.en", order.index(key[1]))):
-        yield _line(model, policy, [row for row in rows if (row["model"], row["policy"]) == (model, policy)])
+    found, order = summaries(rows), list(POLICIES)
+    for key in sorted(found, key=lambda key: (key[0] != "tiny.en", order.index(key[1]))):
+        yield _line(found[key])
 
 
-def _line(model: str, policy: str, rows: list[dict[str, Any]]) -> str:
-    agreed, tokens = sum(row["agreed"] for row in rows), sum(row["tokens"] for row in rows)
-    margin = max((margin for row in rows for margin in row["margins"]), default=0.0)
-    mean, worst = min(row["mean_pcc"] for row in rows), min(row["worst_pcc"] for row in rows)
-    errors, fp32 = _word_error_rate(rows, "errors"), _word_error_rate(rows, "fp32_errors")
-    verdict = _verdict(CONTRACTS[policy.partition("-")[0]], agreed / tokens, margin, mean, worst, errors - fp32)
+def _line(found: Accuracy) -> str:
     figures = (
-        f"{agreed} of {tokens} ({100 * agreed / tokens:.2f} %)",
-        f"{margin:.3f}",
-        f"{mean:.5f}",
-        f"{worst:.5f}",
-        f"{errors:.2f} %",
-        f"{fp32:.2f} %",
+        f"{found.agreed} of {found.tokens} ({100 * found.agreement:.2f} %)",
+        f"{found.margin:.3f}",
+        f"{found.mean_pcc:.5f}",
+        f"{found.worst_pcc:.5f}",
+        f"{found.wer:.2f} %",
+        f"{found.fp32_wer:.2f} %",
     )
-    return f"| {model} | {policy} | {len(rows)} | {' | '.join(figures)} | {verdict} |"
-
-
-def _word_error_rate(rows: list[dict[str, Any]], field: str) -> float:
-    """Corpus word error rate in per cent: the sum of errors over the sum of words."""
-    return 100 * sum(row[field] for row in rows) / sum(row["words"] for row in rows)
-
-
-def _verdict(contract: Contract, agreement: float, margin: float, mean: float, worst: float, above: float) -> str:
-    missed = {
-        "agreement": agreement < contract.agreement,
-        "margin": margin > contract.margin,
-        "PCC mean": mean < contract.mean_pcc,
-        "PCC worst": worst < contract.worst_pcc,
-        "WER": above > contract.word_errors,
-    }
-    return "met" if not any(missed.values()) else "missed: " + ", ".join(name for name, bad in missed.items() if bad)
+    return f"| {found.model} | {found.policy} | {found.clips} | {' | '.join(figures)} | {found.verdict} |"
 
 
 def write_markdown(path: Path, rows: list[dict[str, Any]]) -> None:
@@ -234,7 +196,7 @@ def main() -> None:
     parser.add_argument("--speech", type=Path)
     parser.add_argument("--models", default="tiny.en,base")
     parser.add_argument("--policies", default=",".join(POLICIES))
-    parser.add_argument("--records", type=Path, default=Path("docs/data/accuracy.jsonl"))
+    parser.add_argument("--records", type=Path, default=Path("src/ttscribe/reports/accuracy.jsonl"))
     parser.add_argument("--markdown", type=Path)
     arguments = parser.parse_args()
     if arguments.speech is not None:

@@ -28,8 +28,8 @@ MAY_IMPORT = {
     "backend": {"compiler", "devices"},
     "transcription": {"audio", "whisper", "devices", "decoding"},
     "check": {"whisper", "compiler", "devices"},
-    "reports": {"whisper", "compiler", "devices", "check"},
-    "cli": {"", "audio", "writers", "whisper", "compiler", "devices", "decoding", "transcription", "check"},
+    "reports": {"audio", "writers", "whisper", "compiler", "devices", "check"},
+    "cli": {"", "audio", "writers", "whisper", "compiler", "devices", "decoding", "transcription", "check", "reports"},
 }
 
 FORBIDDEN = {

@@ -17,6 +17,7 @@ from ttscribe.cli.compile import compile_
 from ttscribe.cli.doctor import doctor
 from ttscribe.cli.emit import emit
 from ttscribe.cli.models import models
+from ttscribe.cli.report import report
 from ttscribe.cli.transcribe import transcribe
 from ttscribe.errors import TtscribeError
 
@@ -63,6 +64,7 @@ app.command()(transcribe)
 app.command(name="compile")(compile_)
 app.command()(check)
 app.command()(emit)
+app.command()(report)
 app.command()(models)
 app.command()(doctor)
 

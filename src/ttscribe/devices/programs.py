@@ -70,6 +70,10 @@ class ProgramRunner:
             self._loaded[key] = self.device.load(compiled.program, params)
         return self._loaded[key]
 
+    def loaded_programs(self) -> list[LoadedProgram]:
+        """Every program that was loaded so far."""
+        return list(self._loaded.values())
+
     def encode(self, mel: Tensor) -> Any:
         if mel.shape[0] != 1:
             raise OptionError(f"compiled programs take one window at a time, not {mel.shape[0]}")

@@ -59,9 +59,15 @@ def imported(path):
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_a_script_runs_on_a_mock_board(script, name):
-    environment = mock_environment("n150")
-    done = subprocess.run([sys.executable, script(name)], env=environment, capture_output=True, text=True, check=False)
+def test_a_script_runs_on_a_mock_board(script, name, tmp_path):
+    done = subprocess.run(
+        [sys.executable, script(name)],
+        env=mock_environment("n150"),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert (done.returncode, done.stderr) == (0, "")
 
 

@@ -151,8 +151,9 @@ def write_into_state(program: Program) -> Program:
         if isinstance(step, Op) and id(step) in direct:
             into = OPERATIONS[step.target].into
             assert into is not None
-            written = step.with_keyword(into, direct[id(step)].operands[1])
-            body.append(replace(written, outputs=()))
+            copy = direct[id(step)]
+            written = step.with_keyword(into, copy.operands[1])
+            body.append(replace(written, outputs=(), source=(*step.source, *copy.source)))
         elif id(step) not in copies:
             body.append(step)
     return editor.finish(body)

@@ -22,7 +22,7 @@ class LoadedProgram:
     """Call it with the program's inputs, in order; it gives the outputs, in order.
 
     Host inputs and outputs are torch tensors and numbers, those on the device DeviceTensors. ``ledger`` counts every
-    operation that has run, by target, on the device and on the host.
+    operation that has run since the program was loaded, by target, on the device and on the host.
     """
 
     def __init__(self, program: Program, params: Mapping[str, Tensor], *, exact: bool) -> None:
@@ -52,7 +52,7 @@ class LoadedProgram:
             raise EmulationError(f"{program.name} needs the params {', '.join(missing)}")
         known: dict[str, Any] = {value.name: params[value.name].detach() for value in program.params}
         for op in program.setup:
-            known[op.output.name] = self._run_host(op, known)
+            known[op.output.name] = host.run(op, known)
         held = {name: known[name] for name in _used(program) if name in known}
         for constant in program.constants:
             held[constant.value.name] = self._on_device(constant.value, known[constant.source])

@@ -1,0 +1,91 @@
+"""``ttscribe report``: everything that is known of a model on a board, as text, JSON, Markdown and one HTML page."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ttscribe.cli._programs import settings, shape
+from ttscribe.cli._terminal import columns
+from ttscribe.cli.check import BoardName
+
+if TYPE_CHECKING:
+    from ttscribe.reports.model import ModelReport
+    from ttscribe.reports.run import Made
+
+
+def report(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A name from 'ttscribe models', a folder or a .pt.")],
+    board: Annotated[BoardName, typer.Option(help="The board to report for.")] = "n150",
+    precision: Annotated[str | None, typer.Option(metavar="POLICY", help="Such as bf16-hifi4 or bfp8-hifi2.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FOLDER", help="Write all pages here; without it, none.")
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Measure on this card too, such as ttnn:n150; needs weights.")
+    ] = None,
+    audio: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The recording to measure with, of at most 30 s.")
+    ] = None,
+    tune: Annotated[
+        bool,
+        typer.Option("--tune", help="Try each lowered operation on the host, and write the blocklist it would need."),
+    ] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Use only models that are on this machine.")] = False,
+) -> None:
+    """Compile a model's programs, validate them, project their time, and say where each figure comes from.
+
+    Every figure carries a word: validated, emulated, projected or measured. With --output, FOLDER gets report.json,
+    report.md, input_variations.md, performance.md with its plots, and report.html, which needs no network.
+    """
+    from ttscribe.reports.run import Request, make, write
+    from ttscribe.whisper.checkpoints.hub import canonical_name
+
+    request = Request(
+        canonical_name(model), shape(model, offline=offline), settings(precision, None, model), board, device, audio
+    )
+    made = make(request, offline=offline)
+    _print(made.report)
+    if output is not None:
+        for path in write(made, output):
+            typer.echo(str(path), err=True)
+    if tune:
+        _tune(made, board, output)
+
+
+def _print(found: "ModelReport") -> None:
+    from ttscribe.reports.model import FIGURES
+    from ttscribe.reports.pages import card_command, in_order, shown
+
+    reasons = f" ({'; '.join(found.reasons)})" if found.reasons else ""
+    typer.echo(f"{found.status.value} {found.model} on {found.board}, {found.precision}{reasons}")
+    columns([(FIGURES[name], shown(figure), figure.word.value, figure.on) for name, figure in in_order(found)])
+    for line in (*found.fallbacks, *found.findings):
+        typer.echo(line)
+    typer.echo(f"on a card: {card_command(found)}")
+
+
+def _tune(made: "Made", board: str, output: Path | None) -> None:
+    from dataclasses import asdict
+
+    from ttscribe.reports.run import tuned
+    from ttscribe.writers import write_text
+
+    tried, blocks = tuned(made, board)
+    heads = ("program", "operation", "lowered us", "in PyTorch us", "moved KiB", "better")
+    rows = [
+        (
+            each.program,
+            each.target,
+            f"{1e6 * each.lowered_s:,.0f}",
+            f"{1e6 * each.host_s:,.0f}",
+            f"{each.moved / 1024:,.0f}",
+            "in PyTorch" if each.better_on_host else "lowered",
+        )
+        for each in tried
+    ]
+    columns([heads, *rows])
+    if output is not None:
+        write_text(output / "blocklist.json", json.dumps([asdict(block) for block in blocks], indent=1) + "\n")
+    typer.echo(f"blocklist entries that this adds: {len(blocks)} (projected)")

@@ -1,0 +1,184 @@
+"""One run that takes every figure of a Whisper model's report that can be taken here."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+
+from ttscribe import __version__
+from ttscribe.check import CheckReport, check_programs
+from ttscribe.check.programs import checkable
+from ttscribe.compiler.capture.graph import CapturedGraph
+from ttscribe.compiler.compilation import Compiled, Settings, compile_graph
+from ttscribe.compiler.program import Program
+from ttscribe.compiler.whisper_programs import PROGRAMS, capture_program
+from ttscribe.reports.accuracy import Accuracy
+from ttscribe.reports.model import Figure, ModelReport, ProgramSummary, Word, status_of
+from ttscribe.reports.operations import Variation
+from ttscribe.reports.projection import FIRST_TOKEN, Projection
+from ttscribe.whisper.model import WhisperModel
+
+_STEP = "greedy_step"
+
+
+@dataclass(frozen=True)
+class Compilation:
+    """A model's graphs and programs, and the seconds that they took on this machine's CPU."""
+
+    model: str
+    settings: Settings
+    graphs: tuple[CapturedGraph, ...]
+    compiled: tuple[Compiled, ...]
+    seconds: float
+
+    @property
+    def programs(self) -> dict[str, Program]:
+        return {each.program.name: each.program for each in self.compiled}
+
+
+def compile_whisper(name: str, model: WhisperModel, settings: Settings) -> Compilation:
+    """Capture and compile all of a model's programs."""
+    started = time.perf_counter()
+    graphs = tuple(capture_program(program, model) for program in PROGRAMS)
+    compiled = tuple(compile_graph(captured, settings) for captured in graphs)
+    return Compilation(name, settings, graphs, compiled, time.perf_counter() - started)
+
+
+def check(compilation: Compilation, board: str) -> CheckReport:
+    """Validate on a mock board."""
+    return check_programs([checkable(each) for each in compilation.compiled], board)
+
+
+def collect(
+    compilation: Compilation,
+    checked: CheckReport,
+    projection: Projection | None,
+    accuracy: Accuracy | None,
+    variations: Sequence[Variation],
+    *,
+    weights: str,
+    timing: Mapping[str, Figure] | None = None,
+    differences: Sequence[str] | None = None,
+) -> ModelReport:
+    """The report. What could not be taken is None: ``accuracy`` without weights, ``timing`` without a card.
+
+    ``timing`` are figures measured on the board, which stand in place of projected ones; ``differences`` those between
+    what ran and what was compiled.
+    """
+    fallbacks = [
+        f"{each.program.name}: {fallback.target}: {fallback.reason.value}: {fallback.sentence}"
+        for each in compilation.compiled
+        for fallback in each.report.fallbacks
+    ]
+    findings = [str(finding) for finding in checked.findings]
+    status, reasons = status_of(
+        fallbacks=fallbacks,
+        findings=findings,
+        accuracy=None if accuracy is None else accuracy.verdict,
+        differences=differences or (),
+    )
+    return ModelReport(
+        compilation.model,
+        weights,
+        checked.board,
+        compilation.settings.precision.name,
+        1,
+        status,
+        reasons,
+        {"ttscribe": __version__, **{name: version(name) for name in ("ttnn", "torch")}},
+        {
+            **_compiled_figures(compilation, variations),
+            **_checked_figures(checked),
+            **(_accuracy_figures(accuracy) if accuracy is not None else {}),
+            **(_projected_figures(projection) if projection is not None else {}),
+            **(timing or {}),
+        },
+        tuple(_summary(checked)),
+        tuple(fallbacks),
+        tuple(findings),
+        None if differences is None else tuple(differences),
+    )
+
+
+def _compiled_figures(compilation: Compilation, variations: Sequence[Variation]) -> dict[str, Figure]:
+    on_host = [variation for variation in variations if variation.on_host]
+    window = ("encode", *(name for name in FIRST_TOKEN if name != "encode"), _STEP)
+    moves = sum(_crossings(compilation.programs[name]) for name in window)
+    made = "the compiler's own count, of the programs that were validated"
+    counts = {
+        "torch_ops_before": len({variation.target for variation in variations}),
+        "torch_ops_remaining": len({variation.target for variation in on_host}),
+        "variations_before": len(variations),
+        "variations_remaining": len(on_host),
+        "moves": moves,
+    }
+    figures = {name: Figure(count, "", Word.VALIDATED, made) for name, count in counts.items()}
+    return {"compile": Figure(round(compilation.seconds, 1), "s", Word.MEASURED, "this machine's CPU"), **figures}
+
+
+def _crossings(program: Program) -> int:
+    """Tensors written to the device before a run and read after it, state that stays there left out."""
+    written = sum(not value.name.startswith("state_") and value.name != "encoder_states" for value in program.inputs)
+    read = sum(program.name != "encode" for _ in program.outputs)
+    moved = sum(op.target in ("ttnn.from_torch", "ttnn.to_torch") for op in program.ops)
+    return written + read + moved
+
+
+def _checked_figures(checked: CheckReport) -> dict[str, Figure]:
+    on = f"TT-NN {checked.ttnn} on a mock {checked.board}"
+    by_name = {program.program: program for program in checked.programs}
+    launches = {name: program.launches for name, program in by_name.items()}
+    figures = {
+        "host_segments": Figure(sum(each.host_segments for each in checked.programs), "", Word.VALIDATED, on),
+        "device_operations_window": Figure(sum(launches[name] for name in FIRST_TOKEN), "", Word.VALIDATED, on),
+        "device_operations_token": Figure(launches[_STEP], "", Word.VALIDATED, on),
+        "dram": Figure(max(each.dram_held for each in checked.programs), "B", Word.VALIDATED, on),
+        "check": Figure(
+            round(sum(each.seconds for each in checked.programs), 1), "s", Word.MEASURED, "this machine's CPU"
+        ),
+    }
+    peaks = [each.peak_l1 for each in checked.programs if each.peak_l1 is not None]
+    if len(peaks) == len(checked.programs):
+        figures["peak_l1"] = Figure(max(peaks), "B/core", Word.VALIDATED, on)
+    return figures
+
+
+def _accuracy_figures(accuracy: Accuracy) -> dict[str, Figure]:
+    on = f"{accuracy.clips} read utterances, {accuracy.tokens} tokens"
+    values = {
+        "token_agreement": (100 * accuracy.agreement, "%"),
+        "pcc_mean": (accuracy.mean_pcc, ""),
+        "pcc_worst": (accuracy.worst_pcc, ""),
+        "wer": (accuracy.wer, "%"),
+        "wer_fp32": (accuracy.fp32_wer, "%"),
+    }
+    return {name: Figure(round(value, 5), unit, Word.EMULATED, on) for name, (value, unit) in values.items()}
+
+
+def _projected_figures(projection: Projection) -> dict[str, Figure]:
+    on = f"the cost model, calibrated, on {projection.board.name}"
+    values = {
+        "ttft_floor": (1000 * projection.ttft_s.floor, "ms"),
+        "ttft": (1000 * projection.ttft_s.estimate, "ms"),
+        "tsu_ceiling": (projection.rate.floor, "t/s/u"),
+        "tsu": (projection.rate.estimate, "t/s/u"),
+        "ts": (projection.rate.estimate, "t/s"),
+    }
+    return {name: Figure(round(value, 1), unit, Word.PROJECTED, on) for name, (value, unit) in values.items()}
+
+
+def _summary(checked: CheckReport) -> list[ProgramSummary]:
+    return [
+        ProgramSummary(
+            each.program,
+            each.calls,
+            each.launches,
+            each.host_segments,
+            each.dram_added,
+            each.peak_l1,
+            each.peak_l1_call,
+        )
+        for each in checked.programs
+    ]

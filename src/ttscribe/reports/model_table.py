@@ -1,0 +1,103 @@
+"""The model table of README.md, generated from reports between two markers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from ttscribe.errors import OutputError
+from ttscribe.reports.markdown import table
+from ttscribe.reports.model import Figure, ModelReport
+
+BEGIN, END = "<!-- model-table:begin -->", "<!-- model-table:end -->"
+# What the bring-up of distil-large-v3 is compared with: tt-metal's hand-written demo on n150, from its README.
+TARGETS = {("distil-large-v3", "n150"): "163 ms, 105 t/s/u"}
+_HEADS = (
+    "model",
+    "status",
+    "batch",
+    "board",
+    "precision",
+    "compile s",
+    "accuracy",
+    "ATen operations before / remaining",
+    "moves",
+    "device operations, window / token",
+    "TTFT ms",
+    "t/s/u",
+    "t/s",
+    "target",
+)
+
+
+def model_table(reports: Sequence[ModelReport]) -> str:
+    """The table in Markdown, distil-large-v3 first, then in the order given."""
+    ordered = sorted(reports, key=lambda report: report.model != "distil-large-v3")
+    notes = [f"- {report.model}: {'; '.join(report.reasons)}." for report in ordered if report.reasons]
+    return "\n".join([*table(_HEADS, map(_row, ordered)), "", *_notes(notes)])
+
+
+def _notes(reasons: Sequence[str]) -> Iterator[str]:
+    yield (
+        "ᵛ validated on a mock board, ᵉ emulated, ᵖ projected by the cost model, ᵐ measured (compile time: on a CPU). "
+        "A figure that could not be taken is absent."
+    )
+    if reasons:
+        yield "\nWhy a row is not ✅:\n"
+        yield from reasons
+
+
+def _row(report: ModelReport) -> Sequence[object]:
+    page = f"docs/models/{report.model}/report.md"
+    return (
+        f"[{report.model}]({page})",
+        report.status.value,
+        report.batch,
+        report.board,
+        report.precision,
+        _cell(report, "compile", "{:.0f}"),
+        _accuracy(report),
+        _pair(report, "torch_ops_before", "torch_ops_remaining"),
+        _cell(report, "moves", "{:d}"),
+        _pair(report, "device_operations_window", "device_operations_token"),
+        _cell(report, "ttft", "{:.0f}"),
+        _cell(report, "tsu", "{:.0f}"),
+        _cell(report, "ts", "{:.0f}"),
+        TARGETS.get((report.model, report.board), ""),
+    )
+
+
+def _cell(report: ModelReport, name: str, form: str) -> str:
+    figure = report.figure(name)
+    return "" if figure is None else form.format(figure.value) + _mark(figure)
+
+
+def _pair(report: ModelReport, first: str, second: str) -> str:
+    before, after = report.figure(first), report.figure(second)
+    return "" if before is None or after is None else f"{before.value} / {after.value}{_mark(after)}"
+
+
+def _accuracy(report: ModelReport) -> str:
+    agreement, wer, fp32 = (report.figure(name) for name in ("token_agreement", "wer", "wer_fp32"))
+    if agreement is None or wer is None or fp32 is None:
+        return ""
+    return f"{agreement.value:.1f} % of tokens, WER {wer.value:.2f} (fp32 {fp32.value:.2f}){_mark(wer)}"
+
+
+def _mark(figure: Figure) -> str:
+    return {"validated": "ᵛ", "emulated": "ᵉ", "projected": "ᵖ", "measured": "ᵐ"}[figure.word.value]
+
+
+def between_markers(text: str, content: str, name: str) -> str:
+    """``text`` with ``content`` between the markers; OutputError where ``name`` has no markers."""
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise OutputError(f"{name} has no {BEGIN} ... {END} to put the model table between")
+    return f"{before}{BEGIN}\n{content}\n{END}{after}"
+
+
+def write_table(readme: Path, reports: Sequence[ModelReport]) -> None:
+    """Replace the table in ``readme``."""
+    text = readme.read_text(encoding="utf-8")
+    readme.write_text(between_markers(text, model_table(reports), readme.name), encoding="utf-8")

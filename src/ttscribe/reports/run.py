@@ -1,0 +1,175 @@
+"""From a model to its report and pages."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+import torch
+
+from ttscribe.compiler.blocklist import Block
+from ttscribe.compiler.compilation import Settings
+from ttscribe.compiler.passes import DEFAULT_POLICY, policy
+from ttscribe.compiler.program import Program
+from ttscribe.devices import make_runner
+from ttscribe.devices.programs import ProgramRunner
+from ttscribe.errors import ModelNotFound, OptionError, OutputError
+from ttscribe.reports.accuracy import Accuracy, summaries
+from ttscribe.reports.calibration import MODEL, PUBLISHED, project_builds
+from ttscribe.reports.collect import Compilation, check, collect, compile_whisper
+from ttscribe.reports.hardware import BOARDS
+from ttscribe.reports.html import page
+from ttscribe.reports.measure import ledger_differences, measure
+from ttscribe.reports.model import Figure, ModelReport, to_json
+from ttscribe.reports.operations import Variation, trace
+from ttscribe.reports.pages import summary_page, trace_page
+from ttscribe.reports.performance import Subject, render
+from ttscribe.reports.tuning import Softwares, Trial, blocks, trials
+from ttscribe.whisper.checkpoints import Checkpoint, load_checkpoint
+from ttscribe.whisper.config import SIZES
+from ttscribe.whisper.model import WhisperModel, shape_only_model
+from ttscribe.writers import write_text
+
+# The cost model has one chip of an n300 as an n150.
+_CHIP = {"n300": "n150"}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to report on: a model's shape, how to compile it, for which board, and where to measure, if anywhere."""
+
+    name: str
+    model: WhisperModel
+    settings: Settings
+    board: str
+    device: str | None = None
+    audio: Path | None = None
+
+
+@dataclass(frozen=True)
+class Made:
+    """A report and what its pages are rendered from."""
+
+    report: ModelReport
+    compilation: Compilation
+    variations: tuple[Variation, ...]
+    subject: Subject
+
+
+def make(request: Request, *, offline: bool = True) -> Made:
+    """Compile, validate, project, and run what there are weights for.
+
+    Raises OptionError where a card is to be measured without a recording, ModelNotFound where it has no weights.
+    """
+    if request.device is not None and request.audio is None:
+        raise OptionError("--device measures with a recording: name one with --audio")
+    compilation = compile_whisper(request.name, request.model, request.settings)
+    checked = check(compilation, request.board)
+    subject = Subject.of(request.name, compilation.programs, _stand_ins(compilation))
+    variations = tuple(trace(compilation.graphs, request.settings))
+    timing, ran, weights = _run(request, offline=offline)
+    report = collect(
+        compilation,
+        checked,
+        subject.detailed().get(_CHIP.get(request.board, request.board)),
+        accuracy_records().get((request.name, request.settings.precision.name)),
+        variations,
+        weights=weights,
+        timing=timing,
+        differences=ran,
+    )
+    return Made(report, compilation, variations, subject)
+
+
+def _stand_ins(compilation: Compilation) -> Mapping[str, Program]:
+    """distil-large-v3's programs under the default policy, which published figures are fitted with."""
+    if (compilation.model, compilation.settings.precision.name) == (MODEL, DEFAULT_POLICY):
+        return compilation.programs
+    return compile_whisper(MODEL, shape_only_model(SIZES[MODEL]), Settings(policy(DEFAULT_POLICY))).programs
+
+
+@cache
+def accuracy_records() -> dict[tuple[str, str], Accuracy]:
+    """What ``bench/accuracy.py`` recorded, by model and policy."""
+    text = files("ttscribe.reports").joinpath("accuracy.jsonl").read_text(encoding="utf-8")
+    return summaries([json.loads(line) for line in text.splitlines()])
+
+
+def _run(request: Request, *, offline: bool) -> tuple[dict[str, Figure] | None, tuple[str, ...] | None, str]:
+    """What was measured, where what ran is not what was compiled, and what weights were used.
+
+    Without a card a window and a few tokens run on the emulator, for the ledger alone.
+    """
+    try:
+        checkpoint = load_checkpoint(request.name, offline=offline or request.device is None)
+    except ModelNotFound:
+        if request.device is not None:
+            raise
+        return None, None, "none (the model's shape only)"
+    precision = request.settings.precision.name
+    runner = make_runner(request.device or "emulator", checkpoint.model, precision, checkpoint.suppress_tokens)
+    assert isinstance(runner, ProgramRunner)
+    timing = None
+    if request.device is not None and request.audio is not None:
+        timing = measure(runner, checkpoint, request.audio).figures(request.device)
+    else:
+        _exercise(runner, checkpoint)
+    return timing, ledger_differences(runner), f"{checkpoint.name}, its own"
+
+
+def _exercise(runner: ProgramRunner, checkpoint: Checkpoint) -> None:
+    """One silent window, its prompt and two tokens each way."""
+    config, tokenizer = runner.config, checkpoint.tokenizer
+    prompt = tokenizer.prompt(checkpoint.languages[0], "transcribe", timestamps=False)
+    state = runner.start(runner.encode(torch.zeros(1, config.num_mel_bins, config.mel_frames)))
+    runner.prefill(torch.tensor([prompt]), state)
+    runner.decode_step(torch.tensor([tokenizer.eot]), torch.tensor([len(prompt)]), state)
+    runner.generate(tokenizer.eot, len(prompt) + 1, state, limit=2, end=-1)
+
+
+def pages(made: Made) -> dict[str, str]:
+    """Every file of a report and its text."""
+    report, compilation = made.report, made.compilation
+    plots = render(made.subject)
+    drawn = {
+        name.removesuffix(".svg").replace("_", ", "): text for name, text in plots.items() if name.endswith(".svg")
+    }
+    return {
+        "report.json": to_json(report),
+        "report.md": summary_page(report),
+        "input_variations.md": trace_page(report.model, report.precision, made.variations),
+        "report.html": page(report, compilation.programs, made.variations, drawn),
+        **plots,
+    }
+
+
+def write(made: Made, folder: Path) -> list[Path]:
+    """Write every file of a report into ``folder``, each whole or not at all; the paths written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make {folder}: {error.strerror or error}") from error
+    written = []
+    for name, text in pages(made).items():
+        write_text(folder / name, text)
+        written.append(folder / name)
+    return written
+
+
+def tuned(made: Made, board: str) -> tuple[list[Trial], list[Block]]:
+    """Every lowered operation tried on the host, and the blocklist entries that this would add."""
+    projections = project_builds(made.subject.programs, made.subject.calibration)
+    softwares = {build.traced: projections[build.name].software for build in PUBLISHED if build.board == "n150"}
+    found = list(
+        trials(
+            made.compilation.graphs,
+            made.compilation.settings,
+            BOARDS[board],
+            Softwares(softwares[True], softwares[False]),
+        )
+    )
+    return found, blocks(found, made.report.model)

@@ -1,0 +1,108 @@
+"""Published models at their true shapes, through TT-NN's own host software on mock boards."""
+
+from functools import cache
+
+import pytest
+
+from ttscribe.check import check_programs
+from ttscribe.check.programs import checkable
+from ttscribe.compiler.compilation import Settings, compile_graph
+from ttscribe.compiler.cost import program_cost
+from ttscribe.compiler.passes import policy
+from ttscribe.compiler.whisper_programs import PROGRAMS, capture_program
+from ttscribe.whisper.config import SIZES
+from ttscribe.whisper.model import shape_only_model
+
+POLICIES = ("bf16-hifi4", "bfp8-hifi4")
+# A hand-written program of distil-large-v3, counted and measured on the mock n150, its weights bfloat8_b.
+OPERATIONS_BY_HAND = {"encode": 364, "cross_kv": 12, "greedy_step": 52}
+PEAK_L1_BY_HAND = {"encode": 983_040, "cross_kv": 213_504, "greedy_step": 692_224}
+# Two minutes: what a person waits for without wondering.
+PATIENCE = 120
+
+CHECKS = [
+    *(("distil-large-v3", precision, board) for precision in POLICIES for board in ("n150", "n300", "p150")),
+    *((size, precision, "n150") for size in ("tiny.en", "base", "large-v3-turbo") for precision in POLICIES),
+    ("large-v3", "bfp8-hifi4", "n150"),
+]
+
+
+def group(size):
+    """Tests of one size run in one process, which captures its programs once."""
+    return pytest.mark.xdist_group(f"check-{size}")
+
+
+every_check = pytest.mark.parametrize(
+    ("size", "precision", "board"), [pytest.param(*check, marks=group(check[0])) for check in CHECKS]
+)
+
+
+@cache
+def captured(size):
+    model = shape_only_model(SIZES[size])
+    return [capture_program(name, model) for name in PROGRAMS]
+
+
+@cache
+def compiled(size, precision):
+    return [checkable(compile_graph(graph, Settings(policy(precision)))) for graph in captured(size)]
+
+
+@cache
+def checked(size, precision, board):
+    return check_programs(compiled(size, precision), board)
+
+
+@pytest.fixture
+def by_name():
+    """What the check says of each program of distil-large-v3 on n150."""
+    return {program.program: program for program in checked("distil-large-v3", "bfp8-hifi4", "n150").programs}
+
+
+@every_check
+def test_every_call_is_accepted_and_everything_fits(size, precision, board):
+    report = checked(size, precision, board)
+    assert report.findings == ()
+    assert report.accepted
+
+
+@every_check
+def test_tt_nn_launches_what_our_table_says(size, precision, board):
+    launched = {program.program: program.launches for program in checked(size, precision, board).programs}
+    programs = [each.program for each in compiled(size, precision)]
+    assert launched == {program.name: program_cost(program).device_operations for program in programs}
+
+
+@every_check
+def test_weights_and_state_leave_dram_to_spare(size, precision, board):
+    report = checked(size, precision, board)
+    assert 0 < report.programs[-1].dram_held < report.dram
+
+
+@every_check
+def test_peak_l1_is_within_a_core(size, precision, board):
+    report = checked(size, precision, board)
+    assert all(0 < program.peak_l1 <= report.l1 for program in report.programs)
+
+
+@every_check
+def test_a_check_takes_less_than_two_minutes(size, precision, board):
+    assert sum(program.seconds for program in checked(size, precision, board).programs) < PATIENCE
+
+
+@group("distil-large-v3")
+def test_fewer_operations_are_launched_than_by_hand(by_name):
+    launches = {name: by_name[name].launches for name in OPERATIONS_BY_HAND}
+    assert launches == {"encode": 359, "cross_kv": 8, "greedy_step": 50}
+    assert all(launches[name] < by_hand for name, by_hand in OPERATIONS_BY_HAND.items())
+
+
+@group("distil-large-v3")
+@pytest.mark.parametrize("name", PEAK_L1_BY_HAND)
+def test_peak_l1_is_at_most_that_of_the_program_by_hand(by_name, name):
+    assert by_name[name].peak_l1 <= PEAK_L1_BY_HAND[name]
+
+
+@group("distil-large-v3")
+def test_programs_share_weights_and_caches_on_the_card(by_name):
+    assert by_name["decode_step"].dram_added < by_name["prefill"].dram_added / 100
