@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from enum import Enum
 from typing import Any
 
+AT_LOAD = -1  # the step of a finding that no call of the body made
+
 
 class Kind(str, Enum):
     """What is wrong with a call, or with a step that is none."""
@@ -20,7 +22,7 @@ class Kind(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing wrong. ``step`` is the index in the program's body (-1: while it is loaded); ``call`` has shapes,
+    """One thing wrong. ``step`` is the index in the program's body, or AT_LOAD; ``call`` has shapes,
     element types and memory configurations; ``message`` is TT-NN's own, or what stays on the host and why.
     """
 
@@ -39,7 +41,8 @@ class Finding:
 class ProgramCheck:
     """What the mock board says of one program; every figure is *validated*, none is a time on a card.
 
-    ``calls`` are TT-NN calls (frees not counted), ``device_operations`` what they would dispatch, by name.
+    ``calls`` are TT-NN calls (frees not counted), ``device_operations`` what they would dispatch, by name (a
+    refused call's among them).
     ``dram_added`` are bytes that the program's weights, inputs and state add to those of the programs before it, in
     TT-NN's own allocator. ``peak_l1`` is in bytes of one core, tensors and buffers, reached first in ``peak_l1_call``;
     both are absent where a call was not accepted. ``seconds`` is how long the check itself took.

@@ -13,8 +13,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from ttscribe.check.findings import CheckReport, Finding, Kind, ProgramCheck
-from ttscribe.compiler.program import HostSegment, Program
+from ttscribe.check.findings import AT_LOAD, CheckReport, Finding, Kind, ProgramCheck
+from ttscribe.compiler.program import HostSegment, Program, Step
 from ttscribe.compiler.serialise import to_json
 from ttscribe.compiler.text import call_text
 from ttscribe.devices.ttnn.boards import board
@@ -81,8 +81,7 @@ class _Check:
     def _note_crash(self, index: int, step: int, status: int) -> None:
         program = self.programs[index].program
         self.skipped.append((index, step))
-        called = program.body[step]
-        call = "host segment" if isinstance(called, HostSegment) else call_text(program, called)
+        call = "weights, inputs and state" if step == AT_LOAD else _call(program, program.body[step])
         self.crashes.append(Finding(program.name, step, Kind.CRASHED, call, _ended(status)))
 
     def _report(self) -> CheckReport:
@@ -99,6 +98,10 @@ class _Check:
             tuple(ProgramCheck(**program) for program in document["programs"]),
             tuple(findings),
         )
+
+
+def _call(program: Program, step: Step) -> str:
+    return "host segment" if isinstance(step, HostSegment) else call_text(program, step)
 
 
 def _ended(status: int) -> str:

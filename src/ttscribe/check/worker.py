@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 
-from ttscribe.check.findings import Finding, Kind, ProgramCheck
+from ttscribe.check.findings import AT_LOAD, Finding, Kind, ProgramCheck
 from ttscribe.compiler.program import (
     DRAM,
     SHARDED_AS_MADE,
@@ -55,7 +55,8 @@ class Worker:
         calls = Calls(self.ttnn, self.device.handle)
         known = len(self.findings)
         self._refuse_host_segments(program)
-        loaded = self._load(program, keys, calls)
+        self._place.write(f"{index} {AT_LOAD}\n")
+        loaded = None if (index, AT_LOAD) in self.skipped else self._load(program, keys, calls)
         held = self._allocated("DRAM")
         self.device.handle.clear_program_cache()
         operations: dict[str, int] = {}
@@ -118,7 +119,7 @@ class Worker:
                     self.held[key] = self._make(value.spec, calls, on_host=value.name in convolved)
             except RuntimeError as error:
                 call = f"{value.name}: {describe(value.spec)}"
-                self.findings.append(Finding(program.name, -1, Kind.NOT_LOADED, call, complaint(error)))
+                self.findings.append(Finding(program.name, AT_LOAD, Kind.NOT_LOADED, call, complaint(error)))
                 return None
             values[value.name] = self.held[key]
         read = {name for step in program.body for name in (step.inputs() if isinstance(step, Op) else step.inputs)}
@@ -148,8 +149,6 @@ class Worker:
             else:
                 self._compare(program, step, called, results)
             values.update({value.name: result for value, result in zip(called.outputs, results, strict=True)})
-            if called.target == _FREES:
-                values.pop(called.operands[0], None)
 
     def _stand_in(self, calls: Calls, value: Value) -> Any:
         """What a refused call would have given, so that the calls after it can be checked too."""

@@ -3,6 +3,7 @@
 import importlib
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -62,20 +63,30 @@ def check(
 
 def _from_factory(named: str) -> tuple["nn.Module", tuple[Any, ...]]:
     """What PACKAGE:FACTORY gives; the current folder is searched too."""
+    from torch import nn
+
     package, _, factory = named.partition(":")
     sys.path.insert(0, "")
     try:
-        found = getattr(importlib.import_module(package), factory)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise OptionError(f"--module {named}: {error}; it is written PACKAGE:FACTORY") from error
+        made = _factory(package, factory, named)()
     finally:
         sys.path.remove("")
-    made = found()
-    if not (isinstance(made, tuple) and len(made) == 2 and isinstance(made[1], tuple)):
+    given = isinstance(made, tuple) and len(made) == 2 and isinstance(made[0], nn.Module) and isinstance(made[1], tuple)
+    if not given:
         raise OptionError(
             f"--module {named}: the factory gives a module and a tuple of example inputs, not {made!r:.80}"
         )
-    return made
+    return made  # type: ignore[no-any-return]
+
+
+def _factory(package: str, factory: str, named: str) -> Callable[[], Any]:
+    try:
+        found = getattr(importlib.import_module(package), factory)
+    except (ImportError, AttributeError, ValueError, SyntaxError) as error:
+        raise OptionError(f"--module {named}: {error}; it is written PACKAGE:FACTORY") from error
+    if not callable(found):
+        raise OptionError(f"--module {named}: {factory} is {found!r:.80}, which cannot be called")
+    return found  # type: ignore[no-any-return]
 
 
 def _print(report: "CheckReport") -> None:

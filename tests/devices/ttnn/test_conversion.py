@@ -1,5 +1,6 @@
 """Weights as TT-NN's host conversion makes them, and converted ones kept on disk."""
 
+import os
 import subprocess
 import sys
 
@@ -86,7 +87,7 @@ def test_a_second_get_converts_nothing(cache, convert, ttnn):
     assert convert.count == 1
     assert torch.equal(ttnn.to_torch(first), convert.data)
     assert torch.equal(ttnn.to_torch(second), convert.data)
-    assert names(cache.folder) == ["key.tensorbin"]
+    assert names(cache.folder) == ["key.digest", "key.tensorbin"]
 
 
 def test_another_process_finds_what_one_has_converted(cache, convert, ttnn):
@@ -99,7 +100,7 @@ def test_other_keys_are_other_tensors(cache, convert):
     cache.get("one", convert)
     cache.get("other", convert)
     assert convert.count == 2
-    assert names(cache.folder) == ["one.tensorbin", "other.tensorbin"]
+    assert names(cache.folder) == ["one.digest", "one.tensorbin", "other.digest", "other.tensorbin"]
 
 
 @pytest.mark.parametrize(
@@ -112,8 +113,9 @@ def test_other_keys_are_other_tensors(cache, convert):
         lambda whole: bytes(len(whole)),
         lambda whole: b"not a tensor at all",
         lambda whole: whole[:8] + bytes(byte ^ 0xFF for byte in whole[8:64]) + whole[64:],
+        lambda whole: whole[:-100] + bytes([whole[-100] ^ 1]) + whole[-99:],
     ],
-    ids=["empty", "7 bytes", "half", "all but a byte", "zeros", "text", "damaged header"],
+    ids=["empty", "7 bytes", "half", "all but a byte", "zeros", "text", "damaged header", "one bit of the data"],
 )
 def test_a_damaged_file_is_made_again(cache, convert, ttnn, damage):
     cache.get("key", convert)
@@ -130,6 +132,17 @@ def test_what_another_process_left_half_written_is_not_read(cache, convert, ttnn
     (cache.folder / "key.4194304.tensorbin").write_bytes(b"half")
     assert torch.equal(ttnn.to_torch(cache.get("key", convert)), convert.data)
     assert convert.count == 1
+
+
+def test_what_was_abandoned_days_ago_is_removed(cache, convert):
+    cache.folder.mkdir()
+    left, fresh = cache.folder / "gone.17.tensorbin", cache.folder / "busy.18.tensorbin"
+    left.write_bytes(b"half")
+    fresh.write_bytes(b"half")
+    os.utime(left, (0, 0))
+    cache.get("key", convert)
+    assert not left.exists()
+    assert fresh.exists()
 
 
 def test_a_conversion_that_is_interrupted_leaves_nothing(cache, convert):
@@ -180,5 +193,5 @@ def test_two_processes_that_write_the_same_at_once_leave_one_good_file(ttnn, tmp
             process.stdin.write("\n")
             process.stdin.flush()
     assert (one.returncode, other.returncode) == (0, 0)
-    assert names(tmp_path) == ["key.tensorbin"]
+    assert names(tmp_path) == ["key.digest", "key.tensorbin"]
     assert ttnn.to_torch(ttnn.load_tensor(tmp_path / "key.tensorbin")).eq(3).all()

@@ -62,7 +62,8 @@ def _round_blocks(blocks: Tensor, bits: int, out: Tensor) -> None:
     torch.div(blocks, _power_of_two(exponent - _EXPONENT_BIAS - _MANTISSA_BITS), out=out)
     most = 2**bits - 1
     out.trunc_().mul_(2.0 ** (bits - 1 - _MANTISSA_BITS)).round_().clamp_(-most, most)
-    out.mul_(_power_of_two(exponent - _EXPONENT_BIAS - bits + 1))
+    # TT-NN has no negative zero: adding zero to one makes it positive.
+    out.mul_(_power_of_two(exponent - _EXPONENT_BIAS - bits + 1)).add_(0.0)
 
 
 def _power_of_two(exponent: Tensor) -> Tensor:

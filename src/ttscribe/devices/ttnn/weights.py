@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,8 @@ from ttscribe.compiler import host
 from ttscribe.compiler.program import HostOp, Program, Ref, TensorSpec
 
 _SUFFIX = ".tensorbin"  # TT-NN writes and reads no other
+_ABANDONED_S = 24 * 3600
+_PIECE = 1 << 22  # bytes read at a time
 
 
 def content(tensor: Tensor) -> str:
@@ -79,10 +83,10 @@ class HostValues:
 
 
 class WeightCache:
-    """Converted tensors in a folder, one file each, named by what they were made from.
+    """Converted tensors in a folder, each a file named by what it was made from, with a digest of its bytes beside it.
 
-    A file appears whole or not at all, so that a process that is killed leaves nothing half-written, and two may share
-    the folder: both would write the same. What cannot be read is made again.
+    A file appears whole or not at all, so that a process that is killed leaves nothing that is read, and two may share
+    the folder: both would write the same. What is damaged is made again.
     """
 
     def __init__(self, folder: Path, library: Any) -> None:
@@ -90,21 +94,42 @@ class WeightCache:
 
     def get(self, key: str, convert: Callable[[], Any]) -> Any:
         """The tensor of that key, converted if it is not here yet."""
-        path = self.folder / f"{key}{_SUFFIX}"
-        if path.exists():
-            try:
-                return self.library.load_tensor(path)
-            except RuntimeError:  # damaged; TT-NN raises no other
-                path.unlink(missing_ok=True)
+        path, digest = self._paths(key)
+        if path.exists() and digest.exists() and digest.read_text() == _file_digest(path):
+            return self.library.load_tensor(path)
         tensor = convert()
-        self._put(path, tensor)
+        self._put(key, tensor)
         return tensor
 
-    def _put(self, path: Path, tensor: Any) -> None:
+    def _paths(self, key: str) -> tuple[Path, Path]:
+        return self.folder / f"{key}{_SUFFIX}", self.folder / f"{key}.digest"
+
+    def _put(self, key: str, tensor: Any) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(f"{path.stem}.{os.getpid()}{_SUFFIX}")
+        self._remove_abandoned()
+        path, digest = self._paths(key)
+        unfinished = path.with_name(f"{key}.{os.getpid()}{_SUFFIX}")
+        unfinished_digest = digest.with_name(f"{key}.{os.getpid()}.digest")
         try:
             self.library.dump_tensor(unfinished, tensor)
+            unfinished_digest.write_text(_file_digest(unfinished))
+            unfinished_digest.replace(digest)
             unfinished.replace(path)
         finally:
             unfinished.unlink(missing_ok=True)
+            unfinished_digest.unlink(missing_ok=True)
+
+    def _remove_abandoned(self) -> None:
+        """What processes that were killed while they wrote have left, a day ago or earlier."""
+        for left in self.folder.glob("*.*.*"):
+            with suppress(FileNotFoundError):
+                if time.time() - left.stat().st_mtime > _ABANDONED_S:
+                    left.unlink()
+
+
+def _file_digest(path: Path) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    with path.open("rb") as file:
+        while piece := file.read(_PIECE):
+            digest.update(piece)
+    return digest.hexdigest()
