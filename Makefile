@@ -1,11 +1,11 @@
 BIN := .venv/bin
 # One thread a worker: two workers that each take both cores are slower than one.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
 # 44 s of read English, in a package that is found and not imported.
 DEMO_SPEECH := 'from importlib.util import find_spec as find; \
 	print(find("moonshine_voice").submodule_search_locations[0] + "/assets/two_cities.wav")'
 
-.PHONY: env demo test lint types tests format bench clean
+.PHONY: env demo test lint types tests format bench reports clean
 
 env: ## set .venv up
 	@scripts/setup-env
@@ -31,6 +31,9 @@ format: env
 
 bench: env ## speed of ttscribe beside transformers and faster-whisper
 	@$(BIN)/python bench/speed.py
+
+reports: env ## make docs/models and the model table again
+	@$(BIN)/python -W ignore bench/reports.py
 
 clean: ## remove .venv and caches
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist

@@ -50,3 +50,8 @@ def base():
     from ttscribe.whisper.checkpoints import load_checkpoint
 
     return load_checkpoint("base", offline=True)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Groups first, the longest before others: what takes seconds then fills the time that they leave a worker."""
+    items.sort(key=lambda item: (item.get_closest_marker("xdist_group") is None, item.path.name != "test_golden.py"))

@@ -40,6 +40,29 @@ def test_emit_writes_a_script_that_is_python(ttscribe, tmp_path):
     assert "ttscribe" not in [line.split()[1] for line in script.read_text().splitlines() if line.startswith("import")]
 
 
+def test_emit_makes_the_folder_and_writes_what_compile_writes(ttscribe, tmp_path):
+    folder = tmp_path / "a" / "b"
+    emitted = ttscribe("emit", "tiny.en", "--random-weights", "--program", "cross_kv", "--output", str(folder))
+    ttscribe(*SMALL, "--emit", str(tmp_path / "cross_kv.py"))
+    assert emitted.stdout == f"{folder / 'cross_kv.py'}\n"
+    assert (folder / "cross_kv.py").read_text() == (tmp_path / "cross_kv.py").read_text()
+
+
+def test_emit_says_where_it_cannot_write(ttscribe, tmp_path):
+    (tmp_path / "file").touch()
+    result = ttscribe("emit", "tiny.en", "--random-weights", "--output", str(tmp_path / "file"))
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"ttscribe: error: cannot make the folder {tmp_path / 'file'}")
+
+
+def test_strict_holds_for_a_program_at_any_pass(ttscribe, tmp_path):
+    blocks = tmp_path / "blocks.json"
+    blocks.write_text(json.dumps([{"op": "aten.linear.*", "reason": "to see what happens"}]))
+    result = ttscribe(*SMALL, "--blocklist", str(blocks), "--strict", "--pass", "lowered", "--print")
+    assert result.exit_code == 1
+    assert "aten.linear.default on the host (blocked)" in result.stderr
+
+
 def test_a_blocked_operation_stays_on_the_host_and_strict_refuses_it(ttscribe, tmp_path):
     blocks = tmp_path / "blocks.json"
     blocks.write_text(json.dumps([{"op": "aten.linear.*", "reason": "to see what happens"}]))

@@ -13,6 +13,7 @@ from torch._dynamo.backends.common import aot_autograd
 
 from ttscribe.check.run import Checkable
 from ttscribe.compiler.capture.dynamo import captured
+from ttscribe.compiler.capture.graph import CapturedGraph
 from ttscribe.compiler.compilation import Compiled, Settings, compile_graph
 from ttscribe.compiler.program import TensorSpec
 from ttscribe.compiler.whisper_programs import PROGRAMS, capture_program
@@ -23,7 +24,11 @@ from ttscribe.whisper.model import WhisperModel
 def checkable(compiled: Compiled) -> Checkable:
     """A compiled program, its constants told apart by what they are made from."""
     program = compiled.program
-    params = {name: name if tensor is None else place_in_memory(tensor) for name, tensor in compiled.params.items()}
+    # A weight that is not known before the program runs may be any: graphs name theirs alike and share none.
+    params = {
+        name: f"{program.name} {name}" if tensor is None else place_in_memory(tensor)
+        for name, tensor in compiled.params.items()
+    }
     recipes = Recipes(program, params)
     keys = {}
     for each in program.constants:
@@ -39,15 +44,24 @@ def checkable_whisper(model: WhisperModel, settings: Settings, programs: Sequenc
 
 def module_programs(module: nn.Module, example_inputs: Sequence[Any], settings: Settings) -> list[Checkable]:
     """The programs of every graph that ``torch.compile`` makes while ``module(*example_inputs)`` runs on the CPU."""
-    found: list[Checkable] = []
+    graphs = capture_calls(module, lambda compiled: compiled(*example_inputs))
+    return [checkable(compile_graph(captured, settings)) for captured in graphs]
+
+
+def capture_calls(module: nn.Module, call: Callable[[Any], object]) -> list[CapturedGraph]:
+    """Every graph that ``torch.compile`` makes of ``module`` while ``call(module)`` runs on the CPU, named in order."""
+    found: list[CapturedGraph] = []
 
     def collect(graph: fx.GraphModule, _examples: Sequence[Any]) -> Callable[..., Any]:
-        compiled = compile_graph(captured(graph), settings)
-        numbered = replace(compiled.program, name=f"graph_{len(found)}")
-        found.append(checkable(replace(compiled, program=numbered)))
+        found.append(replace(captured(graph), name=f"graph_{len(found)}"))
         return make_boxed_func(graph.forward)  # type: ignore[no-any-return]
 
     compile_aot = aot_autograd(fw_compiler=collect, inference_compiler=collect)
-    with torch.no_grad():
-        torch.compile(module, backend=compile_aot)(*example_inputs)
+    torch._dynamo.reset()  # noqa: SLF001 - what was compiled before is not captured again
+    module.compile(backend=compile_aot)
+    try:
+        with torch.no_grad():
+            call(module)
+    finally:
+        module._compiled_call_impl = None  # noqa: SLF001 - there is no public way back
     return found

@@ -11,7 +11,7 @@ import typer
 
 from ttscribe.cli._terminal import complain, note, progress_bar, show_warnings
 from ttscribe.errors import AudioError, OptionError, OutputError
-from ttscribe.writers import FormatName, check_writable, format_writer, write_transcript
+from ttscribe.writers import FormatName, check_writable, format_writer, make_folder, write_transcript
 
 if TYPE_CHECKING:
     from ttscribe.transcription import Transcriber
@@ -94,7 +94,7 @@ def _plan(files: list[str], format_name: FormatName, output_dir: Path | None) ->
         if len(files) > 1 and format_name != "txt":
             raise OptionError(f"several files in {format_name} need --output-dir: standard output would mix them")
         return [_Job(file, None) for file in files]
-    _make_folder(output_dir)
+    make_folder(output_dir)
     sources: dict[Path, str] = {}
     for file in files:
         stem = "stdin" if file == "-" else Path(file).stem
@@ -106,13 +106,6 @@ def _plan(files: list[str], format_name: FormatName, output_dir: Path | None) ->
         check_writable(output)
         sources[output] = file
     return [_Job(file, output) for output, file in sources.items()]
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot make the folder {folder}: {error.strerror}") from error
 
 
 def _attempt(transcriber: "Transcriber", job: _Job, options: _Options, *, named: bool) -> bool:

@@ -91,6 +91,7 @@ FIGURES: Mapping[str, str] = {
     "host_segments": "runs of operations that stay in PyTorch",
     "device_operations_window": "device operations for a window: encode, cross_kv and prefill",
     "device_operations_token": "device operations for a token",
+    "device_operations": "device operations of one run of every graph",
     "dram": "bytes of DRAM that weights, inputs and state hold",
     "peak_l1": "bytes of L1 a core at the peak of any program",
     "token_agreement": "share of float32's tokens, teacher-forced",

@@ -48,9 +48,8 @@ def _notes(reasons: Sequence[str]) -> Iterator[str]:
 
 
 def _row(report: ModelReport) -> Sequence[object]:
-    page = f"docs/models/{report.model}/report.md"
     return (
-        f"[{report.model}]({page})",
+        f"[{report.model}](docs/models/{report.model}/report.md)",
         report.status.value,
         report.batch,
         report.board,
@@ -59,7 +58,8 @@ def _row(report: ModelReport) -> Sequence[object]:
         _accuracy(report),
         _pair(report, "torch_ops_before", "torch_ops_remaining"),
         _cell(report, "moves", "{:d}"),
-        _pair(report, "device_operations_window", "device_operations_token"),
+        _pair(report, "device_operations_window", "device_operations_token")
+        or _cell(report, "device_operations", "{:d}"),
         _cell(report, "ttft", "{:.0f}"),
         _cell(report, "tsu", "{:.0f}"),
         _cell(report, "ts", "{:.0f}"),

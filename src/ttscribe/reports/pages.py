@@ -26,10 +26,11 @@ _SUMMARY = """# {model}: report
 
 Every figure carries a word: **validated** (TT-NN's host software on a mock board), **emulated** (numerics on the CPU),
 **projected** (the cost model) or **measured**. A figure that could not be taken is not here. The operation trace is in
-[input_variations.md](input_variations.md), where the time would go in [performance.md](performance.md).
+[input_variations.md](input_variations.md){performance}.
 
 ## Figures
 """
+_PERFORMANCE = ", where the time would go in [performance.md](performance.md)"
 
 
 def summary_page(report: ModelReport) -> str:
@@ -47,6 +48,7 @@ def _summary_lines(report: ModelReport) -> Iterator[str]:
         batch=report.batch,
         weights=report.weights,
         reasons=reasons,
+        performance=_PERFORMANCE if report.figure("ttft") else "",
     )
     rows = [(FIGURES[name], shown(figure), figure.word.value, figure.on) for name, figure in in_order(report)]
     yield from table(("figure", "value", "word", "taken on, made from"), rows)

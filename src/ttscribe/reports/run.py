@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import nn
 
+from ttscribe.check.programs import capture_calls
 from ttscribe.compiler.blocklist import Block
 from ttscribe.compiler.compilation import Settings
 from ttscribe.compiler.passes import DEFAULT_POLICY, policy
 from ttscribe.compiler.program import Program
 from ttscribe.devices import make_runner
 from ttscribe.devices.programs import ProgramRunner
-from ttscribe.errors import ModelNotFound, OptionError, OutputError
+from ttscribe.errors import ModelNotFound, OptionError
 from ttscribe.reports.accuracy import Accuracy, summaries
 from ttscribe.reports.calibration import MODEL, PUBLISHED, project_builds
-from ttscribe.reports.collect import Compilation, check, collect, compile_whisper
+from ttscribe.reports.collect import Compilation, check, collect, compile_graphs, compile_whisper
 from ttscribe.reports.hardware import BOARDS
 from ttscribe.reports.html import page
 from ttscribe.reports.measure import ledger_differences, measure
@@ -32,7 +36,7 @@ from ttscribe.reports.tuning import Softwares, Trial, blocks, trials
 from ttscribe.whisper.checkpoints import Checkpoint, load_checkpoint
 from ttscribe.whisper.config import SIZES
 from ttscribe.whisper.model import WhisperModel, shape_only_model
-from ttscribe.writers import write_text
+from ttscribe.writers import make_folder, write_text
 
 # The cost model has one chip of an n300 as an n150.
 _CHIP = {"n300": "n150"}
@@ -57,7 +61,7 @@ class Made:
     report: ModelReport
     compilation: Compilation
     variations: tuple[Variation, ...]
-    subject: Subject
+    subject: Subject | None
 
 
 def make(request: Request, *, offline: bool = True) -> Made:
@@ -85,10 +89,27 @@ def make(request: Request, *, offline: bool = True) -> Made:
     return Made(report, compilation, variations, subject)
 
 
+def make_module(name: str, module: nn.Module, call: Callable[[Any], object], settings: Settings, board: str) -> Made:
+    """The report of every graph that ``torch.compile`` makes while ``call(module)`` runs; nothing is projected."""
+    started = time.perf_counter()
+    graphs = capture_calls(module, call)
+    compilation = compile_graphs(name, graphs, settings, time.perf_counter() - started)
+    variations = tuple(trace(graphs, settings))
+    report = collect(
+        compilation, check(compilation, board), None, None, variations, weights="a tiny random configuration"
+    )
+    return Made(report, compilation, variations, None)
+
+
 def _stand_ins(compilation: Compilation) -> Mapping[str, Program]:
     """distil-large-v3's programs under the default policy, which published figures are fitted with."""
     if (compilation.model, compilation.settings.precision.name) == (MODEL, DEFAULT_POLICY):
         return compilation.programs
+    return _distil_large_v3()
+
+
+@cache
+def _distil_large_v3() -> Mapping[str, Program]:
     return compile_whisper(MODEL, shape_only_model(SIZES[MODEL]), Settings(policy(DEFAULT_POLICY))).programs
 
 
@@ -134,7 +155,7 @@ def _exercise(runner: ProgramRunner, checkpoint: Checkpoint) -> None:
 def pages(made: Made) -> dict[str, str]:
     """Every file of a report and its text."""
     report, compilation = made.report, made.compilation
-    plots = render(made.subject)
+    plots = {} if made.subject is None else render(made.subject)
     drawn = {
         name.removesuffix(".svg").replace("_", ", "): text for name, text in plots.items() if name.endswith(".svg")
     }
@@ -149,10 +170,7 @@ def pages(made: Made) -> dict[str, str]:
 
 def write(made: Made, folder: Path) -> list[Path]:
     """Write every file of a report into ``folder``, each whole or not at all; the paths written."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot make {folder}: {error.strerror or error}") from error
+    make_folder(folder)
     written = []
     for name, text in pages(made).items():
         write_text(folder / name, text)
@@ -162,6 +180,8 @@ def write(made: Made, folder: Path) -> list[Path]:
 
 def tuned(made: Made, board: str) -> tuple[list[Trial], list[Block]]:
     """Every lowered operation tried on the host, and the blocklist entries that this would add."""
+    if made.subject is None:
+        raise OptionError("only Whisper's programs can be tuned: nothing else is projected")
     projections = project_builds(made.subject.programs, made.subject.calibration)
     softwares = {build.traced: projections[build.name].software for build in PUBLISHED if build.board == "n150"}
     found = list(

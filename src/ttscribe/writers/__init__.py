@@ -1,6 +1,15 @@
 """Transcripts as text: the formats, and files written whole or not at all."""
 
-from ttscribe.writers.files import check_writable, write_text, write_transcript
+from ttscribe.writers.files import check_writable, make_folder, write_text, write_transcript
 from ttscribe.writers.formats import FORMATS, FormatName, Writer, format_writer
 
-__all__ = ["FORMATS", "FormatName", "Writer", "check_writable", "format_writer", "write_text", "write_transcript"]
+__all__ = [
+    "FORMATS",
+    "FormatName",
+    "Writer",
+    "check_writable",
+    "format_writer",
+    "make_folder",
+    "write_text",
+    "write_transcript",
+]

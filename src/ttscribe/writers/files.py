@@ -44,6 +44,14 @@ def write_transcript(
     write_text(path, "".join(writer(segments, info)))
 
 
+def make_folder(path: str | os.PathLike[str]) -> None:
+    """Make a folder and those that it is in; raises OutputError where that cannot be done."""
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make the folder {path}: {error.strerror or error}") from error
+
+
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write ``text`` to ``path`` in UTF-8, all of it or nothing; raises OutputError where it cannot be written."""
     target = Path(os.path.realpath(path))

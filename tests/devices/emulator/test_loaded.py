@@ -64,7 +64,7 @@ def test_weights_are_bound_through_setup_and_constants(device):
     )
     x, weight = torch.randn(5, 40), torch.randn(7, 40)
     loaded = device.load(made, {"weight": weight})
-    assert loaded.ledger == {"aten.t.default": 1}
+    assert not loaded.ledger
     (y,) = loaded(device.to_device(x, MATRIX))
     torch.testing.assert_close(y.data, x @ weight.T, rtol=0.05, atol=1e-5 if device.exact else 0.2)
 
