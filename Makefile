@@ -5,7 +5,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup --no-l
 DEMO_SPEECH := 'from importlib.util import find_spec as find; \
 	print(find("moonshine_voice").submodule_search_locations[0] + "/assets/two_cities.wav")'
 
-.PHONY: env demo test lint types tests format bench reports clean
+.PHONY: env browser demo test lint types tests format bench reports clean
 
 env: ## set .venv up
 	@scripts/setup-env
@@ -22,8 +22,11 @@ lint: env
 types: env
 	@$(BIN)/mypy
 
-tests: env
+tests: env browser
 	@$(PYTEST)
+
+browser: ## a headless Chromium for the test of HTML reports, where it can be had
+	@scripts/setup-browser
 
 format: env
 	@$(BIN)/ruff check --fix .

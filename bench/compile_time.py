@@ -2,7 +2,7 @@
 
     bench/compile_time.py [--size distil-large-v3] [--layers 2,8,32] [--markdown docs/compiler.md]
 
-Random weights at the true shape; the process is warm (one small program is compiled first). The second table varies the
+No weights are needed; the process is warm (one small program is compiled first). The second table varies the
 layers of encoder and decoder together, at the same width.
 """
 
@@ -20,7 +20,7 @@ from ttscribe.compiler.passes import DEFAULT_POLICY, optimise, policy
 from ttscribe.compiler.program import Program
 from ttscribe.compiler.whisper_programs import PROGRAMS, capture_program
 from ttscribe.whisper.config import WhisperConfig
-from ttscribe.whisper.model import WhisperModel, random_model
+from ttscribe.whisper.model import WhisperModel, shape_only_model
 
 BEGIN, END = "<!-- compile-time:begin -->", "<!-- compile-time:end -->"
 
@@ -38,8 +38,8 @@ def timed(name: str, model: WhisperModel) -> tuple[list[float], Program]:
 
 
 def by_program(size: str) -> Iterator[str]:
-    model = random_model(WhisperConfig.named(size))
-    yield f"{size}, random weights:\n"
+    model = shape_only_model(WhisperConfig.named(size))
+    yield f"{size}, the true shape:\n"
     yield "| program | capture s | lowering s | passes s | TT-NN calls | device operations | host segments |"
     yield "|---|---|---|---|---|---|---|"
     for name in PROGRAMS:
@@ -55,7 +55,7 @@ def by_layers(size: str, layers: list[int]) -> Iterator[str]:
     yield "| layers | " + " | ".join(f"{name} {part} s" for name in ("encode", "greedy_step") for part in _PARTS) + " |"
     yield "|---|" + "---|" * 6
     for count in layers:
-        model = random_model(replace(WhisperConfig.named(size), encoder_layers=count, decoder_layers=count))
+        model = shape_only_model(replace(WhisperConfig.named(size), encoder_layers=count, decoder_layers=count))
         seconds = [second for name in ("encode", "greedy_step") for second in timed(name, model)[0]]
         yield f"| {count} | {' | '.join(f'{second:.2f}' for second in seconds)} |"
 
@@ -69,7 +69,7 @@ def main() -> None:
     parser.add_argument("--layers", default="2,8,32")
     parser.add_argument("--markdown", type=Path)
     arguments = parser.parse_args()
-    timed("greedy_step", random_model(WhisperConfig(96, 8, 64, 1, 2, 128, 1, 2, 128, 50, 64)))
+    timed("greedy_step", shape_only_model(WhisperConfig(96, 8, 64, 1, 2, 128, 1, 2, 128, 50, 64)))
     lines = [*by_program(arguments.size), *by_layers(arguments.size, [int(n) for n in arguments.layers.split(",")])]
     print("\n".join(lines))
     if arguments.markdown is not None:

@@ -91,7 +91,7 @@ def test_there_is_no_lock_file():
 
 
 def test_scripts_can_be_executed():
-    assert all(os.access(ROOT / name, os.X_OK) for name in ("scripts/setup-env", ".ci/run"))
+    assert all(os.access(ROOT / name, os.X_OK) for name in ("scripts/setup-env", "scripts/setup-browser", ".ci/run"))
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ttscribe.errors import OutputError
 from ttscribe.reports.markdown import table
-from ttscribe.reports.model import Figure, ModelReport
+from ttscribe.reports.model import Figure, ModelReport, Word
 
 BEGIN, END = "<!-- model-table:begin -->", "<!-- model-table:end -->"
 # What the bring-up of distil-large-v3 is compared with: tt-metal's hand-written demo on n150, from its README.
@@ -40,7 +40,9 @@ def model_table(reports: Sequence[ModelReport]) -> str:
 def _notes(reasons: Sequence[str]) -> Iterator[str]:
     yield (
         "ᵛ validated on a mock board, ᵉ emulated, ᵖ projected by the cost model, ᵐ measured (compile time: on a CPU). "
-        "A figure that could not be taken is absent."
+        "A figure that could not be taken is absent. TTFT and t/s/u are from the board's limit to an estimate with the "
+        "software of tt-metal as fitted to its published figures; for distil-large-v3 the estimate is that fit itself "
+        "([performance.md](docs/models/distil-large-v3/performance.md))."
     )
     if reasons:
         yield "\nWhy a row is not ✅:\n"
@@ -60,8 +62,8 @@ def _row(report: ModelReport) -> Sequence[object]:
         _cell(report, "moves", "{:d}"),
         _pair(report, "device_operations_window", "device_operations_token")
         or _cell(report, "device_operations", "{:d}"),
-        _cell(report, "ttft", "{:.0f}"),
-        _cell(report, "tsu", "{:.0f}"),
+        _range(report, "ttft_floor", "ttft"),
+        _range(report, "tsu", "tsu_ceiling"),
         _cell(report, "ts", "{:.0f}"),
         TARGETS.get((report.model, report.board), ""),
     )
@@ -75,6 +77,14 @@ def _cell(report: ModelReport, name: str, form: str) -> str:
 def _pair(report: ModelReport, first: str, second: str) -> str:
     before, after = report.figure(first), report.figure(second)
     return "" if before is None or after is None else f"{before.value} / {after.value}{_mark(after)}"
+
+
+def _range(report: ModelReport, low: str, high: str) -> str:
+    """What is projected has a limit of the board and an estimate; what is measured is one number."""
+    first, second = report.figure(low), report.figure(high)
+    known = [figure for figure in (first, second) if figure is not None]
+    taken = [figure for figure in known if figure.word is Word.MEASURED] or known
+    return "–".join(f"{figure.value:.0f}" for figure in taken) + (_mark(taken[0]) if taken else "")
 
 
 def _accuracy(report: ModelReport) -> str:

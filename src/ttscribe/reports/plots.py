@@ -14,6 +14,7 @@ _COLOURS = (
     *("#661100", "#6699cc", "#000000", "#ddaa33"),
 )
 _WIDTH, _LEFT, _ROW = 980, 250, 22
+_LEGEND_COLUMNS = 3
 _MS = 1e3
 
 
@@ -32,7 +33,7 @@ def time_by_kind(projection: Projection, names: Sequence[str]) -> str:
         parts += _bars(name, projection.programs[name], colours, top)
         top += 2 * _ROW + 14
     parts += _legend([(short(kind), colour) for kind, colour in colours.items()], top + 8)
-    return _svg(parts, top + 30 + 18 * (len(kinds) // 4))
+    return _svg(parts, top + 30 + 18 * (len(kinds) // _LEGEND_COLUMNS))
 
 
 def _bars(name: str, total: Total, colours: dict[str, str], top: float) -> Iterator[str]:
@@ -50,7 +51,7 @@ def _bars(name: str, total: Total, colours: dict[str, str], top: float) -> Itera
 
 def _legend(entries: Sequence[tuple[str, str]], top: float) -> Iterator[str]:
     for index, (label, colour) in enumerate(entries):
-        x, y = 10 + index % 4 * 220, top + index // 4 * 18
+        x, y = 10 + index % _LEGEND_COLUMNS * 310, top + index // _LEGEND_COLUMNS * 18
         yield f'<rect x="{x}" y="{y - 10:.1f}" width="12" height="12" fill="{colour}"/>'
         yield _text(x + 16, y, label)
 
