@@ -37,8 +37,10 @@ def report(
     """Compile a model's programs, validate them, project their time, and say where each figure comes from.
 
     Every figure carries a word: validated, emulated, projected or measured. With --output, FOLDER gets report.json,
-    report.md, input_variations.md, performance.md with its plots, and report.html, which needs no network.
+    report.md, input_variations.md, performance.md with its plots, and report.html, which needs no network. The exit
+    status is 1 where the mock board refuses a call, or what ran is not what was compiled.
     """
+    from ttscribe.reports.model import Status
     from ttscribe.reports.run import Request, make, write
     from ttscribe.whisper.checkpoints.hub import canonical_name
 
@@ -52,6 +54,8 @@ def report(
             typer.echo(str(path), err=True)
     if tune:
         _tune(made, board, output)
+    if made.report.status is Status.FAILED:
+        raise typer.Exit(1)
 
 
 def _print(found: "ModelReport") -> None:

@@ -13,7 +13,7 @@ from ttscribe.compiler.cost import op_cost
 from ttscribe.compiler.program import HostSegment, Op, Program
 from ttscribe.reports.model import FIGURES, ModelReport
 from ttscribe.reports.operations import Variation
-from ttscribe.reports.pages import card_command, in_order, shown
+from ttscribe.reports.pages import card_command, in_order, is_whisper, shown
 
 _FREES = "ttnn.deallocate"
 # What a call is drawn as: products, attention, convolutions, norms; everything else moves or adds.
@@ -50,7 +50,7 @@ def page(
         variations=variations,
         plots=[(title, Markup(svg)) for title, svg in plots.items()],  # noqa: S704 - our own drawings
         kinds=[kind for kind, _ in _KINDS] + ["other", "host"],
-        command=card_command(report),
+        command=card_command(report) if is_whisper(report) else None,
     )
 
 

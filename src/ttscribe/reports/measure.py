@@ -6,15 +6,19 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import mode
 
 import torch
 
 from ttscribe.audio import SAMPLE_RATE, load_audio, log_mel, window
 from ttscribe.compiler.program import Program
 from ttscribe.devices.programs import ProgramRunner
+from ttscribe.errors import OptionError
 from ttscribe.reports.model import Figure, Word
 from ttscribe.types import AudioSource
 from ttscribe.whisper.checkpoints import Checkpoint
+
+_LONGEST_S = 30  # one window
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +26,8 @@ class Timing:
     """Seconds, and the tokens that were decoded after the first.
 
     ``ttft_s`` is from the start of feature extraction (waveform in memory, model warm) to the first token on the host;
-    ``steps_s`` the time of the decode steps after it; ``first_run_s`` the same as ``ttft_s``, cold; ``audio_s`` the
-    length of the recording.
+    ``steps_s`` the time of the decode steps after it; ``first_run_s`` a first token and two steps, cold;
+    ``audio_s`` the length of the recording.
     """
 
     first_run_s: float
@@ -45,6 +49,8 @@ class Timing:
 def measure(runner: ProgramRunner, checkpoint: Checkpoint, audio: AudioSource) -> Timing:
     """Transcribe one recording of at most 30 s greedily, without timestamps: once cold, then once for the times."""
     samples = load_audio(audio)
+    if len(samples) > _LONGEST_S * SAMPLE_RATE:
+        raise OptionError(f"times are taken of at most {_LONGEST_S} s, not of {len(samples) / SAMPLE_RATE:.0f} s")
     tokenizer = checkpoint.tokenizer
     prompt = tokenizer.prompt(checkpoint.languages[0], "transcribe", timestamps=False)
     # <|endoftext|> is not picked first, as checkpoint.begin_suppress_tokens has it.
@@ -78,7 +84,8 @@ def differences(program: Program, ledger: Mapping[str, int]) -> list[str]:
     """What ``ledger`` counts that a whole number of runs of ``program`` does not."""
     planned = Counter(op.target for op in program.ops)
     planned.update(op.target for segment in program.host_segments for op in segment.ops)
-    runs = min((ledger.get(target, 0) // count for target, count in planned.items()), default=0)
+    # Most operations ran as often as the program: what differs is told, not what it is compared with.
+    runs = mode(ledger.get(target, 0) // count for target, count in planned.items()) if planned else 0
     return [
         f"{program.name}: {target} ran {ledger.get(target, 0)} times, not {runs * planned[target]} for {runs} runs"
         for target in sorted({*planned, *ledger})

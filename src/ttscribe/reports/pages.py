@@ -65,14 +65,21 @@ def _summary_lines(report: ModelReport) -> Iterator[str]:
         yield "Nothing ran: there are no weights of this model here."
     else:
         yield from [f"- {line}" for line in report.ledger_differences] or ["No difference."]
-    yield "\n## On a card\n"
-    yield f"To take the figures that are missing here, and fill this model's row: `{card_command(report)}`."
+    if is_whisper(report):
+        yield "\n## On a card\n"
+        yield f"To take the figures that are missing here, and fill this model's row: `{card_command(report)}`."
     yield f"\nVersions: {', '.join(f'{name} {number}' for name, number in report.versions.items())}."
 
 
 def card_command(report: ModelReport) -> str:
     """What somebody with a card runs."""
-    return f"ttscribe report {report.model} --device ttnn:{report.board} --precision {report.precision}"
+    where = f"--board {report.board} --device ttnn:{report.board} --audio FILE"
+    return f"ttscribe report {report.model} {where} --precision {report.precision}"
+
+
+def is_whisper(report: ModelReport) -> bool:
+    """Whether the report is of a Whisper model, which ``ttscribe report`` can measure."""
+    return report.figure("device_operations_token") is not None
 
 
 def in_order(report: ModelReport) -> list[tuple[str, Figure]]:

@@ -19,8 +19,9 @@ from ttscribe.compiler.blocklist import Block
 from ttscribe.compiler.compilation import Settings
 from ttscribe.compiler.passes import DEFAULT_POLICY, policy
 from ttscribe.compiler.program import Program
-from ttscribe.devices import make_runner
+from ttscribe.devices import make_runner, require_values
 from ttscribe.devices.programs import ProgramRunner
+from ttscribe.devices.ttnn.device import simulator
 from ttscribe.errors import ModelNotFound, OptionError
 from ttscribe.reports.accuracy import Accuracy, summaries
 from ttscribe.reports.calibration import MODEL, PUBLISHED, project_builds
@@ -67,10 +68,10 @@ class Made:
 def make(request: Request, *, offline: bool = True) -> Made:
     """Compile, validate, project, and run what there are weights for.
 
-    Raises OptionError where a card is to be measured without a recording, ModelNotFound where it has no weights.
+    Raises OptionError where a card is to be measured without a recording, or another than the board; DeviceUnavailable
+    for a mock board; ModelNotFound where a card has no weights.
     """
-    if request.device is not None and request.audio is None:
-        raise OptionError("--device measures with a recording: name one with --audio")
+    _require_measurable(request)
     compilation = compile_whisper(request.name, request.model, request.settings)
     checked = check(compilation, request.board)
     subject = Subject.of(request.name, compilation.programs, _stand_ins(compilation))
@@ -87,6 +88,19 @@ def make(request: Request, *, offline: bool = True) -> Made:
         differences=ran,
     )
     return Made(report, compilation, variations, subject)
+
+
+def _require_measurable(request: Request) -> None:
+    """Raise an error for a device whose times are not the board's."""
+    if request.device is None:
+        return
+    if request.audio is None:
+        raise OptionError("--device measures with a recording: name one with --audio")
+    if request.device not in ("ttnn", f"ttnn:{request.board}"):
+        raise OptionError(f"{request.device} does not tell {request.board}'s times: measure on ttnn:{request.board}")
+    if simulator() is not None:
+        raise OptionError("TT_METAL_SIMULATOR is set: a simulator's times are not a board's; unset it")
+    require_values(request.device)
 
 
 def make_module(name: str, module: nn.Module, call: Callable[[Any], object], settings: Settings, board: str) -> Made:

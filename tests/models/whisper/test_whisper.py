@@ -1,0 +1,186 @@
+"""The bring-up of Whisper: in evaluation mode, under bf16-hifi4, at batch 1, as far as each machine can take it.
+
+What stands in for what is in the tests' names: distil-large-v3 with its own weights needs the hub; its true shape needs
+no weights; tiny.en has its own weights and real speech, and stands in for no other model's accuracy.
+"""
+
+import json
+import os
+
+import pytest
+import torch
+
+from reports.tiny_en import GROUP, ran
+from ttscribe.audio import load_audio
+from ttscribe.compiler.compilation import Settings
+from ttscribe.compiler.passes import policy
+from ttscribe.compiler.whisper_programs import PROGRAMS
+from ttscribe.devices.ttnn.device import CARDS
+from ttscribe.errors import ModelNotFound
+from ttscribe.reports.collect import compile_whisper
+from ttscribe.reports.measure import ledger_differences
+from ttscribe.reports.model import FIGURES, Status, from_json
+from ttscribe.transcription import Transcriber
+from ttscribe.whisper.checkpoints import load_checkpoint
+from ttscribe.whisper.config import SIZES
+from ttscribe.whisper.model import shape_only_model
+
+# One worker makes the report of tiny.en, which compiles distil-large-v3's shape on the way.
+pytestmark = pytest.mark.xdist_group(GROUP)
+
+POLICY = "bf16-hifi4"
+# Why a figure is not in a report that is made without a card.
+ABSENT = {
+    "first_run": "measured on a card, and there is none",
+    "rtf": "measured on a card, and there is none",
+    "device_operations": "of models that are not Whisper; Whisper's are counted by window and by token",
+}
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory):
+    pytest.importorskip("ttnn", reason="the ttnn library is not installed: pip install 'ttscribe[tt]'")
+    return ran(tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def report(told):
+    return from_json((told.folder / "report.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def on_emulator(tiny_en):
+    """tiny.en on the emulator: one runner for every test, so that its programs are compiled once."""
+    return Transcriber(tiny_en, "emulator", POLICY)
+
+
+@pytest.fixture(scope="module")
+def emulated(on_emulator, beckett):
+    """What tiny.en says on the emulator of the ten seconds of beckett."""
+    return text(on_emulator, beckett)
+
+
+def text(transcriber, recording):
+    segments, _ = transcriber.transcribe(recording)
+    return "".join(segment.text for segment in segments)
+
+
+@pytest.fixture(scope="module")
+def distil_large_v3():
+    """distil-large-v3 with its own weights, from a cache, or with TTSCRIBE_HUB=1 from the hub."""
+    try:
+        return load_checkpoint("distil-large-v3", offline=os.environ.get("TTSCRIBE_HUB") != "1")
+    except ModelNotFound as error:
+        pytest.skip(
+            f"distil-whisper/distil-large-v3 is not here, and the hub was not reached (TTSCRIBE_HUB=1): {error}"
+        )
+
+
+@pytest.fixture(scope="module")
+def dummy_utterance():
+    """The first utterance of hf-internal-testing/librispeech_asr_dummy."""
+    name = "hf-internal-testing/librispeech_asr_dummy"
+    if os.environ.get("TTSCRIBE_HUB") != "1":
+        pytest.skip(f"{name} is taken from the hub with TTSCRIBE_HUB=1 only")
+    datasets = pytest.importorskip("datasets", reason="the datasets library is not installed: pip install datasets")
+    try:
+        found = datasets.load_dataset(name, "clean", split="validation")
+    except (OSError, ValueError) as error:
+        pytest.skip(f"{name} was not reached on the hub: {error}")
+    return load_audio(found.cast_column("audio", datasets.Audio(decode=False))[0]["audio"]["bytes"])
+
+
+def test_distil_large_v3_with_its_own_weights_says_on_the_emulator_what_it_says_on_the_cpu(
+    distil_large_v3, dummy_utterance
+):
+    ours, theirs = Transcriber(distil_large_v3, "emulator", POLICY), Transcriber(distil_large_v3)
+    expected, _ = theirs.transcribe(dummy_utterance, sample_rate=16_000)
+    found, _ = ours.transcribe(dummy_utterance, sample_rate=16_000)
+    assert [segment.text for segment in found] == [segment.text for segment in expected]
+    assert ledger_differences(ours.runner) == ()
+
+
+@pytest.fixture(scope="module")
+def shape_of_distil_large_v3(told):
+    """Its five programs at the true shape, compiled of no weights at all: those of tiny.en's report."""
+    name = "distil-large-v3"
+    made = told.compilations.get(name)
+    return made or compile_whisper(name, shape_only_model(SIZES[name]), Settings(policy(POLICY)))
+
+
+def test_the_shape_of_distil_large_v3_without_weights_compiles_whole(shape_of_distil_large_v3):
+    assert tuple(shape_of_distil_large_v3.programs) == PROGRAMS
+    assert all(each.report.fallbacks == () for each in shape_of_distil_large_v3.compiled)
+    assert all(program.host_segments == [] for program in shape_of_distil_large_v3.programs.values())
+
+
+def test_the_shape_of_distil_large_v3_without_weights_is_its_true_shape_at_batch_1(shape_of_distil_large_v3):
+    config, programs = SIZES["distil-large-v3"], shape_of_distil_large_v3.programs
+    (mel,) = programs["encode"].inputs
+    assert mel.spec.shape == (1, 3000, config.num_mel_bins)
+    token, position, *state = programs["greedy_step"].inputs
+    assert (token.spec.shape, position.spec.shape) == ((1,), (1,))
+    assert len(state) == 4 * config.decoder_layers == 8
+    attended = {"encode": 32, "cross_kv": 0, "prefill": 4, "decode_step": 4, "greedy_step": 4}
+    assert {
+        name: sum("scaled_dot_product_attention" in op.target for op in program.ops)
+        for name, program in programs.items()
+    } == attended
+
+
+def test_the_shape_of_distil_large_v3_without_weights_is_compiled_for_bfloat16(shape_of_distil_large_v3):
+    assert shape_of_distil_large_v3.settings.precision.name == POLICY
+    programs = shape_of_distil_large_v3.programs.values()
+    constants = {constant.value.spec.dtype.value for program in programs for constant in program.constants}
+    assert {name for name in constants if "float" in name} == {"bfloat16"}
+
+
+def test_tiny_en_with_its_own_weights_is_in_evaluation_mode_in_float32(tiny_en):
+    assert not any(module.training for module in tiny_en.model.modules())
+    assert {parameter.dtype for parameter in tiny_en.model.parameters()} == {torch.float32}
+
+
+def test_tiny_en_with_its_own_weights_is_accepted_by_the_mock_board(report):
+    assert report.weights == "tiny.en, its own"
+    assert (report.board, report.precision, report.batch) == ("n150", POLICY, 1)
+    assert report.findings == report.fallbacks == ()
+    assert [each.name for each in report.programs] == list(PROGRAMS)
+    assert all(each.host_segments == 0 and each.peak_l1 for each in report.programs)
+
+
+def test_tiny_en_with_its_own_weights_is_done(report):
+    assert (report.status, report.reasons) == (Status.DONE, ())
+
+
+def test_tiny_en_with_its_own_weights_says_on_the_emulator_what_it_says_on_the_cpu(tiny_en, emulated, beckett):
+    assert emulated == text(Transcriber(tiny_en), beckett)
+    assert emulated.startswith("Ever tried, ever failed.")
+
+
+def test_tiny_en_with_its_own_weights_runs_on_the_emulator_what_was_compiled(on_emulator, emulated):
+    assert emulated
+    loaded = on_emulator.runner.loaded_programs()
+    assert {each.program.name for each in loaded} >= {"encode", "cross_kv", "prefill"}
+    assert all(each.ledger for each in loaded)
+    assert ledger_differences(on_emulator.runner) == ()
+
+
+def test_tiny_en_with_its_own_weights_says_on_a_card_what_it_says_on_the_cpu(tiny_en, beckett):
+    if not CARDS.is_dir():
+        pytest.skip(f"no Tenstorrent card: {CARDS} does not exist")
+    on_card = Transcriber(tiny_en, "ttnn", POLICY)
+    assert text(on_card, beckett) == text(Transcriber(tiny_en), beckett)
+    assert ledger_differences(on_card.runner) == ()
+
+
+def test_every_metric_of_tiny_en_is_recorded_or_says_why_it_is_not(report, tmp_path):
+    taken = {
+        name: {"value": figure.value, "unit": figure.unit, "word": figure.word.value, "on": figure.on}
+        for name, figure in report.figures.items()
+    }
+    path = tmp_path / "metrics.json"
+    path.write_text(json.dumps({**taken, **{name: {"absent": why} for name, why in ABSENT.items()}}))
+    recorded = json.loads(path.read_text())
+    assert set(recorded) == set(FIGURES)
+    assert {name for name, found in recorded.items() if "absent" in found} == set(ABSENT)
+    assert all(found["value"] == report.figures[name].value for name, found in recorded.items() if "value" in found)

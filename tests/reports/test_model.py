@@ -1,0 +1,189 @@
+"""The report as data: what it may hold, how it is kept, and when a model is done."""
+
+import json
+from dataclasses import replace
+from itertools import product
+
+import pytest
+
+from reports.by_hand import every_figure, report
+from ttscribe.reports.model import (
+    FIGURES,
+    FORMAT,
+    Figure,
+    ProgramSummary,
+    Status,
+    Word,
+    from_json,
+    same_but_for_time,
+    status_of,
+    to_json,
+)
+
+SOUND = {"fallbacks": (), "findings": (), "accuracy": "met", "differences": ()}
+WANTING = report(
+    status=Status.FAILED,
+    reasons=("2 operations in PyTorch",),
+    figures={},
+    programs=(ProgramSummary("encode", 7, 5, 2, 0, None, None),),
+    fallbacks=("encode: aten.sort.default: no_rule: nobody wrote a rule",),
+    findings=("encode, step 0, refused: ttnn.relu(): no — “quoted” | piped",),
+    ledger_differences=None,
+)
+
+
+def without(name):
+    """The figures but one."""
+    return {other: figure for other, figure in every_figure().items() if other != name}
+
+
+@pytest.mark.parametrize("made", [report(), WANTING], ids=["every figure", "none"])
+def test_a_report_is_read_as_it_was_written(made):
+    assert from_json(to_json(made)) == made
+
+
+def test_a_report_that_nothing_ran_for_differs_from_one_without_differences():
+    ran, not_run = report(ledger_differences=()), report(ledger_differences=None)
+    assert (from_json(to_json(ran)).ledger_differences, from_json(to_json(not_run)).ledger_differences) == ((), None)
+
+
+def test_the_text_names_its_format_and_is_the_same_for_equal_reports():
+    assert json.loads(to_json(report()))["format"] == FORMAT
+    assert to_json(report()) == to_json(report())
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda document: document.update(format="ttscribe.report/2"), f"the format is not {FORMAT}"),
+        (lambda document: document.pop("format"), f"not a report in the format {FORMAT}: KeyError"),
+        (lambda document: document.update(extra=1), f"not a report in the format {FORMAT}: TypeError"),
+        (lambda document: document.pop("findings"), f"not a report in the format {FORMAT}: KeyError"),
+        (lambda document: document["figures"].update(speed=document["figures"]["tsu"]), "no figure is called speed"),
+        (lambda document: document["figures"]["tsu"].update(word="guessed"), "'guessed' is not a valid Word"),
+        (lambda document: document["figures"]["tsu"].pop("word"), "KeyError"),
+        (lambda document: document.update(status="done"), "'done' is not a valid Status"),
+    ],
+    ids=[
+        "other format",
+        "no format",
+        "another field",
+        "no field",
+        "unknown figure",
+        "unknown word",
+        "no word",
+        "status",
+    ],
+)
+def test_what_is_no_report_is_refused(spoil, says):
+    document = json.loads(to_json(report()))
+    spoil(document)
+    with pytest.raises(ValueError, match=says):
+        from_json(json.dumps(document))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", "null", '"a report"'])
+def test_other_text_is_refused(text):
+    with pytest.raises(ValueError):  # noqa: PT011 - JSON's own message, or ours
+        from_json(text)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_is_found_by_its_name_and_may_be_absent(name):
+    assert report().figure(name) == every_figure()[name]
+    assert report(figures=without(name)).figure(name) is None
+
+
+def test_a_figure_that_is_none_of_ours_is_not_merely_absent():
+    with pytest.raises(KeyError, match="no figure is called 'speed'"):
+        report().figure("speed")
+
+
+def test_there_are_four_words():
+    assert [word.value for word in Word] == ["validated", "emulated", "projected", "measured"]
+
+
+def test_a_model_is_done_where_nothing_is_wanting():
+    assert status_of(**SOUND) == (Status.DONE, ())
+
+
+@pytest.mark.parametrize(
+    ("changed", "status", "reason"),
+    [
+        ({"fallbacks": ["a"]}, Status.IN_WORK, "1 operation in PyTorch"),
+        ({"fallbacks": ["a", "b"]}, Status.IN_WORK, "2 operations in PyTorch"),
+        ({"accuracy": None}, Status.IN_WORK, "accuracy with its own weights not judged"),
+        ({"accuracy": "missed: WER"}, Status.IN_WORK, "accuracy contract missed: WER"),
+        ({"findings": ["a"]}, Status.FAILED, "1 call refused on the mock board"),
+        ({"findings": ["a", "b"]}, Status.FAILED, "2 calls refused on the mock board"),
+        ({"differences": ["a"]}, Status.FAILED, "what ran is not what was compiled"),
+    ],
+)
+def test_one_thing_wanting_is_enough_and_is_named(changed, status, reason):
+    assert status_of(**{**SOUND, **changed}) == (status, (reason,))
+
+
+def test_everything_wanting_is_named():
+    status, reasons = status_of(fallbacks=["a"], findings=["b"], accuracy="missed: margin", differences=["c"])
+    assert status is Status.FAILED
+    assert len(reasons) == 4
+
+
+def test_only_one_of_all_combinations_is_done():
+    choices = product(((), ("a",)), ((), ("a",)), ("met", None, "missed: WER", ""), ((), ("a",)))
+    names = ("fallbacks", "findings", "accuracy", "differences")
+    found = [status_of(**dict(zip(names, choice, strict=True)))[0] for choice in choices]
+    assert found.count(Status.DONE) == 1
+    assert len(found) == 32
+
+
+def changed(name, **changes):
+    figures = every_figure()
+    return {**figures, name: replace(figures[name], **changes)}
+
+
+def test_equal_reports_differ_in_nothing():
+    assert same_but_for_time(report(), report()) == []
+
+
+def test_measured_seconds_may_differ():
+    assert same_but_for_time(report(), report(figures=changed("compile", value=7.5))) == []
+
+
+@pytest.mark.parametrize("name", ["dram", "wer", "tsu", "ttft"])
+def test_a_figure_that_was_not_measured_may_not_differ(name):
+    assert same_but_for_time(report(), report(figures=changed(name, value=7.5))) == [name]
+
+
+def test_a_projected_figure_is_not_a_measured_one():
+    assert same_but_for_time(report(), report(figures=changed("tsu", word=Word.MEASURED))) == ["tsu"]
+
+
+@pytest.mark.parametrize("name", ["compile", "dram"])
+def test_a_figure_that_only_one_report_has_is_a_difference(name):
+    other = report(figures=without(name))
+    assert same_but_for_time(report(), other) == same_but_for_time(other, report()) == [name]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("model", "another"),
+        ("weights", "none"),
+        ("board", "p150"),
+        ("precision", "bfp8-hifi4"),
+        ("batch", 2),
+        ("status", Status.IN_WORK),
+        ("reasons", ("something",)),
+        ("programs", ()),
+        ("fallbacks", ("something",)),
+        ("findings", ("something",)),
+        ("ledger_differences", None),
+    ],
+)
+def test_whatever_else_differs_is_named(name, value):
+    assert same_but_for_time(report(), report(**{name: value})) == [name]
+
+
+def test_a_figure_is_a_value_a_unit_a_word_and_what_it_was_taken_on():
+    assert Figure(1.5, "ms", Word.MEASURED, "ttnn:n150") != Figure(1.5, "ms", Word.MEASURED, "ttnn:p150")

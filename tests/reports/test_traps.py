@@ -1,0 +1,351 @@
+"""Ways in which reports of others were not true, one after another: what each would be here, and that it is not."""
+
+import json
+import re
+from dataclasses import replace
+from importlib.resources import files
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from typer.testing import CliRunner
+
+from reports.by_hand import STAYS, StandIn, accuracy, checked, report
+from reports.small_programs import MODEL, linear
+from ttscribe import check as checking
+from ttscribe.check import CheckReport, Finding, Kind
+from ttscribe.cli import app
+from ttscribe.compiler.compilation import Settings, compile_graph
+from ttscribe.compiler.passes import POLICIES
+from ttscribe.compiler.program import DType
+from ttscribe.compiler.whisper_programs import PROGRAMS
+from ttscribe.devices import make_runner
+from ttscribe.errors import DeviceUnavailable, OptionError
+from ttscribe.reports import run
+from ttscribe.reports.accuracy import CONTRACTS, Contract, summaries
+from ttscribe.reports.collect import collect
+from ttscribe.reports.hardware import N150
+from ttscribe.reports.model import Status
+from ttscribe.reports.projection import Software, project
+from ttscribe.transcription import Transcriber
+
+pytestmark = pytest.mark.xdist_group("reports of a small Whisper")
+
+ACCURACY_PAGE = Path(__file__).resolve().parents[2] / "docs" / "accuracy.md"
+MEASURED = {"first_run", "ttft", "tsu", "ts", "rtf"}
+REFUSED = Finding("encode", 3, Kind.REFUSED, "ttnn.relu()", "no")
+
+
+def ttscribe(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def collected(compilation, variations):
+    """The report of the small Whisper, every operation lowered, of what a mock board and the records say."""
+    return lambda accuracy, findings=(), **more: collect(
+        compilation, checked(compilation, findings), None, accuracy, variations, weights="its own", **more
+    )
+
+
+@pytest.fixture
+def nothing_compiles(monkeypatch):
+    """Whatever must be refused is refused before a minute of compiling."""
+
+    def compiles(*_):
+        raise AssertionError("it was compiled")
+
+    monkeypatch.setattr(run, "compile_whisper", compiles)
+
+
+def request(**changes):
+    given = {"name": "tiny.en", "model": None, "settings": Settings(POLICIES["bf16-hifi4"]), "board": "n150"}
+    return run.Request(**{**given, **changes})
+
+
+# 1. Time to the first token.
+
+
+def test_the_time_to_the_first_token_is_not_that_of_the_whole_request(monkeypatch):
+    few, many = (StandIn(monkeypatch, tokens=count).measure() for count in (1, 12))
+    assert few.ttft_s == many.ttft_s
+    assert few.steps_s < many.steps_s
+
+
+def test_the_projected_time_to_the_first_token_has_no_decode_step_in_it():
+    slow = {**MODEL, "greedy_step": linear(4096, 4096, 4096)}
+    usual, slower = (project(programs, N150, Software()) for programs in (MODEL, slow))
+    assert slower.ttft_s == usual.ttft_s
+    assert slower.rate.estimate < usual.rate.estimate
+
+
+# 2. Exceptions.
+
+
+def test_an_exception_is_no_figure_of_zero(monkeypatch):
+    with pytest.raises(RuntimeError, match="token went wrong"):
+        StandIn(monkeypatch, fails="token").measure()
+
+
+def test_an_exception_is_no_empty_transcript(tiny_en, beckett, monkeypatch):
+    transcriber = Transcriber(tiny_en, "emulator", "exact")
+
+    def breaks(_):
+        raise RuntimeError("the encoder went wrong")
+
+    monkeypatch.setattr(transcriber.runner, "encode", breaks)
+    segments, _ = transcriber.transcribe(beckett)
+    with pytest.raises(RuntimeError, match="the encoder went wrong"):
+        list(segments)
+
+
+def test_an_exception_while_a_report_runs_is_no_report(monkeypatch):
+    def breaks(*_):
+        raise RuntimeError("the runner went wrong")
+
+    monkeypatch.setattr(run, "load_checkpoint", lambda *_, **__: SimpleNamespace(model=None, suppress_tokens=()))
+    monkeypatch.setattr(run, "make_runner", breaks)
+    with pytest.raises(RuntimeError, match="the runner went wrong"):
+        run._run(request(), offline=True)
+
+
+# 3. Word error rates.
+
+
+def clip(words, errors, **changes):
+    """A record of ``bench/accuracy.py``; float32 makes no mistakes."""
+    given = {"agreed": 5, "tokens": 5, "margins": [], "mean_pcc": 1.0, "worst_pcc": 1.0, "fp32_errors": 0}
+    return {"model": "some-model", "policy": "bf16-hifi4", "words": words, "errors": errors, **given, **changes}
+
+
+def test_the_word_error_rate_is_not_a_mean_over_clips():
+    """One word of two wrong and none of ninety-eight: 1 %, where the mean of the clips' rates is 25 %."""
+    (found,) = summaries([clip(2, 1), clip(98, 0)]).values()
+    assert found.wer == pytest.approx(1.0)
+
+
+def test_a_clip_without_a_right_word_is_not_left_out():
+    (found,) = summaries([clip(10, 0), clip(10, 0), clip(5, 20, fp32_errors=5)]).values()
+    assert (found.clips, found.wer, found.fp32_wer) == (3, pytest.approx(80), pytest.approx(20))
+
+
+def test_the_worst_of_any_clip_is_what_counts():
+    (found,) = summaries([clip(9, 0, mean_pcc=0.9, worst_pcc=0.5, margins=[0.1, 2.0]), clip(9, 0)]).values()
+    assert (found.mean_pcc, found.worst_pcc, found.margin) == (0.9, 0.5, 2.0)
+
+
+def test_tokens_are_counted_over_all_clips():
+    (found,) = summaries([clip(9, 0, agreed=1, tokens=1), clip(9, 0, agreed=0, tokens=99)]).values()
+    assert found.agreement == 0.01
+
+
+def test_every_model_and_policy_was_recorded_on_the_same_clips():
+    lines = files("ttscribe.reports").joinpath("accuracy.jsonl").read_text(encoding="utf-8").splitlines()
+    clips = {}
+    for record in map(json.loads, lines):
+        clips.setdefault((record["model"], record["policy"]), []).append((record["file"], record["words"]))
+    (same,) = {tuple(sorted(found)) for found in clips.values()}
+    assert len(clips) == 10
+    assert len(set(same)) == len(same) == 91
+
+
+# 4. Math fidelity.
+
+
+@pytest.fixture(scope="module")
+def programs_of(compilation):
+    return lambda name: [compile_graph(graph, Settings(POLICIES[name])).program for graph in compilation.graphs]
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_a_policys_name_says_the_math_fidelity_that_its_programs_have(programs_of, name):
+    said = {"hifi4": "HiFi4", "hifi2": "HiFi2"}.get(name.partition("-")[2], "HiFi4")
+    products = ("ttnn.linear", "ttnn.matmul", "ttnn.transformer.scaled_dot_product_attention")
+    calls = [op for program in programs_of(name) for op in program.ops if op.target.startswith(products)]
+    assert len(calls) > 30
+    assert {op.attribute("compute_kernel_config")["math_fidelity"] for op in calls} == {said}
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_a_policys_name_says_the_element_type_that_its_matrices_have(programs_of, name):
+    said = DType.BFLOAT8_B if name.startswith("bfp8") else DType.BFLOAT16
+    for program in programs_of(name):
+        matrices = {op.operands[1] for op in program.ops if op.target == "ttnn.linear"}
+        held = {constant.value.name: constant.value.spec.dtype for constant in program.constants}
+        read_otherwise = {given for op in program.ops if op.target != "ttnn.linear" for given in op.inputs()}
+        assert {held[each] for each in matrices - read_otherwise if each in held} <= {said}
+        assert program.precision == name
+
+
+# 5. Thresholds.
+
+
+def test_the_contract_is_what_it_always_was():
+    always = {
+        "exact": Contract(1.0, 0.001, 0.99999, 0.9999, 0.0),
+        "bf16": Contract(0.98, 0.5, 0.999, 0.99, 0.2),
+        "bfp8": Contract(0.96, 1.0, 0.99, 0.95, 0.2),
+    }
+    assert always == CONTRACTS
+
+
+def test_the_page_of_accuracy_has_the_same_contract_in_words():
+    text = " ".join(ACCURACY_PAGE.read_text(encoding="utf-8").split())
+    bf16, bfp8, exact = (CONTRACTS[name] for name in ("bf16", "bfp8", "exact"))
+    assert (
+        f"token agreement at least {100 * bf16.agreement:.0f} % (bf16) or {100 * bfp8.agreement:.0f} % (bfp8), "
+        f"margins at most {bf16.margin} or {bfp8.margin}, PCC of every clip at least {bf16.mean_pcc} or "
+        f"{bfp8.mean_pcc} and of every position at least {bf16.worst_pcc} or {bfp8.worst_pcc}, "
+        f"WER at most {bf16.word_errors} points above fp32's." in text
+    )
+    assert f"every token but ties of {exact.margin}, PCC {exact.mean_pcc} and {exact.worst_pcc}, and fp32's WER" in text
+
+
+def test_what_just_meets_the_contract_meets_it():
+    assert accuracy(wer=5.0).verdict == "met"
+
+
+@pytest.mark.parametrize(
+    ("changes", "missed"),
+    [
+        ({"agreed": 9799, "tokens": 10_000}, "agreement"),
+        ({"margin": 0.501}, "margin"),
+        ({"mean_pcc": 0.99899}, "PCC mean"),
+        ({"worst_pcc": 0.98999}, "PCC worst"),
+        ({"wer": 5.21}, "WER"),
+        ({"policy": "bfp8-hifi4", "agreed": 9599, "tokens": 10_000}, "agreement"),
+        ({"policy": "bfp8-hifi4", "margin": 1.001}, "margin"),
+        ({"policy": "bfp8-hifi4", "mean_pcc": 0.98999}, "PCC mean"),
+        ({"policy": "bfp8-hifi4", "worst_pcc": 0.94999}, "PCC worst"),
+        ({"policy": "bfp8-hifi4", "wer": 5.21}, "WER"),
+    ],
+)
+def test_what_is_just_under_the_contract_misses_it(changes, missed):
+    assert accuracy(**{"wer": 5.0, **changes}).verdict == f"missed: {missed}"
+
+
+def test_the_page_of_accuracy_has_the_verdicts_of_the_records():
+    rows = re.findall(r"^\| (\S+) \| (\S+) \| \d+ \|.*\| ([^|]+) \|$", ACCURACY_PAGE.read_text("utf-8"), re.MULTILINE)
+    found = {(model, policy): verdict for model, policy, verdict in rows}
+    assert found == {key: each.verdict for key, each in run.accuracy_records().items()}
+    assert "missed: WER" in found.values()
+
+
+# 6. The exit status.
+
+
+@pytest.mark.parametrize(("findings", "status"), [((), 0), ((REFUSED,), 1)], ids=["accepted", "refused"])
+def test_the_exit_status_of_a_check_is_its_verdict(monkeypatch, findings, status):
+    told = CheckReport("n150", "0.0.0", "bf16-hifi4", 1, 1, (), findings)
+    monkeypatch.setattr(checking, "checkable_whisper", lambda *_: [])
+    monkeypatch.setattr(checking, "check_programs", lambda *_: told)
+    result = ttscribe("check", "tiny.en")
+    assert result.exit_code == status
+    assert told.verdict in result.stdout
+
+
+@pytest.fixture
+def reported(monkeypatch):
+    """``ttscribe report`` of a report that is made already."""
+
+    def run_on(made):
+        monkeypatch.setattr(run, "make", lambda *_, **__: SimpleNamespace(report=made))
+        return ttscribe("report", "tiny.en")
+
+    return run_on
+
+
+def test_a_failed_report_is_not_told_as_done(reported):
+    result = reported(report(status=Status.FAILED, reasons=("1 call refused on the mock board",)))
+    assert result.stdout.startswith("❌ some-model on n150, bf16-hifi4 (1 call refused on the mock board)\n")
+    assert "✅" not in result.stdout
+
+
+def test_the_exit_status_of_a_failed_report_is_1(reported):
+    assert reported(report(status=Status.FAILED, reasons=("1 call refused on the mock board",))).exit_code == 1
+
+
+# 7. What is done.
+
+
+def test_lowered_accepted_and_accurate_is_done(collected):
+    found = collected(accuracy(wer=5.0))
+    assert (found.status, found.reasons) == (Status.DONE, ())
+
+
+def test_lowered_and_accepted_is_not_done_where_accuracy_is_missed(collected):
+    found = collected(accuracy(wer=13.29))
+    assert found.figures["torch_ops_remaining"].value == 0
+    assert (found.status, found.reasons) == (Status.IN_WORK, ("accuracy contract missed: WER",))
+
+
+def test_lowered_and_accepted_is_not_done_where_nobody_judged_accuracy(collected):
+    assert collected(None).status is Status.IN_WORK
+
+
+def test_what_the_mock_board_refuses_is_failed_however_accurate(collected):
+    assert collected(accuracy(wer=5.0), [REFUSED]).status is Status.FAILED
+
+
+def test_what_ran_otherwise_is_failed_however_accurate(collected):
+    assert collected(accuracy(wer=5.0), differences=["encode: ttnn.add ran 2 times"]).status is Status.FAILED
+
+
+def test_an_operation_in_pytorch_is_in_work_and_not_called_a_refused_one(compilation, variations):
+    """The mock board's check finds host segments too, and what it finds of them is not counted twice."""
+    encode = compilation.compiled[0]
+    program = encode.program.with_body([*encode.program.body, STAYS])
+    mixed = replace(encode, program=program, report=replace(encode.report, fallbacks=STAYS.fallbacks))
+    changed = replace(compilation, compiled=(mixed, *compilation.compiled[1:]))
+    found = Finding("encode", 9, Kind.HOST_SEGMENT, "aten.sort.default", "stays in PyTorch (no_rule)")
+    made = collect(changed, checked(changed, [found]), None, accuracy(wer=5.0), variations, weights="its own")
+    assert (made.status, made.reasons) == (Status.IN_WORK, ("1 operation in PyTorch",))
+    assert made.figures["host_segments"].value == 1
+
+
+# 8. Options that are not honoured, and figures of nothing.
+
+
+def test_a_card_without_a_recording_is_refused_and_not_left_out(nothing_compiles):
+    with pytest.raises(OptionError, match=r"^--device measures with a recording: name one with --audio$"):
+        run.make(request(device="ttnn:n150"))
+
+
+@pytest.mark.parametrize("device", ["emulator", "ttnn:p150"])
+def test_times_of_another_device_are_refused_for_a_boards_row(nothing_compiles, device, tmp_path):
+    with pytest.raises(OptionError, match="n150"):
+        run.make(request(device=device, audio=tmp_path / "speech.wav"))
+
+
+def test_times_of_a_mock_board_are_refused(nothing_compiles, monkeypatch, tmp_path):
+    monkeypatch.setenv("TT_METAL_MOCK_CLUSTER_DESC_PATH", str(tmp_path / "cluster.yaml"))
+    with pytest.raises(DeviceUnavailable, match="a mock board computes nothing"):
+        run.make(request(device="ttnn:n150", audio=tmp_path / "speech.wav"))
+
+
+def test_a_precision_is_refused_where_nothing_is_compiled(tiny_en):
+    with pytest.raises(OptionError, match="--precision is for compiled programs; on cpu choose --dtype"):
+        make_runner("cpu", tiny_en.model, "bf16-hifi4")
+
+
+def test_what_was_not_taken_is_absent_and_not_zero(collected):
+    found = collected(None)
+    assert not MEASURED & set(found.figures)
+    assert not {"wer", "wer_fp32", "token_agreement", "pcc_mean", "pcc_worst"} & set(found.figures)
+    assert found.ledger_differences is None
+
+
+def test_a_peak_that_one_program_does_not_have_is_absent(compilation, variations):
+    found = collect(compilation, checked(compilation, peak=None), None, None, variations, weights="none")
+    assert found.figure("peak_l1") is None
+    assert {each.peak_l1 for each in found.programs} == {None}
+
+
+def test_measured_figures_stand_in_place_of_projected_ones(collected, monkeypatch):
+    measured = StandIn(monkeypatch).measure().figures("ttnn:n150")
+    found = collected(None, timing=measured)
+    assert {name: found.figures[name] for name in MEASURED} == measured
+
+
+def test_every_program_of_the_model_is_in_its_report(collected):
+    assert tuple(each.name for each in collected(None).programs) == PROGRAMS

@@ -1,0 +1,130 @@
+"""Fallback tuning of a small program, with launches that cost what we say."""
+
+import json
+from dataclasses import asdict, replace
+
+import pytest
+import torch
+from torch import nn
+
+from ttscribe.compiler.blocklist import Block, Blocklist
+from ttscribe.compiler.capture.export import capture_method
+from ttscribe.compiler.compilation import Settings, compile_graph
+from ttscribe.compiler.cost import program_cost
+from ttscribe.compiler.passes import policy
+from ttscribe.reports.hardware import HOST_LINK, N150
+from ttscribe.reports.projection import Software
+from ttscribe.reports.tuning import Softwares, Trial, blocks, moved, seconds, trials
+
+SETTINGS = Settings(policy("bf16-hifi4"))
+# A card as cards are, and one whose traces are slow and whose single launches are free.
+USUAL = Softwares(Software(5e-6), Software(1e-4))
+UPSIDE_DOWN = Softwares(Software(1.0), Software(0.0))
+
+
+class Layers(nn.Module):
+    """A matrix product and two softmaxes."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(64, 128)
+
+    def forward(self, x):
+        return self.linear(x.softmax(-1)).softmax(-1)
+
+
+@pytest.fixture(scope="module")
+def graph():
+    module = Layers().eval()
+    return capture_method("layers", module, module.forward, {"x": torch.zeros(1, 1, 32, 64)})
+
+
+@pytest.fixture(scope="module")
+def program(graph):
+    return compile_graph(graph, SETTINGS).program
+
+
+@pytest.fixture(scope="module")
+def tried(graph):
+    """Trials by operation, for each of the softwares."""
+    return {
+        name: {trial.target: trial for trial in trials([graph], SETTINGS, N150, softwares)}
+        for name, softwares in {"usual": USUAL, "upside down": UPSIDE_DOWN}.items()
+    }
+
+
+def test_every_lowered_operation_is_tried_once_in_its_program(tried):
+    assert list(tried["usual"]) == ["aten.linear.default", "aten.softmax.int"]
+    assert {trial.program for trial in tried["usual"].values()} == {"layers"}
+
+
+def test_lowered_wins_where_the_host_costs_launches_and_moves(tried):
+    for trial in tried["usual"].values():
+        assert 0 < trial.lowered_s < trial.host_s
+        assert not trial.better_on_host
+    assert blocks(list(tried["usual"].values()), "some-model") == []
+
+
+def test_the_host_wins_where_only_traces_are_slow(tried):
+    for trial in tried["upside down"].values():
+        assert trial.better_on_host
+        assert trial.lowered_s > 3 > 1 > trial.host_s
+
+
+def test_a_tie_stays_lowered():
+    assert not Trial("layers", "aten.linear.default", 1.0, 1.0, 0).better_on_host
+
+
+def test_an_operation_on_the_host_moves_its_input_out_and_its_result_back(tried):
+    """A matrix in and a wider one out: bfloat16 on the card's side of the link, as it is stored."""
+    assert tried["usual"]["aten.linear.default"].moved == 2 * 32 * (64 + 128)
+
+
+def test_a_program_that_stays_on_the_card_moves_nothing(program):
+    assert moved(program) == 0
+
+
+@pytest.mark.parametrize("overhead", [0.0, 1e-3, 1.0])
+def test_single_launches_and_moves_are_what_the_host_costs(graph, program, overhead):
+    """A product in PyTorch: its input goes out and its result back, and what is left is launched one by one."""
+    softwares = Softwares(Software(), Software(overhead))
+    found = {trial.target: trial for trial in trials([graph], SETTINGS, N150, softwares)}
+    trial = found["aten.linear.default"]
+    blocked = Blocklist((Block("aten.linear.default", "tried"),))
+    remaining = compile_graph(graph, replace(SETTINGS, blocklist=blocked)).program
+    launched = program_cost(remaining).device_operations
+    free = {each.target: each for each in trials([graph], SETTINGS, N150, Softwares(Software(), Software()))}
+    assert trial.host_s == pytest.approx(free["aten.linear.default"].host_s + launched * overhead)
+    assert trial.host_s > trial.moved / HOST_LINK.value
+    assert trial.lowered_s == seconds(program, N150, softwares)
+
+
+def test_a_program_without_a_host_segment_is_launched_from_a_trace(program):
+    assert seconds(program, N150, USUAL) == seconds(program, N150, replace(USUAL, untraced=Software(1.0)))
+    assert seconds(program, N150, USUAL) < seconds(program, N150, replace(USUAL, traced=Software(1.0)))
+
+
+def test_an_entry_says_why_in_figures(tried):
+    entries = {block.op: block for block in blocks(list(tried["upside down"].values()), "some-model")}
+    trial = tried["upside down"]["aten.linear.default"]
+    entry = entries["aten.linear.default"]
+    assert entry.model == "some-model"
+    assert entry.reason == (
+        f"layers: projected {1e6 * trial.lowered_s:.0f} us lowered, {1e6 * trial.host_s:.0f} in PyTorch"
+    )
+
+
+def test_entries_are_read_back_as_a_blocklist_and_keep_the_operations_on_the_host(tried, graph, tmp_path):
+    entries = blocks(list(tried["upside down"].values()), "some-model")
+    path = tmp_path / "blocklist.json"
+    path.write_text(json.dumps([asdict(entry) for entry in entries]))
+    read = Blocklist.read(path, "some-model")
+    assert read.blocks == tuple(entries)
+    blocked = compile_graph(graph, replace(SETTINGS, blocklist=read)).report.fallbacks
+    assert {fallback.target for fallback in blocked} == {entry.op for entry in entries}
+
+
+def test_entries_are_for_their_model_only(tried, graph):
+    entries = tuple(blocks(list(tried["upside down"].values()), "some-model"))
+    for_another = replace(SETTINGS, blocklist=Blocklist(entries, "another-model"))
+    assert compile_graph(graph, for_another).report.fallbacks == ()
