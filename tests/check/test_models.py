@@ -22,6 +22,7 @@ PATIENCE = 120
 
 CHECKS = [
     *(("distil-large-v3", precision, board) for precision in POLICIES for board in ("n150", "n300", "p150")),
+    ("distil-large-v3", "bf16-hifi4", "n300x2"),
     *((size, precision, "n150") for size in ("tiny.en", "base", "large-v3-turbo") for precision in POLICIES),
     ("large-v3", "bfp8-hifi4", "n150"),
 ]

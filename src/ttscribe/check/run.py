@@ -69,7 +69,14 @@ class _Check:
     def _process(self) -> subprocess.CompletedProcess[str]:
         (self.folder / "skip.json").write_text(json.dumps(self.skipped))
         (self.folder / "place").unlink(missing_ok=True)
-        command = [sys.executable, "-m", "ttscribe.check.worker", str(self.folder), str(len(self.programs))]
+        command = [
+            sys.executable,
+            "-m",
+            "ttscribe.check.worker",
+            str(self.folder),
+            str(len(self.programs)),
+            self.board_name,
+        ]
         return subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False)  # noqa: S603
 
     def _place(self) -> tuple[int, int] | None:

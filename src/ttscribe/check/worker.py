@@ -1,4 +1,4 @@
-"""The process in which a check runs, its environment a mock board's: ``python -m ttscribe.check.worker FOLDER COUNT``.
+"""The process in which a check runs: ``python -m ttscribe.check.worker FOLDER COUNT BOARD``, on a mock board.
 
 FOLDER has ``N.program.json`` and ``N.keys.json`` for each program, and ``skip.json``. Before each call the program and
 the step are noted in ``place``, so that whoever started the process knows which call ended it. The last thing written
@@ -241,9 +241,9 @@ def _host_value(spec: Any) -> Any:
 
 def main() -> None:
     """Check what FOLDER holds."""
-    folder, count = Path(sys.argv[1]), int(sys.argv[2])
+    folder, count, board_name = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
     skipped = {tuple(place) for place in json.loads((folder / "skip.json").read_text())}
-    with TtnnDevice() as device:
+    with TtnnDevice(board_name) as device:
         worker = Worker(device, folder, skipped)
         checks = []
         for index in range(count):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from ttscribe.check import CheckReport, ProgramCheck
 
-BoardName = Literal["n150", "n300", "p150"]
+BoardName = Literal["n150", "n300", "n300x2", "p150"]
 
 
 def check(
@@ -29,7 +29,9 @@ def check(
         str | None,
         typer.Option(metavar="PACKAGE:FACTORY", help="Any module: FACTORY() gives it and a tuple of example inputs."),
     ] = None,
-    board: Annotated[BoardName, typer.Option(help="The board to validate for.")] = "n150",
+    board: Annotated[
+        BoardName, typer.Option(help="The board to validate for; n300x2 is both chips of an n300.")
+    ] = "n150",
     precision: Annotated[str | None, typer.Option(metavar="POLICY", help="Such as bf16-hifi4 or bfp8-hifi2.")] = None,
     blocklist: Annotated[
         Path | None, typer.Option(metavar="FILE", help="JSON list of operations to keep on the host.")

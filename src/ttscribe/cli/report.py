@@ -2,17 +2,18 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from ttscribe.cli._programs import settings, shape
 from ttscribe.cli._terminal import columns
-from ttscribe.cli.check import BoardName
 
 if TYPE_CHECKING:
     from ttscribe.reports.model import ModelReport
     from ttscribe.reports.run import Made
+
+BoardName = Literal["n150", "n300", "p150"]
 
 
 def report(

@@ -88,7 +88,7 @@ def test_the_environment_keeps_what_changes_the_firmware_out(own_home):
 
 
 def test_an_unknown_board_is_named():
-    with pytest.raises(OptionError, match="no board is called 'e75'; there is n150, n300, p150"):
+    with pytest.raises(OptionError, match="no board is called 'e75'; there is n150, n300, n300x2, p150"):
         mock_environment("e75")
 
 

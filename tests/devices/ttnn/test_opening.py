@@ -52,7 +52,7 @@ def test_a_simulator_needs_the_kernel_compiler(monkeypatch, tmp_path):
 
 
 def test_an_unknown_board_is_refused_by_name():
-    with pytest.raises(OptionError, match="no board is called 'n151'; there is n150, n300, p150"):
+    with pytest.raises(OptionError, match="no board is called 'n151'; there is n150, n300, n300x2, p150"):
         open_program_device("ttnn:n151", "bf16-hifi4")
 
 

@@ -132,3 +132,41 @@ def test_the_ledger_counts_what_ran(found):
 
 def test_a_closed_card_can_be_opened_again(found):
     assert found["opened again"]
+
+
+PAIR = """
+import json
+import torch
+from ttscribe.devices import make_runner
+from ttscribe.errors import OptionError
+from ttscribe.whisper.checkpoints import load_checkpoint
+
+def refusal(call, *arguments, **keywords):
+    try:
+        call(*arguments, **keywords)
+    except OptionError as error:
+        return str(error)
+
+checkpoint = load_checkpoint("tiny.en", offline=True)
+runner = make_runner("ttnn:n300x2", checkpoint.model, "bf16-hifi4")
+state = runner.start(runner.encode(torch.zeros(2, 80, 3000)))
+found = {"chips": runner.device.handle.get_num_devices()}
+found["prefill"] = list(runner.prefill(torch.tensor([[50257, 50362]] * 2), state).shape)
+found["step"] = list(runner.decode_step(torch.tensor([1, 2]), torch.tensor([2, 2]), state).shape)
+found["one window"] = refusal(runner.encode, torch.zeros(1, 80, 3000))
+found["picked"] = refusal(runner.generate, 1, 3, state, limit=2, end=-1)
+runner.device.close()
+print(json.dumps(found))
+"""
+
+
+def test_two_chips_of_an_n300_decode_a_window_each():
+    done = subprocess.run(
+        [sys.executable, "-c", PAIR], env=mock_environment("n300x2"), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["chips"] == 2
+    assert (found["prefill"], found["step"]) == ([2, 2, 51864], [2, 51864])
+    assert found["one window"] == "2 chips take a window each at a time, not 1 in all"
+    assert "device of one chip" in found["picked"]

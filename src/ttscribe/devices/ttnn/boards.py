@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ttscribe.errors import OptionError
 
@@ -11,29 +11,33 @@ GIB = 1 << 30
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """A board as its cluster descriptor tells it, and its memory.
+    """A board as its cluster descriptor tells it, and its memory; ``chips`` is how many of its chips are used.
 
-    ``identity`` is the board type as board ids carry it; ``harvested`` a mask of unused Tensix rows (Blackhole:
-    columns) for each chip; ``links`` Ethernet links as (chip, channel, chip, channel). ``dram`` is in bytes of one
-    chip, from Tenstorrent's product pages.
+    ``kind`` is the board's own name, ``identity`` its type as board ids carry it; ``harvested`` a mask of unused Tensix
+    rows (Blackhole: columns) for each chip; ``links`` Ethernet links as (chip, channel, chip, channel). ``dram`` is in
+    bytes of one chip, from Tenstorrent's product pages.
     """
 
     name: str
+    kind: str
     architecture: str
     identity: int
     harvested: tuple[int, ...]
     dram: int
     links: tuple[tuple[int, int, int, int], ...] = ()
+    chips: int = 1
     harvested_ethernet: int = 0
     harvested_pcie: int = 0
 
 
+_N300 = Board("n300", "n300", "wormhole_b0", 0x14, (0x41, 0x05), 12 * GIB, ((0, 8, 1, 0), (0, 9, 1, 1)))
 BOARDS = {
     board.name: board
     for board in (
-        Board("n150", "wormhole_b0", 0x18, (0x20,), 12 * GIB),
-        Board("n300", "wormhole_b0", 0x14, (0x41, 0x05), 12 * GIB, ((0, 8, 1, 0), (0, 9, 1, 1))),
-        Board("p150", "blackhole", 0x40, (0,), 32 * GIB, harvested_ethernet=0x120, harvested_pcie=2),
+        Board("n150", "n150", "wormhole_b0", 0x18, (0x20,), 12 * GIB),
+        _N300,
+        replace(_N300, name="n300x2", chips=2),
+        Board("p150", "p150", "blackhole", 0x40, (0,), 32 * GIB, harvested_ethernet=0x120, harvested_pcie=2),
     )
 }
 

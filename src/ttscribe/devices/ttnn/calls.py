@@ -57,11 +57,16 @@ class Calls:
             return [self._given(each, values) for each in item]
         return self.arguments.argument(item)
 
-    def host_tensor(self, data: Tensor, spec: TensorSpec) -> Any:
-        """A TT-NN tensor on the host, converted to the spec's element type and layout."""
+    def host_tensor(self, data: Tensor, spec: TensorSpec, spread: Any = None) -> Any:
+        """A TT-NN tensor on the host, converted to the spec's element type and layout.
+
+        ``spread`` says which part each chip gets; without it each gets the whole.
+        """
         data = data.float() if spec.dtype.floating else data.to(torch.int32)
         chosen = self.arguments.placement(spec)
-        return self.library.from_torch(data.contiguous(), dtype=chosen["dtype"], layout=chosen["layout"])
+        return self.library.from_torch(
+            data.contiguous(), dtype=chosen["dtype"], layout=chosen["layout"], mesh_mapper=spread
+        )
 
     def place(self, host: Any, spec: TensorSpec) -> Any:
         """A host tensor on the device."""
@@ -89,7 +94,8 @@ class Calls:
     def _move_out(self, op: Op, values: Mapping[str, Any]) -> tuple[Any, ...]:
         spec = op.output.spec
         assert isinstance(spec, HostSpec)
-        return (self.library.to_torch(values[op.operands[0]]).to(getattr(torch, spec.dtype)),)
+        first, *_ = self.library.get_device_tensors(values[op.operands[0]])
+        return (self.library.to_torch(first).to(getattr(torch, spec.dtype)),)
 
 
 _SPECIAL: dict[str, Callable[[Calls, Op, Mapping[str, Any]], tuple[Any, ...]]] = {

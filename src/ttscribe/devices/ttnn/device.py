@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ttscribe.compiler.program import Program, TensorSpec, Value
-from ttscribe.devices.ttnn.boards import board
+from ttscribe.devices.ttnn.boards import Board, board
 from ttscribe.devices.ttnn.calls import Calls, host_weights
 from ttscribe.devices.ttnn.loaded import LoadedProgram, complaint, hold
 from ttscribe.devices.ttnn.mock import is_mock, stand_in_for_dispatch
@@ -106,26 +106,32 @@ def card(board_name: str | None = None) -> TtnnDevice:
     if not _OPEN or _OPEN[0].handle is None:
         _OPEN[:] = [TtnnDevice(board_name)]
     elif board_name is not None:
-        _require_board(_OPEN[0].library, board_name)
+        wanted = board(board_name)
+        _require_board(_OPEN[0].library, wanted)
+        if wanted.chips != _OPEN[0].chips:
+            raise DeviceUnavailable(f"the card is open already, with {_OPEN[0].chips} of its chips")
     return _OPEN[0]
 
 
 class TtnnDevice:
-    """One chip. It is freed by ``close``, at the end of a ``with`` block, and when Python ends, Ctrl-C included."""
+    """One chip, or several that run the same program, each on data of its own ("n300x2").
+
+    It is freed by ``close``, at the end of a ``with`` block, and when Python ends, Ctrl-C included.
+    """
 
     def __init__(self, board_name: str | None = None, *, progress: Progress | None = None) -> None:
-        """Open the first chip of the machine's board, which must be ``board_name`` where that is given.
+        """Open the first chip of the machine's board, or as many as ``board_name`` says; the board must be that one.
 
         ``progress`` is called with the bytes of weights that are on the device and those that there are, while a
         program is loaded. Raises DeviceUnavailable, in one line that says what to do.
         """
-        if board_name is not None:
-            board(board_name)
+        self.board = None if board_name is None else board(board_name)
+        self.chips = 1 if self.board is None else self.board.chips
         require_card()
         self.library = library()
         if is_mock():
             stand_in_for_dispatch(self.library)
-        self.handle = _open(self.library, board_name)
+        self.handle = _open(self.library, self.board)
         atexit.register(self.close)
         self.progress = progress
         folder = cache_folder() / "weights" / f"ttnn-{_version()}"
@@ -146,7 +152,8 @@ class TtnnDevice:
         if self.handle is not None:
             atexit.unregister(self.close)
             self._constants.clear()
-            self.library.close_device(self.handle)
+            close = self.library.close_device if self.chips == 1 else self.library.close_mesh_device
+            close(self.handle)
             self.handle = None
 
     def load(self, program: Program, params: Mapping[str, Tensor]) -> LoadedProgram:
@@ -179,20 +186,22 @@ class TtnnDevice:
         return self._calls.place(self._cache.get(key, lambda: self._calls.host_tensor(data(), spec)), spec)
 
     def to_device(self, tensor: Tensor, spec: TensorSpec) -> Any:
-        """A copy of a host tensor of the spec's shape."""
-        return self._calls.place(self._calls.host_tensor(tensor, spec), spec)
+        """A copy of a host tensor: of the spec's shape, or, on several chips, of as many of them along dimension 0."""
+        return self._calls.place(self.host_tensor(tensor, spec), spec)
 
     def host_tensor(self, tensor: Tensor, spec: TensorSpec) -> Any:
         """A host tensor converted to the spec's element type and layout, ready to be written to the device."""
-        return self._calls.host_tensor(tensor, spec)
+        spread = None if self.chips == 1 else self.library.ShardTensorToMesh(self.handle, dim=0)
+        return self._calls.host_tensor(tensor, spec, spread)
 
     def to_host(self, tensor: Any, dtype: torch.dtype) -> Tensor:
-        """A copy of a device tensor."""
-        copied: Tensor = self.library.to_torch(tensor)
+        """A copy of a device tensor; of several chips, one after another along dimension 0."""
+        joined = {} if self.chips == 1 else {"mesh_composer": self.library.ConcatMeshToTensor(self.handle, dim=0)}
+        copied: Tensor = self.library.to_torch(tensor, **joined)
         return copied.to(dtype)
 
     def zeros(self, spec: TensorSpec) -> Any:
-        return self.to_device(torch.zeros(spec.shape), spec)
+        return self._calls.place(self._calls.host_tensor(torch.zeros(spec.shape), spec), spec)
 
 
 def _spec(value: Value) -> TensorSpec:
@@ -206,21 +215,28 @@ def _version() -> str:
     return version("ttnn")
 
 
-def _open(ttnn: Any, board_name: str | None) -> Any:
+def _open(ttnn: Any, chosen: Board | None) -> Any:
     options: dict[str, Any] = {"l1_small_size": L1_SMALL_SIZE, "trace_region_size": TRACE_REGION_SIZE}
+    options["num_command_queues"] = command_queues(chosen)
     if is_mock() and len(ttnn.get_device_ids()) > 1:
         # A board of two chips dispatches from Ethernet cores; on a mock, ttnn 0.81.1 creates programs for Tensix ones.
         options["dispatch_core_config"] = ttnn.DispatchCoreConfig(ttnn.DispatchCoreType.WORKER)
     try:
-        _require_board(ttnn, board_name)
-        return ttnn.open_device(device_id=0, num_command_queues=2, **options)
+        if chosen is not None:
+            _require_board(ttnn, chosen)
+        if chosen is not None and chosen.chips > 1:
+            return ttnn.open_mesh_device(ttnn.MeshShape(1, chosen.chips), **options)
+        return ttnn.open_device(device_id=0, **options)
     except RuntimeError as error:
         raise DeviceUnavailable(trouble(error)) from error
 
 
-def _require_board(ttnn: Any, board_name: str | None) -> None:
-    if board_name is None:
-        return
+def command_queues(chosen: Board | None) -> int:
+    """Two, so that inputs are written while a program runs; a mock of two chips has Tensix cores to spare for one."""
+    return 1 if is_mock() and chosen is not None and chosen.chips > 1 else 2
+
+
+def _require_board(ttnn: Any, chosen: Board) -> None:
     found = str(ttnn.cluster.get_cluster_type()).rpartition(".")[2].lower()
-    if found != board_name:
-        raise DeviceUnavailable(f"this machine's board is {found}, not {board_name}: choose --device ttnn:{found}")
+    if found != chosen.kind:
+        raise DeviceUnavailable(f"this machine's board is {found}, not {chosen.kind}: choose --device ttnn:{found}")

@@ -44,7 +44,7 @@ def mock_environment(board_name: str) -> dict[str, str]:
     described = board(board_name)
     folder = cache_folder() / "mock"
     root = _runtime_root(folder)
-    descriptor = folder / f"{board_name}.yaml"
+    descriptor = folder / f"{described.kind}.yaml"
     _write(descriptor, cluster_descriptor(described).encode())
     return os.environ | {
         "TT_METAL_MOCK_CLUSTER_DESC_PATH": str(descriptor),
@@ -97,10 +97,10 @@ def cluster_descriptor(described: Board) -> str:
             "chips_with_mmio": [{0: 0}],
             "io_device_type": "PCIe",
             "harvesting": {chip: {**harvesting, "harvest_mask": described.harvested[chip]} for chip in chips},
-            "chip_to_boardtype": dict.fromkeys(chips, described.name),
+            "chip_to_boardtype": dict.fromkeys(chips, described.kind),
             "chip_to_bus_id": {0: "0x0001"},
             "asic_locations": {chip: chip for chip in chips},
-            "boards": [[{"board_id": board_id}, {"board_type": described.name}, {"chips": [*chips]}]],
+            "boards": [[{"board_id": board_id}, {"board_type": described.kind}, {"chips": [*chips]}]],
         },
         indent=1,
     )

@@ -12,7 +12,7 @@ from torch import Tensor
 from ttscribe.compiler.compilation import Settings
 from ttscribe.compiler.program import TensorSpec
 from ttscribe.devices.programs import LoadedProgram, ProgramRunner
-from ttscribe.devices.ttnn.device import TtnnDevice
+from ttscribe.devices.ttnn.device import TtnnDevice, command_queues
 from ttscribe.devices.ttnn.traces import Queues, Trace
 from ttscribe.errors import DeviceUnavailable, OptionError
 from ttscribe.whisper.model import WhisperModel
@@ -29,7 +29,7 @@ class _Turn:
 
 
 class TtnnRunner(ProgramRunner):
-    """Runs a Whisper model on a card, one window at a time.
+    """Runs a Whisper model on a card, one window at a time; on several chips, one each, batched in dimension 0.
 
     Encoder states, caches, and every program's inputs are allocated once; a trace reads and writes them where they
     are. A new window's ``encode`` overwrites the last one's states, a new ``start`` its caches: what is used after that
@@ -42,7 +42,7 @@ class TtnnRunner(ProgramRunner):
         self, model: WhisperModel, device: TtnnDevice, settings: Settings, suppress: Sequence[int] = ()
     ) -> None:
         super().__init__(model, device, settings, suppress)
-        self._queues = Queues(device.library, device.handle)
+        self._queues = Queues(device.library, device.handle, command_queues(device.board))
         self._tensors: dict[str, Any] = {}
         self._traces: dict[str, Trace] = {}
         self._encoded = self._started = _Turn(0)
@@ -59,8 +59,8 @@ class TtnnRunner(ProgramRunner):
         return super().program(name, prompt_length)
 
     def encode(self, mel: Tensor) -> _Turn:
-        if mel.shape[0] != 1:
-            raise OptionError(f"compiled programs take one window at a time, not {mel.shape[0]}")
+        if mel.shape[0] != self.device.chips:
+            raise OptionError(f"{self.device.chips} chips take a window each at a time, not {mel.shape[0]} in all")
         self._write("encode", mel=mel.transpose(1, 2))
         self._replay("encode")
         self._encoded = _Turn(self._encoded.number + 1)
@@ -89,6 +89,8 @@ class TtnnRunner(ProgramRunner):
 
     def generate(self, token: int, position: int, state: _Turn, *, limit: int, end: int) -> list[int]:
         self._require(state, self._started, "decoder state")
+        if self.device.chips > 1:
+            raise OptionError("tokens are picked on a device of one chip: several would end at different tokens")
         self._write("greedy_step", token=torch.tensor([token]), position=torch.tensor([position]))
         following: list[int] = []
         while len(following) < limit and (not following or following[-1] != end):

@@ -40,21 +40,21 @@ class Trace:
 
 
 class Queues:
-    """Two command queues: 0 runs, 1 writes inputs, so that a write does not wait for what is running to end.
+    """Command queues: 0 runs, the last one writes inputs, so that a write does not wait for what is running to end.
 
     A write into a tensor waits for the run that read it last; a run waits for the writes before it.
     """
 
-    def __init__(self, library: Any, device: Any) -> None:
-        self.library, self.device = library, device
+    def __init__(self, library: Any, device: Any, count: int) -> None:
+        self.library, self.device, self._writes = library, device, count - 1
         self._ran: Any = None
 
     def write(self, host: Any, into: Any) -> None:
         """Copy a host tensor into a device tensor."""
         if self._ran is not None:
-            self.library.wait_for_event(1, self._ran)
-        self.library.copy_host_to_device_tensor(host, into, cq_id=1)
-        self.library.wait_for_event(0, self.library.record_event(self.device, 1))
+            self.library.wait_for_event(self._writes, self._ran)
+        self.library.copy_host_to_device_tensor(host, into, cq_id=self._writes)
+        self.library.wait_for_event(0, self.library.record_event(self.device, self._writes))
 
     def replay(self, trace: Trace) -> None:
         """Start a recorded run after the writes so far."""
