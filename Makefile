@@ -5,7 +5,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup --no-l
 DEMO_SPEECH := 'from importlib.util import find_spec as find; \
 	print(find("moonshine_voice").submodule_search_locations[0] + "/assets/two_cities.wav")'
 
-.PHONY: env browser demo test lint types tests format bench reports clean
+.PHONY: env browser golden demo test lint types tests format bench reports clean
 
 env: ## set .venv up
 	@scripts/setup-env
@@ -24,6 +24,9 @@ types: env
 
 tests: env browser
 	@$(PYTEST)
+
+golden: env ## every reference clip with tiny.en and base, word error rates included: ten minutes more than in tests
+	@TTSCRIBE_GOLDEN=all $(PYTEST) tests/test_golden.py
 
 browser: ## a headless Chromium for the test of HTML reports, where it can be had
 	@scripts/setup-browser

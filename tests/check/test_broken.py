@@ -233,5 +233,5 @@ def test_a_program_with_a_crash_has_no_peak(crashed):
 
 
 def test_an_unknown_board_is_named():
-    with pytest.raises(OptionError, match="no board is called 'n151'; there is n150, n300, p150"):
+    with pytest.raises(OptionError, match="no board is called 'n151'; there is n150, n300, n300x2, p150"):
         check_programs([Checkable(PROGRAMS[0], {})], "n151")

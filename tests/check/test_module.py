@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from ttscribe.check import Kind, check_programs, module_programs
+from ttscribe.check import Kind, check_programs
+from ttscribe.check.programs import module_programs
 from ttscribe.compiler.blocklist import Block, Blocklist
 from ttscribe.compiler.compilation import Settings
 from ttscribe.compiler.passes import policy

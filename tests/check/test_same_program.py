@@ -2,7 +2,7 @@
 
 import pytest
 
-from ttscribe.check import checkable_whisper
+from ttscribe.check.programs import checkable_whisper
 from ttscribe.compiler.compilation import Settings
 from ttscribe.compiler.passes import policy
 from ttscribe.compiler.serialise import from_json, to_json

@@ -47,7 +47,8 @@ def check(
     """
     if (model is None) == (module is None):
         raise OptionError("give a MODEL, or --module PACKAGE:FACTORY")
-    from ttscribe.check import check_programs, checkable_whisper, module_programs
+    from ttscribe.check import check_programs
+    from ttscribe.check.programs import checkable_whisper, module_programs
 
     how = settings(precision, blocklist, model or str(module))
     if model is not None:
