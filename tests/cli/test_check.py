@@ -102,7 +102,7 @@ def test_a_model_or_a_module_is_asked_for(ttscribe, arguments):
         (["enormous", "--offline"], 1, "enormous"),
         (["tiny.en", "--precision", "fp3"], 1, "no precision is called 'fp3'; there is exact"),
         (["tiny.en", "--blocklist", "absent.json"], 1, "blocklist absent.json"),
-        (["tiny.en", "--board", "n151"], 2, "'n151' is not one of 'n150', 'n300', 'p150'"),
+        (["tiny.en", "--board", "n151"], 2, "'n151' is not one of 'n150', 'n300', 'n300x2', 'p150'"),
     ],
     ids=["model", "precision", "blocklist", "board"],
 )

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from reports.by_hand import STAYS, StandIn, accuracy, checked, report
 from reports.small_programs import MODEL, linear
 from ttscribe import check as checking
-from ttscribe.check import CheckReport, Finding, Kind
+from ttscribe.check import CheckReport, Finding, Kind, programs
 from ttscribe.cli import app
 from ttscribe.compiler.compilation import Settings, compile_graph
 from ttscribe.compiler.passes import POLICIES
@@ -237,7 +237,7 @@ def test_the_page_of_accuracy_has_the_verdicts_of_the_records():
 @pytest.mark.parametrize(("findings", "status"), [((), 0), ((REFUSED,), 1)], ids=["accepted", "refused"])
 def test_the_exit_status_of_a_check_is_its_verdict(monkeypatch, findings, status):
     told = CheckReport("n150", "0.0.0", "bf16-hifi4", 1, 1, (), findings)
-    monkeypatch.setattr(checking, "checkable_whisper", lambda *_: [])
+    monkeypatch.setattr(programs, "checkable_whisper", lambda *_: [])
     monkeypatch.setattr(checking, "check_programs", lambda *_: told)
     result = ttscribe("check", "tiny.en")
     assert result.exit_code == status
