@@ -2,9 +2,8 @@
 
     bench/reports.py [--only NAME,NAME]
 
-Needs no card: figures are validated on a mock board, emulated, or projected. A card's owner runs
-``ttscribe report MODEL --device ttnn:n150 --audio FILE --output docs/models/MODEL`` and then this script with
-``--table``, which makes the table from the reports that are there.
+Needs no card: figures are validated on a mock board, emulated, or projected. A card's owner runs what a model's page
+says under "On a card" instead, which fills that model's row.
 """
 
 import argparse
@@ -17,7 +16,6 @@ from torch import nn
 
 from ttscribe.compiler.compilation import Settings
 from ttscribe.compiler.passes import DEFAULT_POLICY, policy
-from ttscribe.reports.model import ModelReport, from_json
 from ttscribe.reports.model_table import write_table
 from ttscribe.reports.run import Made, Request, make, make_module, write
 from ttscribe.whisper.config import SIZES
@@ -72,24 +70,17 @@ def made(name: str) -> Made:
     return make_module(name, model, lambda compiled: compiled.generate(PROMPT, max_new_tokens=4), settings, BOARD)
 
 
-def reports() -> list[ModelReport]:
-    """Those that are there, in the table's order."""
-    files = [MODELS / name / "report.json" for name in (*WHISPER, *OTHERS)]
-    return [from_json(file.read_text(encoding="utf-8")) for file in files if file.exists()]
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default=",".join((*WHISPER, *OTHERS)), help="names of models, with commas")
-    parser.add_argument("--table", action="store_true", help="the table alone, from the reports that are there")
     arguments = parser.parse_args()
-    for name in () if arguments.table else arguments.only.split(","):
+    for name in arguments.only.split(","):
         found = made(name)
         for path in write(found, MODELS / name):
             if path.suffix == ".html" and name != "distil-large-v3":
                 path.unlink()  # half a megabyte each: the bring-up's own page is kept
         print(found.report.status.value, name, "; ".join(found.report.reasons), flush=True)
-    write_table(ROOT / "README.md", reports())
+        write_table(ROOT / "README.md", MODELS)
 
 
 if __name__ == "__main__":

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import GenerationConfig, WhisperForConditionalGeneration
+from transformers import WhisperForConditionalGeneration
 
-from oracle import hugging_face
+from oracle import generation_config, hugging_face
 from ttscribe.audio import load_audio, log_mel
 from ttscribe.compiler.capture.dynamo import captured
 from ttscribe.compiler.compilation import Settings, compile_graph
@@ -27,28 +27,6 @@ CLIPS = {
     "base": ("audio/ls-other-1688-142285-0002.flac",),
 }
 MOVES = ("ttnn.from_torch", "ttnn.to_torch", "ttnn.deallocate")
-
-
-def generation_config(checkpoint: Checkpoint, model: WhisperForConditionalGeneration) -> GenerationConfig:
-    """What the checkpoint's own ``generation_config.json`` would say."""
-    tokenizer = checkpoint.tokenizer
-    (start, *rest) = tokenizer.prompt("en", "transcribe", timestamps=False)
-    special = {name: getattr(model.config, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
-    multilingual: dict[str, Any] = {"is_multilingual": len(rest) > 1}
-    if len(rest) > 1:
-        language, task, _ = rest
-        multilingual |= {"lang_to_id": {"<|en|>": language}, "task_to_id": {"transcribe": task}}
-        multilingual |= {"language": "en", "task": "transcribe"}
-    return GenerationConfig(
-        decoder_start_token_id=start,
-        no_timestamps_token_id=rest[-1],
-        suppress_tokens=list(checkpoint.suppress_tokens),
-        begin_suppress_tokens=list(checkpoint.begin_suppress_tokens),
-        return_timestamps=False,
-        max_length=448,
-        **special,
-        **multilingual,
-    )
 
 
 @dataclass

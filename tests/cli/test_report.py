@@ -3,17 +3,25 @@
 import importlib.util
 import json
 import re
+import shutil
+from unittest import mock
 from xml.etree import ElementTree as ET
 
 import pytest
+from typer.testing import CliRunner
 
 from reports.tiny_en import GROUP, ran
-from ttscribe.reports.model import FIGURES, Status, from_json
+from ttscribe.cli import app
+from ttscribe.devices import make_runner
+from ttscribe.reports import run
+from ttscribe.reports.model import FIGURES, Status, Word, from_json
+from ttscribe.reports.model_table import BEGIN, END
 from ttscribe.reports.pages import in_order, shown, summary_page
 from ttscribe.whisper.checkpoints.bundled import installed
 
 pytestmark = pytest.mark.xdist_group(GROUP)
 
+SAID = "Ever tried. Ever failed. No matter. Try again. Fail again. Fail better."
 FILES = {"report.json", "report.md", "input_variations.md", "report.html", "performance.md"}
 
 
@@ -91,9 +99,15 @@ def test_the_page_draws_as_many_blocks_as_the_mock_board_saw_calls(told, report)
         (["enormous", "--offline"], 1, "enormous"),
         (["tiny.en", "--precision", "fp3"], 1, "no precision is called 'fp3'; there is exact"),
         (["tiny.en", "--board", "n151"], 2, "'n151' is not one of 'n150', 'n300', 'p150'"),
-        (["tiny.en", "--device", "ttnn:n150"], 1, "--device measures with a recording: name one with --audio"),
+        (["tiny.en", "--device", "ttnn:n150"], 1, "--device measures with recordings and their texts: name a folder"),
+        (
+            ["tiny.en", "--speech", "absent"],
+            1,
+            "absent: no speech; it needs manifest.tsv (file, text) or",
+        ),
+        (["tiny.en", "--table", "README.md"], 1, "--table lists the reports beside --output's folder: name that too"),
     ],
-    ids=["model", "precision", "board", "a card without a recording"],
+    ids=["model", "precision", "board", "a card without speech", "speech", "table"],
 )
 def test_mistakes_are_named(ttscribe, arguments, status, says):
     result = ttscribe("report", *arguments)
@@ -117,3 +131,49 @@ def test_the_report_is_plain_json(told):
         "projected",
         "measured",
     }
+
+
+@pytest.fixture(scope="module")
+def on_a_card(tmp_path_factory, told, beckett):
+    """What a card's owner runs, in a clone, the emulator in the card's place: its result and the clone's folder."""
+    clone = tmp_path_factory.mktemp("clone")
+    chapter = clone / "dev-clean" / "1272" / "128104"
+    chapter.mkdir(parents=True)
+    shutil.copy(beckett, chapter / "1272-128104-0000.flac")
+    (chapter / "1272-128104.trans.txt").write_text(f"1272-128104-0000 {SAID}\n")
+    (clone / "README.md").write_text(f"# Models\n\n{BEGIN}\n{END}\n", encoding="utf-8")
+
+    def runner(device, *given):
+        assert device == "ttnn:n150"
+        return make_runner("emulator", *given)
+
+    command = told.result.stdout.splitlines()[-1].removeprefix("on a card: ttscribe ")
+    places = {"SPEECH": str(clone / "dev-clean"), "README.md": str(clone / "README.md")}
+    arguments = [places.get(word, word).replace("docs/", f"{clone}/docs/") for word in command.split()]
+    with mock.patch.object(run, "make_runner", runner):
+        return CliRunner().invoke(app, [*arguments, "--offline"]), clone
+
+
+def test_the_command_for_a_card_fills_the_row(on_a_card):
+    result, clone = on_a_card
+    assert result.exit_code == 0
+    table = (clone / "README.md").read_text(encoding="utf-8").partition(BEGIN)[2].splitlines()
+    (row,) = (line for line in table if line.startswith("| [tiny.en]"))
+    assert row.count("ᵐ") == 5  # compile time, accuracy, TTFT, t/s/u and t/s
+    assert "ᵖ" not in row
+    assert "ᵉ" not in row
+
+
+def test_a_few_words_make_no_row_done(on_a_card):
+    first = on_a_card[0].stdout.splitlines()[0]
+    assert first.startswith("🚧 tiny.en on n150, bf16-hifi4 (accuracy contract cannot be judged by")
+
+
+def test_what_a_card_did_is_measured_and_on_it(on_a_card):
+    _, clone = on_a_card
+    found = from_json((clone / "docs/models/tiny.en/report.json").read_text(encoding="utf-8")).figures
+    for name in ("ttft", "tsu", "ts", "rtf", "first_run", "token_agreement", "wer"):
+        assert found[name].word is Word.MEASURED
+        assert "ttnn:n150" in found[name].on
+    assert found["wer_fp32"].on.endswith("in PyTorch on a CPU")
+    assert found["token_agreement"].value >= 90

@@ -159,6 +159,25 @@ def test_a_projected_figure_is_not_a_measured_one():
     assert same_but_for_time(report(), report(figures=changed("tsu", word=Word.MEASURED))) == ["tsu"]
 
 
+def shape_alone():
+    """What a machine without weights or card makes of the same model."""
+    ran = ("token_agreement", "pcc_mean", "pcc_worst", "wer", "wer_fp32", "first_run", "rtf")
+    figures = {name: figure for name, figure in every_figure().items() if name not in ran}
+    return report(
+        weights="none", status=Status.IN_WORK, reasons=("not judged",), ledger_differences=None, figures=figures
+    )
+
+
+def test_what_only_a_card_can_tell_is_no_difference_from_a_machine_without():
+    on_card = report(figures=changed("tsu", word=Word.MEASURED, value=7.5))
+    assert same_but_for_time(shape_alone(), on_card) == same_but_for_time(on_card, shape_alone()) == []
+
+
+def test_what_any_machine_can_tell_stays_a_difference_from_a_card():
+    on_card = report(figures={**changed("dram", value=7.5), "peak_l1": every_figure()["dram"]})
+    assert same_but_for_time(shape_alone(), on_card) == ["dram", "peak_l1"]
+
+
 @pytest.mark.parametrize("name", ["compile", "dram"])
 def test_a_figure_that_only_one_report_has_is_a_difference(name):
     other = report(figures=without(name))
@@ -178,7 +197,7 @@ def test_a_figure_that_only_one_report_has_is_a_difference(name):
         ("programs", ()),
         ("fallbacks", ("something",)),
         ("findings", ("something",)),
-        ("ledger_differences", None),
+        ("ledger_differences", ("encode: ttnn.add ran 2 times",)),
     ],
 )
 def test_whatever_else_differs_is_named(name, value):

@@ -6,7 +6,7 @@ import pytest
 
 from reports.by_hand import every_figure, report
 from ttscribe.errors import OutputError
-from ttscribe.reports.model import FIGURES, Figure, ProgramSummary, Status, Word
+from ttscribe.reports.model import FIGURES, Figure, ProgramSummary, Status, Word, to_json
 from ttscribe.reports.model_table import BEGIN, END, between_markers, model_table, write_table
 from ttscribe.reports.operations import Variation
 from ttscribe.reports.pages import card_command, shown, summary_page, trace_page
@@ -142,7 +142,7 @@ def test_what_is_not_whisper_has_no_command_for_a_card():
     assert "ttscribe report" not in summary_page(report(model="gpt2", figures=figures))
 
 
-@pytest.mark.parametrize("option", ["--audio", "--board"])
+@pytest.mark.parametrize("option", ["--speech", "--board", "--output", "--table"])
 def test_the_command_for_a_card_has_what_the_command_asks_for(option):
     assert option in card_command(report(board="p150")).split()
 
@@ -240,19 +240,49 @@ def test_missing_markers_are_one_clear_error(text):
         between_markers(text, "new", "README.md")
 
 
-def test_a_file_without_markers_is_left_as_it_was(tmp_path):
-    readme = tmp_path / "README.md"
+@pytest.fixture
+def folder(tmp_path):
+    """Reports of two models, a folder each."""
+    for each in (report(), DISTIL):
+        (tmp_path / each.model).mkdir()
+        (tmp_path / each.model / "report.json").write_text(to_json(each), encoding="utf-8")
+    return tmp_path
+
+
+def test_a_file_without_markers_is_left_as_it_was(folder):
+    readme = folder / "README.md"
     readme.write_text("text")
     with pytest.raises(OutputError):
-        write_table(readme, [report()])
+        write_table(readme, folder)
     assert readme.read_text() == "text"
 
 
-def test_writing_the_table_twice_is_writing_it_once(tmp_path):
-    readme = tmp_path / "README.md"
+def test_a_file_that_cannot_be_read_is_one_clear_error(folder):
+    with pytest.raises(OutputError, match=r"README\.md: cannot be read"):
+        write_table(folder / "README.md", folder)
+
+
+def test_a_damaged_report_is_named_and_no_row_is_lost(folder):
+    readme = folder / "README.md"
+    readme.write_text(f"{BEGIN}\nrows\n{END}\n")
+    (folder / "some-model" / "report.json").write_text("{")
+    with pytest.raises(OutputError, match=r"some-model/report\.json: .*make that report again"):
+        write_table(readme, folder)
+    assert "rows" in readme.read_text()
+
+
+def test_writing_the_table_twice_is_writing_it_once(folder):
+    readme = folder / "README.md"
     readme.write_text(f"é\n{BEGIN}\n{END}\n", encoding="utf-8")
-    write_table(readme, [report(), DISTIL])
+    write_table(readme, folder)
     once = readme.read_text(encoding="utf-8")
-    write_table(readme, [report(), DISTIL])
+    write_table(readme, folder)
     assert readme.read_text(encoding="utf-8") == once
     assert model_table([report(), DISTIL]) in once
+
+
+def test_rows_go_from_distil_large_v3_over_the_sizes_of_whisper_to_other_models():
+    names = ["opt", "gpt2", "large-v3", "tiny.en", "distil-large-v3", "base"]
+    rows = model_table([report(model=name) for name in names]).splitlines()[2:8]
+    order = ["distil-large-v3", "tiny.en", "base", "large-v3", "gpt2", "opt"]
+    assert [row.split("[")[1].split("]")[0] for row in rows] == order

@@ -1,9 +1,7 @@
 """Ways in which reports of others were not true, one after another: what each would be here, and that it is not."""
 
-import json
 import re
 from dataclasses import replace
-from importlib.resources import files
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -22,11 +20,12 @@ from ttscribe.compiler.whisper_programs import PROGRAMS
 from ttscribe.devices import make_runner
 from ttscribe.errors import DeviceUnavailable, OptionError
 from ttscribe.reports import run
-from ttscribe.reports.accuracy import CONTRACTS, Contract, summaries
+from ttscribe.reports.accuracy import CONTRACTS, Contract, Forced, Text, read_records, recorded, summary
 from ttscribe.reports.collect import collect
 from ttscribe.reports.hardware import N150
 from ttscribe.reports.model import Status
 from ttscribe.reports.projection import Software, project
+from ttscribe.reports.speech import Clip
 from ttscribe.transcription import Transcriber
 
 pytestmark = pytest.mark.xdist_group("reports of a small Whisper")
@@ -106,47 +105,66 @@ def test_an_exception_while_a_report_runs_is_no_report(monkeypatch):
     monkeypatch.setattr(run, "load_checkpoint", lambda *_, **__: SimpleNamespace(model=None, suppress_tokens=()))
     monkeypatch.setattr(run, "make_runner", breaks)
     with pytest.raises(RuntimeError, match="the runner went wrong"):
-        run._run(request(), offline=True)
+        run._run(request(), None, offline=True)
 
 
 # 3. Word error rates.
 
 
-def clip(words, errors, **changes):
-    """A record of ``bench/accuracy.py``; float32 makes no mistakes."""
-    given = {"agreed": 5, "tokens": 5, "margins": [], "mean_pcc": 1.0, "worst_pcc": 1.0, "fp32_errors": 0}
-    return {"model": "some-model", "policy": "bf16-hifi4", "words": words, "errors": errors, **given, **changes}
+def records(*clips):
+    """What ``bench/accuracy.py`` would record of clips of so many words and errors; float32 makes no mistakes."""
+    forced, texts = [], []
+    for index, (words, errors, changes) in enumerate(clips):
+        names = {"model": "some-model", "policy": "bf16-hifi4", "file": f"{index}.flac"}
+        given = {"tokens": 5, "agreed": 5, "margins": [], "mean_pcc": 1.0, "worst_pcc": 1.0}
+        fp32 = changes.pop("fp32_errors", 0)
+        forced.append(Forced(**names, **{**given, **changes}))
+        texts.append(Text(**names, words=words, fp32_errors=fp32, errors=errors))
+    return forced, texts
 
 
 def test_the_word_error_rate_is_not_a_mean_over_clips():
     """One word of two wrong and none of ninety-eight: 1 %, where the mean of the clips' rates is 25 %."""
-    (found,) = summaries([clip(2, 1), clip(98, 0)]).values()
-    assert found.wer == pytest.approx(1.0)
+    assert summary(*records((2, 1, {}), (98, 0, {}))).wer == pytest.approx(1.0)
 
 
 def test_a_clip_without_a_right_word_is_not_left_out():
-    (found,) = summaries([clip(10, 0), clip(10, 0), clip(5, 20, fp32_errors=5)]).values()
-    assert (found.clips, found.wer, found.fp32_wer) == (3, pytest.approx(80), pytest.approx(20))
+    found = summary(*records((10, 0, {}), (10, 0, {}), (5, 20, {"fp32_errors": 5})))
+    assert (found.texts, found.words) == (3, 25)
+    assert (found.wer, found.fp32_wer) == (pytest.approx(80), pytest.approx(20))
+
+
+def test_words_said_of_silence_are_errors():
+    assert summary(*records((10, 0, {}), (0, 2, {}))).wer == pytest.approx(20)
 
 
 def test_the_worst_of_any_clip_is_what_counts():
-    (found,) = summaries([clip(9, 0, mean_pcc=0.9, worst_pcc=0.5, margins=[0.1, 2.0]), clip(9, 0)]).values()
+    found = summary(*records((9, 0, {"mean_pcc": 0.9, "worst_pcc": 0.5, "margins": [0.1, 2.0]}), (9, 0, {})))
     assert (found.mean_pcc, found.worst_pcc, found.margin) == (0.9, 0.5, 2.0)
 
 
 def test_tokens_are_counted_over_all_clips():
-    (found,) = summaries([clip(9, 0, agreed=1, tokens=1), clip(9, 0, agreed=0, tokens=99)]).values()
+    found = summary(*records((9, 0, {"agreed": 1, "tokens": 1}), (9, 0, {"agreed": 0, "tokens": 99})))
     assert found.agreement == 0.01
 
 
+def test_too_few_words_to_judge_by_are_no_contract_met():
+    """One error in 499 words is more than 0.2 points."""
+    assert accuracy(words=500).verdict == "met"
+    assert accuracy(words=499).verdict == "cannot be judged by 499 words: it takes 500"
+
+
 def test_every_model_and_policy_was_recorded_on_the_same_clips():
-    lines = files("ttscribe.reports").joinpath("accuracy.jsonl").read_text(encoding="utf-8").splitlines()
-    clips = {}
-    for record in map(json.loads, lines):
-        clips.setdefault((record["model"], record["policy"]), []).append((record["file"], record["words"]))
-    (same,) = {tuple(sorted(found)) for found in clips.values()}
-    assert len(clips) == 10
-    assert len(set(same)) == len(same) == 91
+    """Of tiny.en the English ones, which are 146; of base all 182. The 91 read utterances were forced."""
+    forced, texts = read_records(Forced), read_records(Text)
+    keys = {(each.model, each.policy) for each in texts}
+    assert keys == {(model, name) for model in ("tiny.en", "base") for name in POLICIES}
+    for key in keys:
+        mine = [each.file for each in forced if (each.model, each.policy) == key]
+        spoken = [each.file for each in texts if (each.model, each.policy) == key]
+        assert len(set(mine)) == len(mine) == 91
+        assert len(set(spoken)) == len(spoken) == {"tiny.en": 146, "base": 182}[key[0]]
+        assert set(mine) < set(spoken)
 
 
 # 4. Math fidelity.
@@ -227,7 +245,7 @@ def test_what_is_just_under_the_contract_misses_it(changes, missed):
 def test_the_page_of_accuracy_has_the_verdicts_of_the_records():
     rows = re.findall(r"^\| (\S+) \| (\S+) \| \d+ \|.*\| ([^|]+) \|$", ACCURACY_PAGE.read_text("utf-8"), re.MULTILINE)
     found = {(model, policy): verdict for model, policy, verdict in rows}
-    assert found == {key: each.verdict for key, each in run.accuracy_records().items()}
+    assert found == {key: each.verdict for key, each in recorded().items()}
     assert "missed: WER" in found.values()
 
 
@@ -306,21 +324,24 @@ def test_an_operation_in_pytorch_is_in_work_and_not_called_a_refused_one(compila
 # 8. Options that are not honoured, and figures of nothing.
 
 
+SPEECH = (Clip(Path("speech.wav"), "some words", 2.0),)
+
+
 def test_a_card_without_a_recording_is_refused_and_not_left_out(nothing_compiles):
-    with pytest.raises(OptionError, match=r"^--device measures with a recording: name one with --audio$"):
+    with pytest.raises(OptionError, match=r"^--device measures with recordings and their texts: name a folder of"):
         run.make(request(device="ttnn:n150"))
 
 
 @pytest.mark.parametrize("device", ["emulator", "ttnn:p150"])
-def test_times_of_another_device_are_refused_for_a_boards_row(nothing_compiles, device, tmp_path):
+def test_times_of_another_device_are_refused_for_a_boards_row(nothing_compiles, device):
     with pytest.raises(OptionError, match="n150"):
-        run.make(request(device=device, audio=tmp_path / "speech.wav"))
+        run.make(request(device=device, speech=SPEECH))
 
 
 def test_times_of_a_mock_board_are_refused(nothing_compiles, monkeypatch, tmp_path):
     monkeypatch.setenv("TT_METAL_MOCK_CLUSTER_DESC_PATH", str(tmp_path / "cluster.yaml"))
     with pytest.raises(DeviceUnavailable, match="a mock board computes nothing"):
-        run.make(request(device="ttnn:n150", audio=tmp_path / "speech.wav"))
+        run.make(request(device="ttnn:n150", speech=SPEECH))
 
 
 def test_a_precision_is_refused_where_nothing_is_compiled(tiny_en):

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ttscribe.cli._programs import settings, shape
-from ttscribe.cli._terminal import columns
+from ttscribe.cli._terminal import columns, progress_bar
+from ttscribe.errors import OptionError
 
 if TYPE_CHECKING:
     from ttscribe.reports.model import ModelReport
@@ -23,11 +24,15 @@ def report(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FOLDER", help="Write all pages here; without it, none.")
     ] = None,
-    device: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Measure on this card too, such as ttnn:n150; needs weights.")
+    table: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Put all reports beside FOLDER into this file's model table.")
     ] = None,
-    audio: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The recording to measure with, of at most 30 s.")
+    speech: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Judge accuracy by these recordings and their texts; needs weights."),
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Judge and measure on this card, such as ttnn:n150.")
     ] = None,
     tune: Annotated[
         bool,
@@ -38,21 +43,33 @@ def report(
     """Compile a model's programs, validate them, project their time, and say where each figure comes from.
 
     Every figure carries a word: validated, emulated, projected or measured. With --output, FOLDER gets report.json,
-    report.md, input_variations.md, performance.md with its plots, and report.html, which needs no network. The exit
-    status is 1 where the mock board refuses a call, or what ran is not what was compiled.
+    report.md, input_variations.md, performance.md with its plots, and report.html, which needs no network. With
+    --speech (LibriSpeech's layout, or a manifest.tsv with columns file and text) the model's own weights are compared
+    with float32 PyTorch on the CPU, on the emulator or the card. The exit status is 1 where the mock board refuses a
+    call, or what ran is not what was compiled.
     """
+    if table is not None and output is None:
+        raise OptionError("--table lists the reports beside --output's folder: name that too")
+    from ttscribe.reports.speech import read_speech
+
+    clips = () if speech is None else read_speech(speech)
     from ttscribe.reports.model import Status
+    from ttscribe.reports.model_table import write_table
     from ttscribe.reports.run import Request, make, write
     from ttscribe.whisper.checkpoints.hub import canonical_name
 
     request = Request(
-        canonical_name(model), shape(model, offline=offline), settings(precision, None, model), board, device, audio
+        canonical_name(model), shape(model, offline=offline), settings(precision, None, model), board, device, clips
     )
-    made = make(request, offline=offline)
+    with progress_bar(model, quiet=speech is None) as bar:
+        made = make(request, offline=offline, progress=bar.update)
     _print(made.report)
     if output is not None:
         for path in write(made, output):
             typer.echo(str(path), err=True)
+        if table is not None:
+            write_table(table, output.resolve().parent)
+            typer.echo(str(table), err=True)
     if tune:
         _tune(made, board, output)
     if made.report.status is Status.FAILED:

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from pathlib import Path
+from typing import TypeVar
+
+EMULATOR = "emulator"
+# Of fewer words a single error is more than the 0.2 points of word error rate that every contract allows.
+LEAST_WORDS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +36,42 @@ CONTRACTS: Mapping[str, Contract] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Accuracy:
-    """A model under a policy over all clips; *emulated*.
+class Forced:
+    """One recording under one policy, decoded with float32's tokens whatever is likeliest.
 
-    ``margin`` is float32's largest top-2 margin where the policy's token was another; ``mean_pcc`` the worst clip's
-    mean correlation of the logits, ``worst_pcc`` the worst position's; ``wer`` and ``fp32_wer`` corpus word error rates
-    in per cent.
+    ``agreed`` of the ``tokens`` are the likeliest under the policy too; ``margins`` are float32's top-2 margins where
+    another was; ``mean_pcc`` and ``worst_pcc`` are Pearson's correlation of the logits over its positions.
+    """
+
+    model: str
+    policy: str
+    file: str
+    tokens: int
+    agreed: int
+    margins: Sequence[float]
+    mean_pcc: float
+    worst_pcc: float
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """One recording under one policy, decoded freely: the reference's words, and the errors of float32 and of ours."""
+
+    model: str
+    policy: str
+    file: str
+    words: int
+    fp32_errors: int
+    errors: int
+
+
+@dataclass(frozen=True, slots=True)
+class Accuracy:
+    """A model under a policy, on a device: *emulated* on the emulator, *measured* on any other.
+
+    ``clips`` were decoded with float32's tokens, and ``texts``, of ``words`` in all, freely. ``margin`` is float32's
+    largest top-2 margin where the policy's token was another; ``mean_pcc`` the worst clip's mean correlation of the
+    logits, ``worst_pcc`` the worst position's; ``wer`` and ``fp32_wer`` corpus word error rates in per cent.
     """
 
     model: str
@@ -45,8 +82,11 @@ class Accuracy:
     margin: float
     mean_pcc: float
     worst_pcc: float
+    texts: int
+    words: int
     wer: float
     fp32_wer: float
+    device: str = EMULATOR
 
     @property
     def agreement(self) -> float:
@@ -62,38 +102,71 @@ class Accuracy:
             "margin": self.margin > contract.margin,
             "PCC mean": self.mean_pcc < contract.mean_pcc,
             "PCC worst": self.worst_pcc < contract.worst_pcc,
-            "WER": self.wer - self.fp32_wer > contract.word_errors,
+            # Rounded, as the difference of two rates at the limit is not the limit in binary.
+            "WER": round(self.wer - self.fp32_wer, 6) > contract.word_errors,
         }
         return tuple(name for name, bad in checks.items() if bad)
 
     @property
     def verdict(self) -> str:
+        """``met``, or what keeps it from that."""
+        if self.words < LEAST_WORDS:
+            return f"cannot be judged by {self.words} words: it takes {LEAST_WORDS}"
         return f"missed: {', '.join(self.missed)}" if self.missed else "met"
 
 
-def summaries(records: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], Accuracy]:
-    """Records of single clips, as ``bench/accuracy.py`` writes them, by model and policy."""
-    groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
-    for record in records:
-        groups.setdefault((record["model"], record["policy"]), []).append(record)
-    return {key: _summary(*key, rows) for key, rows in groups.items()}
-
-
-def _summary(model: str, policy: str, rows: Sequence[Mapping[str, Any]]) -> Accuracy:
+def summary(forced: Sequence[Forced], texts: Sequence[Text], device: str = EMULATOR) -> Accuracy:
+    """What the records of one model under one policy come to; there must be some of each kind."""
+    words = sum(each.words for each in texts)
     return Accuracy(
-        model,
-        policy,
-        len(rows),
-        sum(row["agreed"] for row in rows),
-        sum(row["tokens"] for row in rows),
-        max((margin for row in rows for margin in row["margins"]), default=0.0),
-        min(row["mean_pcc"] for row in rows),
-        min(row["worst_pcc"] for row in rows),
-        _word_error_rate(rows, "errors"),
-        _word_error_rate(rows, "fp32_errors"),
+        forced[0].model,
+        forced[0].policy,
+        len(forced),
+        sum(each.agreed for each in forced),
+        sum(each.tokens for each in forced),
+        max((margin for each in forced for margin in each.margins), default=0.0),
+        min(each.mean_pcc for each in forced),
+        min(each.worst_pcc for each in forced),
+        len(texts),
+        words,
+        # Over the corpus: the sum of errors over the sum of words.
+        100 * sum(each.errors for each in texts) / words,
+        100 * sum(each.fp32_errors for each in texts) / words,
+        device,
     )
 
 
-def _word_error_rate(rows: Sequence[Mapping[str, Any]], field: str) -> float:
-    """Over the corpus, in per cent: the sum of errors over the sum of words."""
-    return float(100 * sum(row[field] for row in rows) / sum(row["words"] for row in rows))
+def summaries(forced: Sequence[Forced], texts: Sequence[Text]) -> dict[tuple[str, str], Accuracy]:
+    """Records of any models and policies, summed up by model and policy."""
+    keys = dict.fromkeys((each.model, each.policy) for each in forced)
+    return {
+        key: summary(
+            [each for each in forced if (each.model, each.policy) == key],
+            [each for each in texts if (each.model, each.policy) == key],
+        )
+        for key in keys
+    }
+
+
+RECORDS = Path(__file__).parent / "records"
+"""Where ``bench/accuracy.py`` keeps what it recorded: a line of JSON for each record."""
+
+_Record = TypeVar("_Record", Forced, Text)
+
+
+def read_records(kind: type[_Record], folder: Path = RECORDS) -> list[_Record]:
+    """All records of one kind, in the order they were taken."""
+    path = record_file(kind, folder)
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return [kind(**json.loads(line)) for line in lines]
+
+
+def record_file(kind: type[Forced | Text], folder: Path) -> Path:
+    """``forced.jsonl`` or ``text.jsonl``."""
+    return folder / f"{kind.__name__.lower()}.jsonl"
+
+
+@cache
+def recorded() -> Mapping[tuple[str, str], Accuracy]:
+    """The committed records, by model and policy."""
+    return summaries(read_records(Forced), read_records(Text))

@@ -13,7 +13,7 @@ from ttscribe.compiler.capture.graph import CapturedGraph
 from ttscribe.compiler.compilation import Compiled, Settings, compile_graph
 from ttscribe.compiler.program import Program
 from ttscribe.compiler.whisper_programs import PROGRAMS, capture_program
-from ttscribe.reports.accuracy import Accuracy
+from ttscribe.reports.accuracy import EMULATOR, Accuracy
 from ttscribe.reports.model import Figure, ModelReport, ProgramSummary, Word, status_of
 from ttscribe.reports.operations import Variation
 from ttscribe.reports.projection import FIRST_TOKEN, Projection
@@ -137,7 +137,8 @@ def _stays(name: str) -> bool:
 
 
 def _checked_figures(checked: CheckReport) -> dict[str, Figure]:
-    on, cpu = f"TT-NN {checked.ttnn} on a mock {checked.board}", "this machine's CPU"
+    refused = f", which refuses {len(checked.findings)} calls" * bool(checked.findings)
+    on, cpu = f"TT-NN {checked.ttnn} on a mock {checked.board}{refused}", "this machine's CPU"
     launches = {program.program: program.launches for program in checked.programs}
     figures = {
         "host_segments": Figure(sum(each.host_segments for each in checked.programs), "", Word.VALIDATED, on),
@@ -157,15 +158,24 @@ def _checked_figures(checked: CheckReport) -> dict[str, Figure]:
 
 
 def _accuracy_figures(accuracy: Accuracy) -> dict[str, Figure]:
-    on = f"{accuracy.clips} read utterances, {accuracy.tokens} tokens"
+    emulated = accuracy.device == EMULATOR
+    where = "" if emulated else f", on {accuracy.device}"
+    forced = f"{_recordings(accuracy.clips)}, {accuracy.tokens} tokens{where}"
+    freely = f"{_recordings(accuracy.texts)}, {accuracy.words} words"
     values = {
-        "token_agreement": (100 * accuracy.agreement, "%"),
-        "pcc_mean": (accuracy.mean_pcc, ""),
-        "pcc_worst": (accuracy.worst_pcc, ""),
-        "wer": (accuracy.wer, "%"),
-        "wer_fp32": (accuracy.fp32_wer, "%"),
+        "token_agreement": (100 * accuracy.agreement, "%", forced),
+        "pcc_mean": (accuracy.mean_pcc, "", forced),
+        "pcc_worst": (accuracy.worst_pcc, "", forced),
+        "wer": (accuracy.wer, "%", f"{freely}{where}"),
     }
-    return {name: Figure(round(value, 5), unit, Word.EMULATED, on) for name, (value, unit) in values.items()}
+    word = Word.EMULATED if emulated else Word.MEASURED
+    figures = {name: Figure(round(value, 5), unit, word, on) for name, (value, unit, on) in values.items()}
+    fp32 = Figure(round(accuracy.fp32_wer, 5), "%", Word.MEASURED, f"{freely}, in PyTorch on a CPU")
+    return {**figures, "wer_fp32": fp32}
+
+
+def _recordings(count: int) -> str:
+    return f"{count} recording{'s' * (count > 1)}"
 
 
 def _projected_figures(projection: Projection) -> dict[str, Figure]:

@@ -4,36 +4,34 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import mode
+from statistics import median, mode
 
 import torch
 
-from ttscribe.audio import SAMPLE_RATE, load_audio, log_mel, window
+from ttscribe.audio import load_audio, log_mel, window
 from ttscribe.compiler.program import Program
 from ttscribe.devices.programs import ProgramRunner
-from ttscribe.errors import OptionError
 from ttscribe.reports.model import Figure, Word
-from ttscribe.types import AudioSource
+from ttscribe.reports.speech import Clip
 from ttscribe.whisper.checkpoints import Checkpoint
-
-_LONGEST_S = 30  # one window
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Seconds, and the tokens that were decoded after the first.
+    """Seconds over recordings, and the tokens that were decoded after each one's first.
 
-    ``ttft_s`` is from the start of feature extraction (waveform in memory, model warm) to the first token on the host;
-    ``steps_s`` the time of the decode steps after it; ``first_run_s`` a first token and two steps, cold;
-    ``audio_s`` the length of the recording.
+    ``ttft_s`` is the median from the start of feature extraction (waveform in memory, model warm) to the first token on
+    the host; ``steps_s`` the time of all decode steps after it; ``work_s`` both of all recordings, whose length is
+    ``audio_s``; ``first_run_s`` a first token and two steps, cold.
     """
 
     first_run_s: float
     ttft_s: float
     steps_s: float
     tokens: int
+    work_s: float
     audio_s: float
 
     def figures(self, on: str) -> dict[str, Figure]:
@@ -41,38 +39,34 @@ class Timing:
         taken = {"first_run": (self.first_run_s, "s"), "ttft": (1000 * self.ttft_s, "ms")}
         if self.tokens:
             rate = self.tokens / self.steps_s
-            taken |= {"tsu": (rate, "t/s/u"), "ts": (rate, "t/s")}
-            taken["rtf"] = ((self.ttft_s + self.steps_s) / self.audio_s, "")
+            taken |= {"tsu": (rate, "t/s/u"), "ts": (rate, "t/s"), "rtf": (self.work_s / self.audio_s, "")}
         return {name: Figure(round(value, 4), unit, Word.MEASURED, on) for name, (value, unit) in taken.items()}
 
 
-def measure(runner: ProgramRunner, checkpoint: Checkpoint, audio: AudioSource) -> Timing:
-    """Transcribe one recording of at most 30 s greedily, without timestamps: once cold, then once for the times."""
-    samples = load_audio(audio)
-    if len(samples) > _LONGEST_S * SAMPLE_RATE:
-        raise OptionError(f"times are taken of at most {_LONGEST_S} s, not of {len(samples) / SAMPLE_RATE:.0f} s")
+def measure(runner: ProgramRunner, checkpoint: Checkpoint, speech: Sequence[Clip]) -> Timing:
+    """Transcribe recordings greedily, without timestamps: the first once cold, then each for the times."""
     tokenizer = checkpoint.tokenizer
     prompt = tokenizer.prompt(checkpoint.languages[0], "transcribe", timestamps=False)
+    limit = runner.config.max_target_positions - len(prompt)
     # <|endoftext|> is not picked first, as checkpoint.begin_suppress_tokens has it.
     allowed = torch.zeros(runner.config.vocab_size)
     allowed[[*checkpoint.suppress_tokens, *checkpoint.begin_suppress_tokens]] = -torch.inf
 
-    def first_token() -> tuple[object, int]:
+    def timed(clip: Clip, limit: int) -> tuple[float, float, int]:
+        """Seconds to the first token and of the steps after it, and how many those are."""
+        samples = load_audio(clip.path)
+        started = time.perf_counter()
         mel = window(log_mel(samples, runner.config.num_mel_bins), 0)[None]
         state = runner.start(runner.encode(mel))
-        logits = runner.prefill(torch.tensor([prompt]), state)[0, -1]
-        return state, int((logits + allowed).argmax())
+        token = int((runner.prefill(torch.tensor([prompt]), state)[0, -1] + allowed).argmax())
+        said = time.perf_counter()
+        tokens = runner.generate(token, len(prompt), state, limit=limit, end=tokenizer.eot)
+        return said - started, time.perf_counter() - said, len(tokens)
 
-    started = time.perf_counter()
-    state, token = first_token()
-    limit = runner.config.max_target_positions - len(prompt)
-    runner.generate(token, len(prompt), state, limit=2, end=tokenizer.eot)
-    warm = time.perf_counter()
-    state, token = first_token()
-    said = time.perf_counter()
-    tokens = runner.generate(token, len(prompt), state, limit=limit, end=tokenizer.eot)
-    done = time.perf_counter()
-    return Timing(warm - started, said - warm, done - said, len(tokens), len(samples) / SAMPLE_RATE)
+    cold_first, cold_steps, _ = timed(speech[0], 2)
+    first, steps, tokens = zip(*(timed(clip, limit) for clip in speech), strict=True)
+    audio_s = sum(clip.seconds for clip in speech)
+    return Timing(cold_first + cold_steps, median(first), sum(steps), sum(tokens), sum(first) + sum(steps), audio_s)
 
 
 def ledger_differences(runner: ProgramRunner) -> tuple[str, ...]:

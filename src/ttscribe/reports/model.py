@@ -157,12 +157,22 @@ def status_of(
 
 
 def same_but_for_time(first: ModelReport, second: ModelReport) -> list[str]:
-    """Names of what differs between two reports, versions and the seconds of a machine's CPU left out."""
-    compared = [field.name for field in fields(ModelReport) if field.name not in ("figures", "versions")]
+    """Names of what differs between two reports, versions and the seconds of a machine's CPU left out.
+
+    Where only one of them ran the model, as on a card, what only that can tell is left out too.
+    """
+    one_ran = (first.ledger_differences is None) != (second.ledger_differences is None)
+    left_out = {"figures", "versions", *(_OF_A_RUN if one_ran else ())}
+    compared = [field.name for field in fields(ModelReport) if field.name not in left_out]
     found = [name for name in compared if getattr(first, name) != getattr(second, name)]
     for name in sorted({*first.figures, *second.figures}):
         mine, other = first.figures.get(name), second.figures.get(name)
+        words = {figure.word for figure in (mine, other) if figure is not None}
+        of_a_run = one_ran and (None in (mine, other) or Word.MEASURED in words)
         timed = name in ("compile", "check") and None not in (mine, other)
-        if mine != other and not timed:
+        if mine != other and not timed and not of_a_run:
             found.append(name)
     return found
+
+
+_OF_A_RUN = ("weights", "status", "reasons", "ledger_differences")

@@ -6,8 +6,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ttscribe.errors import OutputError
+from ttscribe.reports.calibration import MODEL
 from ttscribe.reports.markdown import table
-from ttscribe.reports.model import Figure, ModelReport, Word
+from ttscribe.reports.model import Figure, ModelReport, Word, from_json
+from ttscribe.whisper.config import SIZES
+from ttscribe.writers import write_text
 
 BEGIN, END = "<!-- model-table:begin -->", "<!-- model-table:end -->"
 # What the bring-up of distil-large-v3 is compared with: tt-metal's hand-written demo on n150, from its README.
@@ -31,10 +34,15 @@ _HEADS = (
 
 
 def model_table(reports: Sequence[ModelReport]) -> str:
-    """The table in Markdown, distil-large-v3 first, then in the order given."""
-    ordered = sorted(reports, key=lambda report: report.model != "distil-large-v3")
+    """The table in Markdown: distil-large-v3, the other sizes of Whisper from small to large, other models by name."""
+    ordered = sorted(reports, key=_rank)
     notes = [f"- {report.model}: {'; '.join(report.reasons)}." for report in ordered if report.reasons]
     return "\n".join([*table(_HEADS, map(_row, ordered)), "", *_notes(notes)])
+
+
+def _rank(report: ModelReport) -> tuple[bool, int, str]:
+    sizes = list(SIZES)
+    return report.model != MODEL, sizes.index(report.model) if report.model in sizes else len(sizes), report.model
 
 
 def _notes(reasons: Sequence[str]) -> Iterator[str]:
@@ -107,7 +115,22 @@ def between_markers(text: str, content: str, name: str) -> str:
     return f"{before}{BEGIN}\n{content}\n{END}{after}"
 
 
-def write_table(readme: Path, reports: Sequence[ModelReport]) -> None:
-    """Replace the table in ``readme``."""
-    text = readme.read_text(encoding="utf-8")
-    readme.write_text(between_markers(text, model_table(reports), readme.name), encoding="utf-8")
+def reports_in(folder: Path) -> list[ModelReport]:
+    """Those of ``folder``'s folders, one a model; OutputError for a damaged one."""
+    return [_read(path) for path in sorted(folder.glob("*/report.json"))]
+
+
+def _read(path: Path) -> ModelReport:
+    try:
+        return from_json(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise OutputError(f"{path}: {error}: make that report again") from error
+
+
+def write_table(readme: Path, folder: Path) -> None:
+    """Replace the table in ``readme`` by that of the reports in ``folder``; OutputError where there is no table."""
+    try:
+        text = readme.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise OutputError(f"{readme}: cannot be read ({error})") from error
+    write_text(readme, between_markers(text, model_table(reports_in(folder)), readme.name))

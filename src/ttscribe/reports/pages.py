@@ -33,6 +33,20 @@ Every figure carries a word: **validated** (TT-NN's host software on a mock boar
 _PERFORMANCE = ", where the time would go in [performance.md](performance.md)"
 
 
+_ON_A_CARD = """
+In a clone of the repository, on a machine with the card, this takes the figures that are missing here, judges the
+accuracy, and fills this model's row:
+
+```sh
+{command}
+```
+
+SPEECH is a folder of English recordings of at most 30 s with their texts, 500 words or more: a part of LibriSpeech,
+such as `dev-clean/1272`, whose 73 utterances are those of `hf-internal-testing/librispeech_asr_dummy`, or a folder with
+a `manifest.tsv` (columns `file` and `text`). Without `--device` the emulator is judged, and nothing is timed.
+"""
+
+
 def summary_page(report: ModelReport) -> str:
     """``report.md``: figures, programs, what stays on the host, and what a card's owner must run."""
     return "\n".join(_summary_lines(report)) + "\n"
@@ -67,14 +81,14 @@ def _summary_lines(report: ModelReport) -> Iterator[str]:
         yield from [f"- {line}" for line in report.ledger_differences] or ["No difference."]
     if is_whisper(report):
         yield "\n## On a card\n"
-        yield f"To take the figures that are missing here, and fill this model's row: `{card_command(report)}`."
+        yield _ON_A_CARD.format(command=card_command(report))
     yield f"\nVersions: {', '.join(f'{name} {number}' for name, number in report.versions.items())}."
 
 
 def card_command(report: ModelReport) -> str:
-    """What somebody with a card runs."""
-    where = f"--board {report.board} --device ttnn:{report.board} --audio FILE"
-    return f"ttscribe report {report.model} {where} --precision {report.precision}"
+    """What somebody with a card runs in a clone of the repository."""
+    how = f"--board {report.board} --device ttnn:{report.board} --precision {report.precision} --speech SPEECH"
+    return f"ttscribe report {report.model} {how} --output docs/models/{report.model} --table README.md"
 
 
 def is_whisper(report: ModelReport) -> bool:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +21,10 @@ from ttscribe.devices import make_runner, require_values
 from ttscribe.devices.programs import ProgramRunner
 from ttscribe.devices.ttnn.device import simulator
 from ttscribe.errors import ModelNotFound, OptionError
-from ttscribe.reports.accuracy import Accuracy, summaries
+from ttscribe.reports.accuracy import EMULATOR, Accuracy, recorded, summary
 from ttscribe.reports.calibration import MODEL, PUBLISHED, project_builds
 from ttscribe.reports.collect import Compilation, check, collect, compile_graphs, compile_whisper
+from ttscribe.reports.compare import compare
 from ttscribe.reports.hardware import BOARDS
 from ttscribe.reports.html import page
 from ttscribe.reports.measure import ledger_differences, measure
@@ -33,7 +32,10 @@ from ttscribe.reports.model import Figure, ModelReport, to_json
 from ttscribe.reports.operations import Variation, trace
 from ttscribe.reports.pages import summary_page, trace_page
 from ttscribe.reports.performance import Subject, render
+from ttscribe.reports.speech import Clip
 from ttscribe.reports.tuning import Softwares, Trial, blocks, trials
+from ttscribe.reports.words import require_packages
+from ttscribe.types import ProgressCallback
 from ttscribe.whisper.checkpoints import Checkpoint, load_checkpoint
 from ttscribe.whisper.config import SIZES
 from ttscribe.whisper.model import WhisperModel, shape_only_model
@@ -45,14 +47,18 @@ _CHIP = {"n300": "n150"}
 
 @dataclass(frozen=True)
 class Request:
-    """What to report on: a model's shape, how to compile it, for which board, and where to measure, if anywhere."""
+    """What to report on: a model's shape, how to compile it, and for which board.
+
+    With ``speech`` the model's own weights are judged by it, on the emulator, or on the card ``device``, whose times
+    are then measured too.
+    """
 
     name: str
     model: WhisperModel
     settings: Settings
     board: str
     device: str | None = None
-    audio: Path | None = None
+    speech: tuple[Clip, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -65,37 +71,40 @@ class Made:
     subject: Subject | None
 
 
-def make(request: Request, *, offline: bool = True) -> Made:
-    """Compile, validate, project, and run what there are weights for.
+def make(request: Request, *, offline: bool = True, progress: ProgressCallback | None = None) -> Made:
+    """Compile, validate, project, and run what there are weights for; ``progress`` is of the speech.
 
-    Raises OptionError where a card is to be measured without a recording, or another than the board; DeviceUnavailable
-    for a mock board; ModelNotFound where a card has no weights.
+    Raises OptionError where a card is to be measured without speech, or another than the board, or a recording is
+    longer than a window; DeviceUnavailable for a mock board; ModelNotFound where speech is given and there are no
+    weights.
     """
     _require_measurable(request)
     compilation = compile_whisper(request.name, request.model, request.settings)
     checked = check(compilation, request.board)
     subject = Subject.of(request.name, compilation.programs, _stand_ins(compilation))
     variations = tuple(trace(compilation.graphs, request.settings))
-    timing, ran, weights = _run(request, offline=offline)
+    ran = _run(request, progress, offline=offline)
     report = collect(
         compilation,
         checked,
         subject.detailed().get(_CHIP.get(request.board, request.board)),
-        accuracy_records().get((request.name, request.settings.precision.name)),
+        ran.accuracy or recorded().get((request.name, request.settings.precision.name)),
         variations,
-        weights=weights,
-        timing=timing,
-        differences=ran,
+        weights=ran.weights,
+        timing=ran.timing,
+        differences=ran.differences,
     )
     return Made(report, compilation, variations, subject)
 
 
 def _require_measurable(request: Request) -> None:
-    """Raise an error for a device whose times are not the board's."""
+    """Raise an error for a device whose times are not the board's, or speech that could not be judged by."""
+    if request.speech:
+        require_packages()
     if request.device is None:
         return
-    if request.audio is None:
-        raise OptionError("--device measures with a recording: name one with --audio")
+    if not request.speech:
+        raise OptionError("--device measures with recordings and their texts: name a folder of them with --speech")
     if request.device not in ("ttnn", f"ttnn:{request.board}"):
         raise OptionError(f"{request.device} does not tell {request.board}'s times: measure on ttnn:{request.board}")
     if simulator() is not None:
@@ -127,33 +136,36 @@ def _distil_large_v3() -> Mapping[str, Program]:
     return compile_whisper(MODEL, shape_only_model(SIZES[MODEL]), Settings(policy(DEFAULT_POLICY))).programs
 
 
-@cache
-def accuracy_records() -> dict[tuple[str, str], Accuracy]:
-    """What ``bench/accuracy.py`` recorded, by model and policy."""
-    text = files("ttscribe.reports").joinpath("accuracy.jsonl").read_text(encoding="utf-8")
-    return summaries([json.loads(line) for line in text.splitlines()])
+@dataclass(frozen=True)
+class _Ran:
+    """What running a model gave, and ``differences`` between what ran and what was compiled."""
+
+    weights: str
+    timing: Mapping[str, Figure] | None = None
+    accuracy: Accuracy | None = None
+    differences: tuple[str, ...] | None = None
 
 
-def _run(request: Request, *, offline: bool) -> tuple[dict[str, Figure] | None, tuple[str, ...] | None, str]:
-    """What was measured, where what ran is not what was compiled, and what weights were used.
-
-    Without a card a window and a few tokens run on the emulator, for the ledger alone.
-    """
+def _run(request: Request, progress: ProgressCallback | None, *, offline: bool) -> _Ran:
+    """Without speech, a window and a few tokens on the emulator where there are weights, for the ledger alone."""
     try:
-        checkpoint = load_checkpoint(request.name, offline=offline or request.device is None)
+        checkpoint = load_checkpoint(request.name, offline=offline or not request.speech)
     except ModelNotFound:
-        if request.device is not None:
+        if request.speech:
             raise
-        return None, None, "none (the model's shape only)"
+        return _Ran("none (the model's shape only)")
     precision = request.settings.precision.name
-    runner = make_runner(request.device or "emulator", checkpoint.model, precision, checkpoint.suppress_tokens)
+    runner = make_runner(request.device or EMULATOR, checkpoint.model, precision, checkpoint.suppress_tokens)
     assert isinstance(runner, ProgramRunner)
-    timing = None
-    if request.device is not None and request.audio is not None:
-        timing = measure(runner, checkpoint, request.audio).figures(request.device)
+    timing = accuracy = None
+    if request.device is not None:
+        timing = measure(runner, checkpoint, request.speech).figures(request.device)
+    if request.speech:
+        records = compare(checkpoint, runner, (request.name, precision), request.speech, progress)
+        accuracy = summary(*records, request.device or EMULATOR)
     else:
         _exercise(runner, checkpoint)
-    return timing, ledger_differences(runner), f"{checkpoint.name}, its own"
+    return _Ran(f"{checkpoint.name}, its own", timing, accuracy, ledger_differences(runner))
 
 
 def _exercise(runner: ProgramRunner, checkpoint: Checkpoint) -> None:

@@ -6,13 +6,19 @@ no weights; tiny.en has its own weights and real speech, and stands in for no ot
 
 import json
 import os
+from contextlib import contextmanager
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from transformers import WhisperForConditionalGeneration
 
+from oracle import generation_config, hugging_face, hugging_face_config
 from reports.tiny_en import GROUP, ran
-from ttscribe.audio import load_audio
-from ttscribe.compiler.compilation import Settings
+from ttscribe.audio import load_audio, log_mel
+from ttscribe.check import check_programs
+from ttscribe.check.programs import capture_calls, checkable
+from ttscribe.compiler.compilation import Settings, compile_graph
 from ttscribe.compiler.passes import policy
 from ttscribe.compiler.whisper_programs import PROGRAMS
 from ttscribe.devices.ttnn.device import CARDS
@@ -133,6 +139,63 @@ def test_the_shape_of_distil_large_v3_without_weights_is_compiled_for_bfloat16(s
     programs = shape_of_distil_large_v3.programs.values()
     constants = {constant.value.spec.dtype.value for program in programs for constant in program.constants}
     assert {name for name in constants if "float" in name} == {"bfloat16"}
+
+
+@pytest.fixture(scope="module")
+def hugging_face_shape_of_distil_large_v3():
+    """What torch.compile makes of transformers' model in bfloat16: it runs on fake tensors, which have no values."""
+    with FakeTensorMode(), default_dtype(torch.bfloat16):
+        model = WhisperForConditionalGeneration(hugging_face_config(SIZES["distil-large-v3"])).eval()
+        mel, prompt = torch.empty(1, 128, 3000), torch.zeros(1, 4, dtype=torch.int64)
+        return capture_calls(
+            model, lambda compiled: compiled(input_features=mel, decoder_input_ids=prompt, use_cache=False)
+        )
+
+
+def test_the_shape_of_distil_large_v3_without_weights_compiles_whole_through_torch_compile(
+    hugging_face_shape_of_distil_large_v3,
+):
+    """Window and prompt in one graph: no more operations on the device than our own three programs have."""
+    pytest.importorskip("ttnn", reason="the ttnn library is not installed: pip install 'ttscribe[tt]'")
+    (graph,) = hugging_face_shape_of_distil_large_v3
+    compiled = compile_graph(graph, Settings(policy(POLICY), strict=True))
+    assert compiled.report.fallbacks == ()
+    found = check_programs([checkable(compiled)], "n150")
+    assert found.findings == ()
+    (program,) = found.programs
+    assert (program.host_segments, program.launches) == (0, 412)
+
+
+@contextmanager
+def default_dtype(dtype):
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+def test_tiny_en_with_its_own_weights_in_bfloat16_says_through_torch_compile_what_it_says_in_eager_mode(
+    tiny_en, beckett
+):
+    mel = log_mel(load_audio(beckett), tiny_en.config.num_mel_bins)[None].bfloat16()
+    said, reports = {}, []
+    for mode in ("eager", "compiled"):
+        model = hugging_face(tiny_en.model).bfloat16()
+        model.generation_config = generation_config(tiny_en, model)
+        if mode == "compiled":
+            options = {"precision": POLICY, "report": reports.append}
+            torch._dynamo.reset()
+            model.get_encoder().compile(backend="ttnn", options=options)
+            model.compile(backend="ttnn", options=options)
+        said[mode] = model.generate(mel, cache_implementation="static")[0].tolist()
+    assert said["compiled"] == said["eager"]
+    assert tiny_en.tokenizer.decode(said["compiled"]).startswith(" Ever tried, ever failed.")
+    encoder, *decoder = reports
+    assert encoder.fallbacks == ()
+    # Positions are 64-bit sums of scalars, which the device has no type for.
+    assert {each.target for report in decoder for each in report.fallbacks} == {"aten.add.Tensor"}
 
 
 def test_tiny_en_with_its_own_weights_is_in_evaluation_mode_in_float32(tiny_en):
