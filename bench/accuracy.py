@@ -78,10 +78,10 @@ def measure(arguments: argparse.Namespace) -> None:
 def table(folder: Path) -> Iterator[str]:
     """Markdown: a line for each model and policy, with fp32's word error rate on the same recordings beside it."""
     yield (
-        "| model | policy | forced clips | token agreement | largest margin | PCC mean | PCC worst | recordings | WER "
-        "| fp32 WER | contract |"
+        "| model | policy | utterances | token agreement | largest margin | PCC mean | PCC worst | WER | fp32 WER "
+        "| contract | all recordings | WER | fp32 WER |"
     )
-    yield "|---|---|---|---|---|---|---|---|---|---|---|"
+    yield "|---|---|---|---|---|---|---|---|---|---|---|---|---|"
     found, order = summaries(read_records(Forced, folder), read_records(Text, folder)), list(POLICIES)
     for key in sorted(found, key=lambda key: (key[0] != "tiny.en", order.index(key[1]))):
         yield _line(found[key])
@@ -94,11 +94,14 @@ def _line(found: Accuracy) -> str:
         f"{found.margin:.3f}",
         f"{found.mean_pcc:.5f}",
         f"{found.worst_pcc:.5f}",
-        found.texts,
         f"{found.wer:.2f} %",
         f"{found.fp32_wer:.2f} %",
+        found.verdict,
+        found.texts,
+        f"{found.all_wer:.2f} %",
+        f"{found.all_fp32_wer:.2f} %",
     )
-    return f"| {found.model} | {found.policy} | {' | '.join(map(str, figures))} | {found.verdict} |"
+    return f"| {found.model} | {found.policy} | {' | '.join(map(str, figures))} |"
 
 
 def write_markdown(path: Path, folder: Path) -> None:

@@ -4,6 +4,7 @@ import importlib.util
 import json
 import re
 import shutil
+from pathlib import Path
 from unittest import mock
 from xml.etree import ElementTree as ET
 
@@ -14,7 +15,7 @@ from reports.tiny_en import GROUP, ran
 from ttscribe.cli import app
 from ttscribe.devices import make_runner
 from ttscribe.reports import run
-from ttscribe.reports.model import FIGURES, Status, Word, from_json
+from ttscribe.reports.model import FIGURES, Status, Word, from_json, same_but_for_time
 from ttscribe.reports.model_table import BEGIN, END
 from ttscribe.reports.pages import in_order, shown, summary_page
 from ttscribe.whisper.checkpoints.bundled import installed
@@ -120,6 +121,14 @@ def test_a_mistake_is_one_line(ttscribe, arguments):
     result = ttscribe("report", *arguments)
     assert result.stderr.startswith("ttscribe: error: ")
     assert result.stderr.count("\n") == 1
+
+
+def test_the_committed_report_is_what_the_command_makes(told, report):
+    folder = Path(__file__).resolve().parents[2] / "docs" / "models" / "tiny.en"
+    stale = "stale: make reports"
+    assert same_but_for_time(report, from_json((folder / "report.json").read_text(encoding="utf-8"))) == [], stale
+    for name in ("input_variations.md", "performance.md"):
+        assert (told.folder / name).read_text(encoding="utf-8") == (folder / name).read_text(encoding="utf-8"), stale
 
 
 def test_the_report_is_plain_json(told):

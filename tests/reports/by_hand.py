@@ -74,10 +74,12 @@ def accuracy(**changes):
         "margin": 0.5,
         "mean_pcc": 0.999,
         "worst_pcc": 0.99,
-        "texts": 4,
         "words": 500,
         "wer": 5.2,
         "fp32_wer": 5,
+        "texts": 4,
+        "all_wer": 7,
+        "all_fp32_wer": 6,
     }
     return Accuracy(**{"model": "some-model", "policy": "bf16-hifi4", "clips": 3, **given, **changes})
 

@@ -1,6 +1,7 @@
 """Fallback tuning of a small program, with launches that cost what we say."""
 
 import json
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 
 import pytest
@@ -12,9 +13,13 @@ from ttscribe.compiler.capture.export import capture_method
 from ttscribe.compiler.compilation import Settings, compile_graph
 from ttscribe.compiler.cost import program_cost
 from ttscribe.compiler.passes import policy
+from ttscribe.devices.emulator import EmulatedDevice
+from ttscribe.reports import tuning
 from ttscribe.reports.hardware import HOST_LINK, N150
+from ttscribe.reports.measure import differences
+from ttscribe.reports.model import Word
 from ttscribe.reports.projection import Software
-from ttscribe.reports.tuning import Softwares, Trial, blocks, moved, seconds, trials
+from ttscribe.reports.tuning import Softwares, Trial, blocks, measured, moved, projected, seconds, trials
 
 SETTINGS = Settings(policy("bf16-hifi4"))
 # A card as cards are, and one whose traces are slow and whose single launches are free.
@@ -48,7 +53,7 @@ def program(graph):
 def tried(graph):
     """Trials by operation, for each of the softwares."""
     return {
-        name: {trial.target: trial for trial in trials([graph], SETTINGS, N150, softwares)}
+        name: {trial.target: trial for trial in trials([graph], SETTINGS, projected(N150, softwares))}
         for name, softwares in {"usual": USUAL, "upside down": UPSIDE_DOWN}.items()
     }
 
@@ -72,7 +77,7 @@ def test_the_host_wins_where_only_traces_are_slow(tried):
 
 
 def test_a_tie_stays_lowered():
-    assert not Trial("layers", "aten.linear.default", 1.0, 1.0, 0).better_on_host
+    assert not Trial("layers", "aten.linear.default", 1.0, 1.0, 0, Word.PROJECTED).better_on_host
 
 
 def test_an_operation_on_the_host_moves_its_input_out_and_its_result_back(tried):
@@ -88,12 +93,12 @@ def test_a_program_that_stays_on_the_card_moves_nothing(program):
 def test_single_launches_and_moves_are_what_the_host_costs(graph, program, overhead):
     """A product in PyTorch: its input goes out and its result back, and what is left is launched one by one."""
     softwares = Softwares(Software(), Software(overhead))
-    found = {trial.target: trial for trial in trials([graph], SETTINGS, N150, softwares)}
+    found = {trial.target: trial for trial in trials([graph], SETTINGS, projected(N150, softwares))}
     trial = found["aten.linear.default"]
     blocked = Blocklist((Block("aten.linear.default", "tried"),))
     remaining = compile_graph(graph, replace(SETTINGS, blocklist=blocked)).program
     launched = program_cost(remaining).device_operations
-    free = {each.target: each for each in trials([graph], SETTINGS, N150, Softwares(Software(), Software()))}
+    free = {each.target: each for each in trials([graph], SETTINGS, projected(N150, Softwares(Software(), Software())))}
     assert trial.host_s == pytest.approx(free["aten.linear.default"].host_s + launched * overhead)
     assert trial.host_s > trial.moved / HOST_LINK.value
     assert trial.lowered_s == seconds(program, N150, softwares)
@@ -128,3 +133,52 @@ def test_entries_are_for_their_model_only(tried, graph):
     entries = tuple(blocks(list(tried["upside down"].values()), "some-model"))
     for_another = replace(SETTINGS, blocklist=Blocklist(entries, "another-model"))
     assert compile_graph(graph, for_another).report.fallbacks == ()
+
+
+class Stopped(EmulatedDevice):
+    """An emulated device and a clock: its programs take as long as we say, and a first run a hundred times as long."""
+
+    def __init__(self, monkeypatch, takes):
+        super().__init__()
+        self.now, self.takes, self.loads = 0.0, takes, []
+        monkeypatch.setattr(tuning.time, "perf_counter", lambda: self.now)
+
+    def load(self, program, params):
+        self.loads.append(program)
+        return super().load(program, params)
+
+    @contextmanager
+    def repeated(self, loaded, inputs):
+        runs = iter([100, 3, 1, 1, 1, 9])
+        with super().repeated(loaded, inputs) as run:
+
+            def timed():
+                run()
+                self.now += self.takes(loaded.program) * next(runs)
+
+            yield timed
+
+
+def test_on_a_device_trials_are_measured_warm(graph, monkeypatch):
+    device = Stopped(monkeypatch, lambda program: 3.0 if program.host_segments else 2.0)
+    found = list(trials([graph], SETTINGS, measured(device)))
+    assert [(trial.lowered_s, trial.host_s, trial.word) for trial in found] == [(2.0, 3.0, Word.MEASURED)] * 2
+    assert [bool(program.host_segments) for program in device.loads] == [False, True, True]
+
+
+def test_what_a_device_does_slowly_is_blocked_by_what_was_measured(graph, monkeypatch):
+    device = Stopped(monkeypatch, lambda program: 0.001 if program.host_segments else 0.002)
+    entries = blocks(list(trials([graph], SETTINGS, measured(device))), "some-model")
+    assert {entry.op for entry in entries} == {"aten.linear.default", "aten.softmax.int"}
+    assert entries[0].reason == "layers: measured 2000 us lowered, 1000 in PyTorch"
+
+
+def test_every_run_that_is_measured_runs_the_whole_program(graph):
+    device = EmulatedDevice()
+    loaded = []
+    load = device.load
+    device.load = lambda *given: loaded.append(load(*given)) or loaded[-1]
+    list(trials([graph], SETTINGS, measured(device)))
+    for each in loaded:
+        assert differences(each.program, each.ledger) == []
+        assert set(each.ledger.values()) >= {6}

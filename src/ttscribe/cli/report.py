@@ -71,7 +71,7 @@ def report(
             write_table(table, output.resolve().parent)
             typer.echo(str(table), err=True)
     if tune:
-        _tune(made, board, output)
+        _tune(made, board, device, output)
     if made.report.status is Status.FAILED:
         raise typer.Exit(1)
 
@@ -88,13 +88,13 @@ def _print(found: "ModelReport") -> None:
     typer.echo(f"on a card: {card_command(found)}")
 
 
-def _tune(made: "Made", board: str, output: Path | None) -> None:
+def _tune(made: "Made", board: str, device: str | None, output: Path | None) -> None:
     from dataclasses import asdict
 
     from ttscribe.reports.run import tuned
     from ttscribe.writers import write_text
 
-    tried, blocks = tuned(made, board)
+    tried, blocks = tuned(made, board, device)
     heads = ("program", "operation", "lowered us", "in PyTorch us", "moved KiB", "better")
     rows = [
         (
@@ -110,4 +110,5 @@ def _tune(made: "Made", board: str, output: Path | None) -> None:
     columns([heads, *rows])
     if output is not None:
         write_text(output / "blocklist.json", json.dumps([asdict(block) for block in blocks], indent=1) + "\n")
-    typer.echo(f"blocklist entries that this adds: {len(blocks)} (projected)")
+    told = "projected" if device is None else f"measured on {device}"
+    typer.echo(f"blocklist entries that this adds: {len(blocks)} ({told})")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -40,6 +41,12 @@ class ProgramDevice(Protocol):
     def to_host(self, tensor: Any, dtype: torch.dtype) -> Tensor: ...
 
     def zeros(self, spec: TensorSpec) -> Any: ...
+
+    def repeated(self, loaded: LoadedProgram, inputs: Sequence[Any]) -> AbstractContextManager[Callable[[], None]]:
+        """What runs a program on these inputs and waits for its end, as fast as the device can do it again and again.
+
+        Nothing else may be done on the device in the block.
+        """
 
 
 @dataclass(frozen=True)

@@ -69,9 +69,10 @@ class Text:
 class Accuracy:
     """A model under a policy, on a device: *emulated* on the emulator, *measured* on any other.
 
-    ``clips`` were decoded with float32's tokens, and ``texts``, of ``words`` in all, freely. ``margin`` is float32's
+    ``clips`` were decoded with float32's tokens, they and the other ``texts`` freely. ``margin`` is float32's
     largest top-2 margin where the policy's token was another; ``mean_pcc`` the worst clip's mean correlation of the
-    logits, ``worst_pcc`` the worst position's; ``wer`` and ``fp32_wer`` corpus word error rates in per cent.
+    logits, ``worst_pcc`` the worst position's; ``wer`` and ``fp32_wer`` corpus word error rates of the ``clips`` in per
+    cent, which have ``words``; ``all_wer`` and ``all_fp32_wer`` those of all ``texts``.
     """
 
     model: str
@@ -82,10 +83,12 @@ class Accuracy:
     margin: float
     mean_pcc: float
     worst_pcc: float
-    texts: int
     words: int
     wer: float
     fp32_wer: float
+    texts: int
+    all_wer: float
+    all_fp32_wer: float
     device: str = EMULATOR
 
     @property
@@ -117,7 +120,8 @@ class Accuracy:
 
 def summary(forced: Sequence[Forced], texts: Sequence[Text], device: str = EMULATOR) -> Accuracy:
     """What the records of one model under one policy come to; there must be some of each kind."""
-    words = sum(each.words for each in texts)
+    read = {each.file for each in forced}
+    clips = [each for each in texts if each.file in read]
     return Accuracy(
         forced[0].model,
         forced[0].policy,
@@ -127,13 +131,19 @@ def summary(forced: Sequence[Forced], texts: Sequence[Text], device: str = EMULA
         max((margin for each in forced for margin in each.margins), default=0.0),
         min(each.mean_pcc for each in forced),
         min(each.worst_pcc for each in forced),
+        sum(each.words for each in clips),
+        _rate([each.errors for each in clips], clips),
+        _rate([each.fp32_errors for each in clips], clips),
         len(texts),
-        words,
-        # Over the corpus: the sum of errors over the sum of words.
-        100 * sum(each.errors for each in texts) / words,
-        100 * sum(each.fp32_errors for each in texts) / words,
+        _rate([each.errors for each in texts], texts),
+        _rate([each.fp32_errors for each in texts], texts),
         device,
     )
+
+
+def _rate(errors: Sequence[int], texts: Sequence[Text]) -> float:
+    """Over the corpus, in per cent: the sum of errors over the sum of words."""
+    return 100 * sum(errors) / sum(each.words for each in texts)
 
 
 def summaries(forced: Sequence[Forced], texts: Sequence[Text]) -> dict[tuple[str, str], Accuracy]:

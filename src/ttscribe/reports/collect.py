@@ -137,7 +137,8 @@ def _stays(name: str) -> bool:
 
 
 def _checked_figures(checked: CheckReport) -> dict[str, Figure]:
-    refused = f", which refuses {len(checked.findings)} calls" * bool(checked.findings)
+    count = sum(finding.kind is not Kind.HOST_SEGMENT for finding in checked.findings)
+    refused = f", which refuses {count} call{'s' * (count > 1)}" * (count > 0)
     on, cpu = f"TT-NN {checked.ttnn} on a mock {checked.board}{refused}", "this machine's CPU"
     launches = {program.program: program.launches for program in checked.programs}
     figures = {
@@ -161,7 +162,7 @@ def _accuracy_figures(accuracy: Accuracy) -> dict[str, Figure]:
     emulated = accuracy.device == EMULATOR
     where = "" if emulated else f", on {accuracy.device}"
     forced = f"{_recordings(accuracy.clips)}, {accuracy.tokens} tokens{where}"
-    freely = f"{_recordings(accuracy.texts)}, {accuracy.words} words"
+    freely = f"{_recordings(accuracy.clips)}, {accuracy.words} words"
     values = {
         "token_agreement": (100 * accuracy.agreement, "%", forced),
         "pcc_mean": (accuracy.mean_pcc, "", forced),

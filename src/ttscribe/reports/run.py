@@ -17,7 +17,7 @@ from ttscribe.compiler.blocklist import Block
 from ttscribe.compiler.compilation import Settings
 from ttscribe.compiler.passes import DEFAULT_POLICY, policy
 from ttscribe.compiler.program import Program
-from ttscribe.devices import make_runner, require_values
+from ttscribe.devices import make_runner, open_program_device, require_values
 from ttscribe.devices.programs import ProgramRunner
 from ttscribe.devices.ttnn.device import simulator
 from ttscribe.errors import ModelNotFound, OptionError
@@ -33,7 +33,7 @@ from ttscribe.reports.operations import Variation, trace
 from ttscribe.reports.pages import summary_page, trace_page
 from ttscribe.reports.performance import Subject, render
 from ttscribe.reports.speech import Clip
-from ttscribe.reports.tuning import Softwares, Trial, blocks, trials
+from ttscribe.reports.tuning import Softwares, Trial, blocks, measured, projected, trials
 from ttscribe.reports.words import require_packages
 from ttscribe.types import ProgressCallback
 from ttscribe.whisper.checkpoints import Checkpoint, load_checkpoint
@@ -74,23 +74,27 @@ class Made:
 def make(request: Request, *, offline: bool = True, progress: ProgressCallback | None = None) -> Made:
     """Compile, validate, project, and run what there are weights for; ``progress`` is of the speech.
 
+    For a card the programs have the model's own weights, so that they can run there again (``tuned``).
+
     Raises OptionError where a card is to be measured without speech, or another than the board, or a recording is
     longer than a window; DeviceUnavailable for a mock board; ModelNotFound where speech is given and there are no
     weights.
     """
     _require_measurable(request)
-    compilation = compile_whisper(request.name, request.model, request.settings)
+    checkpoint = _checkpoint(request, offline=offline)
+    model = request.model if request.device is None or checkpoint is None else checkpoint.model
+    compilation = compile_whisper(request.name, model, request.settings)
     checked = check(compilation, request.board)
     subject = Subject.of(request.name, compilation.programs, _stand_ins(compilation))
     variations = tuple(trace(compilation.graphs, request.settings))
-    ran = _run(request, progress, offline=offline)
+    ran = _Ran() if checkpoint is None else _run(request, checkpoint, progress)
     report = collect(
         compilation,
         checked,
         subject.detailed().get(_CHIP.get(request.board, request.board)),
         ran.accuracy or recorded().get((request.name, request.settings.precision.name)),
         variations,
-        weights=ran.weights,
+        weights="none (the model's shape only)" if checkpoint is None else f"{checkpoint.name}, its own",
         timing=ran.timing,
         differences=ran.differences,
     )
@@ -140,20 +144,23 @@ def _distil_large_v3() -> Mapping[str, Program]:
 class _Ran:
     """What running a model gave, and ``differences`` between what ran and what was compiled."""
 
-    weights: str
     timing: Mapping[str, Figure] | None = None
     accuracy: Accuracy | None = None
     differences: tuple[str, ...] | None = None
 
 
-def _run(request: Request, progress: ProgressCallback | None, *, offline: bool) -> _Ran:
-    """Without speech, a window and a few tokens on the emulator where there are weights, for the ledger alone."""
+def _checkpoint(request: Request, *, offline: bool) -> Checkpoint | None:
+    """The model's own weights: to be had where there is speech to judge them by, otherwise if they are here."""
     try:
-        checkpoint = load_checkpoint(request.name, offline=offline or not request.speech)
+        return load_checkpoint(request.name, offline=offline or not request.speech)
     except ModelNotFound:
         if request.speech:
             raise
-        return _Ran("none (the model's shape only)")
+        return None
+
+
+def _run(request: Request, checkpoint: Checkpoint, progress: ProgressCallback | None) -> _Ran:
+    """Without speech, a window and a few tokens on the emulator, for the ledger alone."""
     precision = request.settings.precision.name
     runner = make_runner(request.device or EMULATOR, checkpoint.model, precision, checkpoint.suppress_tokens)
     assert isinstance(runner, ProgramRunner)
@@ -165,7 +172,7 @@ def _run(request: Request, progress: ProgressCallback | None, *, offline: bool) 
         accuracy = summary(*records, request.device or EMULATOR)
     else:
         _exercise(runner, checkpoint)
-    return _Ran(f"{checkpoint.name}, its own", timing, accuracy, ledger_differences(runner))
+    return _Ran(timing, accuracy, ledger_differences(runner))
 
 
 def _exercise(runner: ProgramRunner, checkpoint: Checkpoint) -> None:
@@ -204,18 +211,19 @@ def write(made: Made, folder: Path) -> list[Path]:
     return written
 
 
-def tuned(made: Made, board: str) -> tuple[list[Trial], list[Block]]:
-    """Every lowered operation tried on the host, and the blocklist entries that this would add."""
+def tuned(made: Made, board: str, device: str | None = None) -> tuple[list[Trial], list[Block]]:
+    """Every lowered operation tried on the host, and the blocklist entries that this would add.
+
+    By measurement on ``device``, where one is named; otherwise by the cost model.
+    """
     if made.subject is None:
         raise OptionError("only Whisper's programs can be tuned: nothing else is projected")
-    projections = project_builds(made.subject.programs, made.subject.calibration)
-    softwares = {build.traced: projections[build.name].software for build in PUBLISHED if build.board == "n150"}
-    found = list(
-        trials(
-            made.compilation.graphs,
-            made.compilation.settings,
-            BOARDS[board],
-            Softwares(softwares[True], softwares[False]),
-        )
-    )
+    settings = made.compilation.settings
+    if device is not None:
+        clock = measured(open_program_device(device, settings.precision.name))
+    else:
+        projections = project_builds(made.subject.programs, made.subject.calibration)
+        softwares = {build.traced: projections[build.name].software for build in PUBLISHED if build.board == "n150"}
+        clock = projected(BOARDS[board], Softwares(softwares[True], softwares[False]))
+    found = list(trials(made.compilation.graphs, settings, clock))
     return found, blocks(found, made.report.model)

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from statistics import median
 
 from ttscribe.compiler.blocklist import Block, Blocklist
 from ttscribe.compiler.capture.graph import CapturedGraph
-from ttscribe.compiler.compilation import Settings, compile_graph
+from ttscribe.compiler.compilation import Compiled, Settings, compile_graph
 from ttscribe.compiler.lowering.registry import target_name
 from ttscribe.compiler.program import HostSpec, Program, TensorSpec
+from ttscribe.devices.programs import ProgramDevice
 from ttscribe.errors import CompileError
 from ttscribe.reports.hardware import HOST_LINK, Board
+from ttscribe.reports.model import Word
 from ttscribe.reports.projection import Software, project
+
+_RUNS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +31,10 @@ class Softwares:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One operation of one program, lowered or in PyTorch; seconds of a run of the program, *projected*.
+    """One operation of one program, lowered or in PyTorch: seconds of a run of the program, *projected* or *measured*.
 
-    PyTorch's own time is taken as nothing, which favours the host; ``host_s`` has what it causes: the operations of the
-    program launched one by one, for no trace holds a host segment, and ``moved`` bytes across the link.
+    ``host_s`` has what PyTorch causes: the operations of the program launched one by one, for no trace holds a host
+    segment, and ``moved`` bytes across the link. A projection takes PyTorch's own time as nothing, in its favour.
     """
 
     program: str
@@ -36,26 +42,61 @@ class Trial:
     lowered_s: float
     host_s: float
     moved: int
+    word: Word
 
     @property
     def better_on_host(self) -> bool:
         return self.host_s < self.lowered_s
 
 
-def trials(graphs: Sequence[CapturedGraph], settings: Settings, board: Board, softwares: Softwares) -> Iterator[Trial]:
+@dataclass(frozen=True)
+class Clock:
+    """Tells the seconds of one run of a compiled program; ``word`` is how it knows."""
+
+    seconds: Callable[[Compiled], float]
+    word: Word
+
+
+def projected(board: Board, softwares: Softwares) -> Clock:
+    """By the cost model."""
+    return Clock(lambda compiled: seconds(compiled.program, board, softwares), Word.PROJECTED)
+
+
+def measured(device: ProgramDevice) -> Clock:
+    """By the median of a few runs on a device, on inputs of zeros, after one that compiles its kernels."""
+
+    def run(compiled: Compiled) -> float:
+        params = {name: tensor for name, tensor in compiled.params.items() if tensor is not None}
+        loaded = device.load(compiled.program, params)
+        specs = [value.spec for value in compiled.program.inputs]
+        with device.repeated(loaded, [device.zeros(spec) for spec in specs if isinstance(spec, TensorSpec)]) as again:
+            again()
+            return median(_timed(again) for _ in range(_RUNS))
+
+    return Clock(run, Word.MEASURED)
+
+
+def _timed(run: Callable[[], None]) -> float:
+    started = time.perf_counter()
+    run()
+    return time.perf_counter() - started
+
+
+def trials(graphs: Sequence[CapturedGraph], settings: Settings, clock: Clock) -> Iterator[Trial]:
     """Every operation that is lowered, each of one kind in a program together, tried on the host."""
     for captured in graphs:
-        base = compile_graph(captured, settings).program
-        lowered_s = seconds(base, board, softwares)
-        for target in _lowered_targets(captured, base):
+        base = compile_graph(captured, settings)
+        lowered_s = clock.seconds(base)
+        for target in _lowered_targets(captured, base.program):
             block = Block(target, "tried on the host")
             blocked = replace(settings, strict=False, blocklist=Blocklist((*settings.blocklist.blocks, block)))
             try:
-                tried = compile_graph(captured, blocked).program
+                tried = compile_graph(captured, blocked)
             except CompileError:  # what it gives another operation cannot come from the host
                 continue
-            if tried.host_segments:
-                yield Trial(captured.name, target, lowered_s, seconds(tried, board, softwares), moved(tried))
+            if tried.program.host_segments:
+                host_s = clock.seconds(tried)
+                yield Trial(captured.name, target, lowered_s, host_s, moved(tried.program), clock.word)
 
 
 def seconds(program: Program, board: Board, softwares: Softwares) -> float:
@@ -91,7 +132,8 @@ def blocks(tried: Sequence[Trial], model: str) -> list[Block]:
     return [
         Block(
             trial.target,
-            f"{trial.program}: projected {1e6 * trial.lowered_s:.0f} us lowered, {1e6 * trial.host_s:.0f} in PyTorch",
+            f"{trial.program}: {trial.word.value} {1e6 * trial.lowered_s:.0f} us lowered, {1e6 * trial.host_s:.0f} in "
+            "PyTorch",
             model,
         )
         for trial in tried

@@ -12,9 +12,14 @@ from ttscribe.devices.ttnn.mock import mock_environment
 SESSION = """
 import json
 import torch
+from ttscribe.compiler.blocklist import Block, Blocklist
+from ttscribe.compiler.compilation import Settings, compile_graph
+from ttscribe.compiler.passes import policy
+from ttscribe.compiler.whisper_programs import capture_program
 from ttscribe.devices import make_runner
 from ttscribe.devices.ttnn.device import card
 from ttscribe.errors import DeviceUnavailable
+from ttscribe.reports.tuning import measured
 from ttscribe.whisper.checkpoints import load_checkpoint
 
 def refusal(call, *arguments):
@@ -64,6 +69,12 @@ runner.prefill(torch.tensor([[50257, 50362, 50257]]), second)
 found["another length"] = calls.count("release_trace"), calls.count("begin_trace_capture")
 found["progress"] = all(done <= total for done, total in loaded), loaded[-1][0] == loaded[-1][1]
 found["ledger"] = runner.program("greedy_step").ledger["ttnn.argmax"]
+graph = capture_program("cross_kv", checkpoint.model)
+clock = measured(device)
+for name, blocks in {"whole": (), "split": (Block("aten.linear.default", "tried"),)}.items():
+    calls.clear()
+    compiled = compile_graph(graph, Settings(policy("bf16-hifi4"), blocklist=Blocklist(blocks)))
+    found[name] = clock.seconds(compiled) > 0, list(calls), len(compiled.program.host_segments)
 device.close()
 device.close()
 found["opened again"] = card() is not device
@@ -128,6 +139,18 @@ def test_progress_ends_with_everything_loaded(found):
 def test_the_ledger_counts_what_ran(found):
     # Five tokens, and once to compile it before each of three recordings, which run nothing.
     assert found["ledger"] == 5 + 3
+
+
+def test_a_program_is_timed_as_a_trace_that_is_gone_afterwards(found):
+    taken, calls, segments = found["whole"]
+    assert (taken, segments) == (True, 0)
+    assert calls == ["begin_trace_capture", *["execute_trace"] * 6, "release_trace"]
+
+
+def test_a_program_with_a_host_segment_is_timed_call_by_call(found):
+    taken, calls, segments = found["split"]
+    assert (taken, calls) == (True, [])
+    assert segments > 0
 
 
 def test_a_closed_card_can_be_opened_again(found):

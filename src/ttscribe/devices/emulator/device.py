@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ttscribe.compiler.program import Program, TensorSpec
+from ttscribe.devices import programs
 from ttscribe.devices.emulator.loaded import LoadedProgram
 from ttscribe.devices.emulator.tensors import DeviceTensor, settled, torch_dtype
 
@@ -38,3 +41,12 @@ class EmulatedDevice:
     def zeros(self, spec: TensorSpec) -> DeviceTensor:
         """A tensor of zeros: what state is before anything is written to it."""
         return DeviceTensor(spec, torch.zeros(spec.shape, dtype=torch_dtype(spec.dtype)))
+
+    @contextmanager
+    def repeated(self, loaded: programs.LoadedProgram, inputs: Sequence[Any]) -> Iterator[Callable[[], None]]:
+        """What runs a program on these inputs."""
+
+        def run() -> None:
+            loaded(*inputs)
+
+        yield run

@@ -6,7 +6,8 @@ import atexit
 import importlib
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -15,10 +16,12 @@ import torch
 from torch import Tensor
 
 from ttscribe.compiler.program import Program, TensorSpec, Value
+from ttscribe.devices import programs
 from ttscribe.devices.ttnn.boards import Board, board
 from ttscribe.devices.ttnn.calls import Calls, host_weights
 from ttscribe.devices.ttnn.loaded import LoadedProgram, complaint, hold
 from ttscribe.devices.ttnn.mock import is_mock, stand_in_for_dispatch
+from ttscribe.devices.ttnn.traces import Trace
 from ttscribe.devices.ttnn.weights import HostValues, Recipes, WeightCache, content
 from ttscribe.errors import DeviceUnavailable
 from ttscribe.whisper.checkpoints.bundled import cache_folder
@@ -202,6 +205,27 @@ class TtnnDevice:
 
     def zeros(self, spec: TensorSpec) -> Any:
         return self._calls.place(self._calls.host_tensor(torch.zeros(spec.shape), spec), spec)
+
+    @contextmanager
+    def repeated(self, loaded: programs.LoadedProgram, inputs: Sequence[Any]) -> Iterator[Callable[[], None]]:
+        """What replays a trace of the program, or calls it where a host segment forbids one, and waits for its end.
+
+        Nothing may be allocated in the block.
+        """
+        trace = None if loaded.program.host_segments else Trace(self.library, self.handle, loaded, inputs)
+
+        def run() -> None:
+            if trace is None:
+                loaded(*inputs)
+            else:
+                trace.replay()
+            self.library.synchronize_device(self.handle)
+
+        try:
+            yield run
+        finally:
+            if trace is not None:
+                trace.release()
 
 
 def _spec(value: Value) -> TensorSpec:
