@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "backend": {"compiler", "devices"},
     "transcription": {"audio", "whisper", "devices", "decoding"},
     "check": {"whisper", "compiler", "devices"},
-    "reports": {"audio", "writers", "whisper", "compiler", "devices", "check"},
+    "reports": {"audio", "writers", "whisper", "compiler", "devices", "decoding", "check"},
     "cli": {"", "audio", "writers", "whisper", "compiler", "devices", "decoding", "transcription", "check", "reports"},
 }
 

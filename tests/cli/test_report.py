@@ -159,7 +159,12 @@ def on_a_card(tmp_path_factory, told, beckett):
     command = told.result.stdout.splitlines()[-1].removeprefix("on a card: ttscribe ")
     places = {"SPEECH": str(clone / "dev-clean"), "README.md": str(clone / "README.md")}
     arguments = [places.get(word, word).replace("docs/", f"{clone}/docs/") for word in command.split()]
-    with mock.patch.object(run, "make_runner", runner):
+    # What the command compiled and traced without speech is what it would compile and trace again.
+    with (
+        mock.patch.object(run, "make_runner", runner),
+        mock.patch.object(run, "compile_whisper", lambda name, *_: told.compilations[name]),
+        mock.patch.object(run, "trace", return_value=()),
+    ):
         return CliRunner().invoke(app, [*arguments, "--offline"]), clone
 
 

@@ -12,22 +12,18 @@ from ttscribe.reports.compare import Comparison, compare
 from ttscribe.reports.speech import Clip
 from ttscribe.reports.words import count_errors
 
+pytestmark = pytest.mark.xdist_group("comparison of tiny.en")
+
 SAID = "Ever tried. Ever failed. No matter. Try again. Fail again. Fail better."
+POLICY = "bf16-hifi4"
 # An utterance of which bfloat16 picks a token that float32 does not.
 CLOSE = "audio/ps-0890-librivox.flac"
 
 
 @pytest.fixture(scope="module")
 def comparison(tiny_en):
-    """Of a policy: one runner for all, so that programs are compiled once."""
-    runners = {}
-
-    def of(policy):
-        if policy not in runners:
-            runners[policy] = make_runner("emulator", tiny_en.model, policy, tiny_en.suppress_tokens)
-        return Comparison(tiny_en, runners[policy], "tiny.en", policy)
-
-    return of
+    runner = make_runner("emulator", tiny_en.model, POLICY, tiny_en.suppress_tokens)
+    return Comparison(tiny_en, runner, "tiny.en", POLICY)
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +31,8 @@ def clip(beckett):
     return Clip(beckett, SAID, 10.0)
 
 
-def test_exact_agrees_with_float32_in_every_token_and_word(comparison, clip):
-    forced, text = comparison("exact").of(clip, "beckett")
+def test_float32_agrees_with_itself_in_every_token_and_word(tiny_en, clip):
+    forced, text = Comparison(tiny_en, make_runner("cpu", tiny_en.model), "tiny.en", "exact").of(clip, "beckett")
     assert (forced.model, forced.policy, forced.file) == ("tiny.en", "exact", "beckett")
     assert forced.agreed == forced.tokens > 15
     assert forced.margins == []
@@ -45,17 +41,16 @@ def test_exact_agrees_with_float32_in_every_token_and_word(comparison, clip):
 
 
 def test_bfloat16_is_not_float32_and_correlates(comparison, clip):
-    forced, _ = comparison("bf16-hifi4").of(clip, "beckett")
+    forced, _ = comparison.of(clip, "beckett")
     assert 0.99 < forced.worst_pcc <= forced.mean_pcc < 0.99999
 
 
 def test_a_committed_record_is_what_is_recorded_now(comparison, speech):
-    policy = "bf16-hifi4"
-    (before,) = (each for each in read_records(Forced) if astuple(each)[:3] == ("tiny.en", policy, CLOSE))
-    (said,) = (each for each in read_records(Text) if astuple(each)[:3] == ("tiny.en", policy, CLOSE))
+    (before,) = (each for each in read_records(Forced) if astuple(each)[:3] == ("tiny.en", POLICY, CLOSE))
+    (said,) = (each for each in read_records(Text) if astuple(each)[:3] == ("tiny.en", POLICY, CLOSE))
     lines = (speech / "manifest.tsv").read_text(encoding="utf-8").splitlines()
     (reference,) = (line.split("\t")[5] for line in lines if line.startswith(CLOSE))
-    forced, text = comparison(policy).of(Clip(speech / CLOSE, reference, 0.0), CLOSE)
+    forced, text = comparison.of(Clip(speech / CLOSE, reference, 0.0), CLOSE)
     assert text == said
     assert (forced.tokens, forced.agreed) == (before.tokens, before.agreed)
     assert forced.agreed < forced.tokens

@@ -1,5 +1,7 @@
 """Our model against Hugging Face's, with the same weights."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
@@ -38,8 +40,9 @@ def test_real_weights_give_hugging_faces_states_and_logits(checkpoint, beckett, 
     compare(model, log_mel(load_audio(beckett), model.config.num_mel_bins)[None])
 
 
-def test_distil_large_v3_shape_gives_hugging_faces_states_and_logits(beckett):
-    model = random_model(WhisperConfig.named("distil-large-v3"), seed=1)
+def test_the_width_of_distil_large_v3_gives_hugging_faces_states_and_logits(beckett):
+    """With 6 of its 32 encoder layers, which are alike: all of them take more than a minute."""
+    model = random_model(replace(WhisperConfig.named("distil-large-v3"), encoder_layers=6), seed=1)
     compare(model, log_mel(load_audio(beckett), 128)[None])
 
 
