@@ -19,6 +19,9 @@ from ttscribe.compiler.program import Reason
 from ttscribe.compiler.report import CompileReport
 from ttscribe.whisper.checkpoints import Checkpoint
 
+# One worker makes what the tests share, once.
+pytestmark = pytest.mark.xdist_group("Hugging Face's Whisper")
+
 CACHES = {"static": {"cache_implementation": "static"}, "growing": {}}
 # Encoder, prompt and step; where the cache grows the second step is the first with a symbolic length.
 GRAPHS = {"static": 3, "growing": 4}

@@ -9,6 +9,9 @@ from ttscribe.compiler.whisper_programs import PROGRAMS, capture_program
 from ttscribe.whisper.config import WhisperConfig
 from ttscribe.whisper.model import random_model
 
+# One worker makes what the tests share, once.
+pytestmark = pytest.mark.xdist_group("programs of distil-large-v3")
+
 # A hand-written program of the same model, counted on TT-NN 0.81.1's mock n150: 364 for the encoder, 12 for cross-KV,
 # 52 for a decode step with head, argmax, token and position. It suppresses no tokens; ours does.
 BY_HAND = {"encode": 364, "cross_kv": 12, "greedy_step": 52}

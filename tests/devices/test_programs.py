@@ -8,6 +8,9 @@ from ttscribe.devices import make_runner
 from ttscribe.errors import DeviceUnavailable, OptionError
 from ttscribe.transcription import Transcriber
 
+# One worker makes what the tests share, once.
+pytestmark = pytest.mark.xdist_group("programs of tiny.en")
+
 PROMPT = (50257, 50362)  # <|startoftranscript|><|notimestamps|> of tiny.en
 
 
