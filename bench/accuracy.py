@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ttscribe.compiler.passes import POLICIES
+from ttscribe.reports import markdown
 from ttscribe.reports.accuracy import RECORDS, Accuracy, Forced, Text, read_records, record_file, summaries
 from ttscribe.reports.compare import Comparison
 from ttscribe.reports.speech import Clip
@@ -75,20 +76,23 @@ def measure(arguments: argparse.Namespace) -> None:
                 print(model, policy, recording["file"], flush=True)
 
 
+_HEADS = (
+    *("model", "policy", "utterances", "token agreement", "largest margin", "PCC mean", "PCC worst", "WER", "fp32 WER"),
+    *("contract", "all recordings", "WER", "fp32 WER"),
+)
+
+
 def table(folder: Path) -> Iterator[str]:
     """Markdown: a line for each model and policy, with fp32's word error rate on the same recordings beside it."""
-    yield (
-        "| model | policy | utterances | token agreement | largest margin | PCC mean | PCC worst | WER | fp32 WER "
-        "| contract | all recordings | WER | fp32 WER |"
-    )
-    yield "|---|---|---|---|---|---|---|---|---|---|---|---|---|"
     found, order = summaries(read_records(Forced, folder), read_records(Text, folder)), list(POLICIES)
-    for key in sorted(found, key=lambda key: (key[0] != "tiny.en", order.index(key[1]))):
-        yield _line(found[key])
+    keys = sorted(found, key=lambda key: (key[0] != "tiny.en", order.index(key[1])))
+    return markdown.table(_HEADS, [_row(found[key]) for key in keys])
 
 
-def _line(found: Accuracy) -> str:
-    figures = (
+def _row(found: Accuracy) -> tuple[object, ...]:
+    return (
+        found.model,
+        found.policy,
         found.clips,
         f"{found.agreed} of {found.tokens} ({100 * found.agreement:.2f} %)",
         f"{found.margin:.3f}",
@@ -101,7 +105,6 @@ def _line(found: Accuracy) -> str:
         f"{found.all_wer:.2f} %",
         f"{found.all_fp32_wer:.2f} %",
     )
-    return f"| {found.model} | {found.policy} | {' | '.join(map(str, figures))} |"
 
 
 def write_markdown(path: Path, folder: Path) -> None:

@@ -1,5 +1,8 @@
 """A Whisper of 64 columns, compiled once for every test of what is said about it."""
 
+import importlib.util
+from pathlib import Path
+
 import pytest
 
 from compiler.building import TINY
@@ -10,6 +13,20 @@ from ttscribe.reports.operations import trace
 from ttscribe.whisper.model import random_model
 
 SETTINGS = Settings(policy("bf16-hifi4"))
+
+
+@pytest.fixture(scope="session")
+def bench():
+    """A script of ``bench``, by its name, as a module."""
+
+    def imported(name):
+        path = Path(__file__).resolve().parents[2] / "bench" / f"{name}.py"
+        spec = importlib.util.spec_from_file_location(f"bench_{name}", path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    return imported
 
 
 @pytest.fixture(scope="session")

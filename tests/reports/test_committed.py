@@ -1,6 +1,5 @@
 """Generated files that are committed are what would be generated now; ``make reports`` makes them again."""
 
-import importlib.util
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,19 +41,10 @@ def test_the_page_of_a_report_is_that_of_its_figures(path):
     assert path.with_name("report.md").read_text(encoding="utf-8") == summary_page(committed(path)), STALE
 
 
-@pytest.fixture(scope="module")
-def generator():
-    """What ``make reports`` runs."""
-    spec = importlib.util.spec_from_file_location("generator", ROOT / "bench" / "reports.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.mark.parametrize("name", ["gpt-neo", "opt", "codegen", "gpt2"])
-def test_the_report_and_pages_of_another_model_are_those_of_this_code(generator, name):
+def test_the_report_and_pages_of_another_model_are_those_of_this_code(bench, name):
     folder = ROOT / "docs" / "models" / name
-    found = generator.made(name)
+    found = bench("reports").made(name)
     assert same_but_for_time(found.report, committed(folder / "report.json")) == [], STALE
     now = pages(replace(found, report=committed(folder / "report.json")))
     assert now["input_variations.md"] == (folder / "input_variations.md").read_text(encoding="utf-8"), STALE

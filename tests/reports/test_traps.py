@@ -1,6 +1,5 @@
 """Ways in which reports of others were not true, one after another: what each would be here, and that it is not."""
 
-import importlib.util
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -248,10 +247,8 @@ def test_what_is_just_under_the_contract_misses_it(changes, missed):
     assert accuracy(**{"wer": 5.0, **changes}).verdict == f"missed: {missed}"
 
 
-def test_the_page_of_accuracy_is_that_of_the_records():
-    spec = importlib.util.spec_from_file_location("generator", ACCURACY_PAGE.parents[1] / "bench" / "accuracy.py")
-    generator = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(generator)
+def test_the_page_of_accuracy_is_that_of_the_records(bench):
+    generator = bench("accuracy")
     table = ACCURACY_PAGE.read_text("utf-8").partition(generator.BEGIN)[2].partition(generator.END)[0]
     assert table.strip().splitlines() == list(generator.table(RECORDS))
     assert "missed: WER" in table

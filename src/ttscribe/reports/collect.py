@@ -14,7 +14,7 @@ from ttscribe.compiler.compilation import Compiled, Settings, compile_graph
 from ttscribe.compiler.program import Program
 from ttscribe.compiler.whisper_programs import PROGRAMS, capture_program
 from ttscribe.reports.accuracy import EMULATOR, Accuracy
-from ttscribe.reports.model import Figure, ModelReport, ProgramSummary, Word, status_of
+from ttscribe.reports.model import Figure, ModelReport, ProgramSummary, Word, counted, status_of
 from ttscribe.reports.operations import Variation
 from ttscribe.reports.projection import FIRST_TOKEN, Projection
 from ttscribe.whisper.model import WhisperModel
@@ -78,7 +78,7 @@ def collect(
         for each in compilation.compiled
         for fallback in each.report.fallbacks
     ]
-    findings = [str(finding) for finding in checked.findings if finding.kind is not Kind.HOST_SEGMENT]
+    findings = _refusals(checked)
     status, reasons = status_of(
         fallbacks=fallbacks,
         findings=findings,
@@ -136,9 +136,14 @@ def _stays(name: str) -> bool:
     return name.startswith("state_") or name == "encoder_states"
 
 
+def _refusals(checked: CheckReport) -> list[str]:
+    """What the mock board found but host segments, which are told as fallbacks."""
+    return [str(finding) for finding in checked.findings if finding.kind is not Kind.HOST_SEGMENT]
+
+
 def _checked_figures(checked: CheckReport) -> dict[str, Figure]:
-    count = sum(finding.kind is not Kind.HOST_SEGMENT for finding in checked.findings)
-    refused = f", which refuses {count} call{'s' * (count > 1)}" * (count > 0)
+    findings = _refusals(checked)
+    refused = f", which refuses {counted(len(findings), 'call')}" if findings else ""
     on, cpu = f"TT-NN {checked.ttnn} on a mock {checked.board}{refused}", "this machine's CPU"
     launches = {program.program: program.launches for program in checked.programs}
     figures = {
@@ -161,8 +166,9 @@ def _checked_figures(checked: CheckReport) -> dict[str, Figure]:
 def _accuracy_figures(accuracy: Accuracy) -> dict[str, Figure]:
     emulated = accuracy.device == EMULATOR
     where = "" if emulated else f", on {accuracy.device}"
-    forced = f"{_recordings(accuracy.clips)}, {accuracy.tokens} tokens{where}"
-    freely = f"{_recordings(accuracy.clips)}, {accuracy.words} words"
+    recordings = counted(accuracy.clips, "recording")
+    forced = f"{recordings}, {accuracy.tokens} tokens{where}"
+    freely = f"{recordings}, {accuracy.words} words"
     values = {
         "token_agreement": (100 * accuracy.agreement, "%", forced),
         "pcc_mean": (accuracy.mean_pcc, "", forced),
@@ -173,10 +179,6 @@ def _accuracy_figures(accuracy: Accuracy) -> dict[str, Figure]:
     figures = {name: Figure(round(value, 5), unit, word, on) for name, (value, unit, on) in values.items()}
     fp32 = Figure(round(accuracy.fp32_wer, 5), "%", Word.MEASURED, f"{freely}, in PyTorch on a CPU")
     return {**figures, "wer_fp32": fp32}
-
-
-def _recordings(count: int) -> str:
-    return f"{count} recording{'s' * (count > 1)}"
 
 
 def _projected_figures(projection: Projection) -> dict[str, Figure]:

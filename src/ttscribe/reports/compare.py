@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from ttscribe.decoding import Rules
 from ttscribe.devices import make_runner
 from ttscribe.errors import ModelError
 from ttscribe.reports.accuracy import Forced, Text
+from ttscribe.reports.operations import correlation
 from ttscribe.reports.speech import Clip
 from ttscribe.reports.words import count_errors
 from ttscribe.types import Progress, ProgressCallback
@@ -93,8 +93,8 @@ def _likeliest(logits: Tensor) -> int:
 def _pcc(ours: Tensor, theirs: Tensor) -> float:
     """Pearson's correlation over the tokens that are allowed."""
     allowed = theirs.isfinite()
-    found = float(torch.corrcoef(torch.stack((ours[allowed], theirs[allowed])).double())[0, 1])
-    if math.isnan(found):
+    found = correlation(ours[allowed], theirs[allowed])
+    if found is None:
         raise ModelError("the device's logits are not numbers, or all the same: they correlate with nothing")
     return found
 

@@ -12,6 +12,7 @@ import torch
 
 from ttscribe.audio import load_audio, log_mel, window
 from ttscribe.compiler.program import Program
+from ttscribe.decoding import Rules
 from ttscribe.devices.programs import ProgramRunner
 from ttscribe.reports.model import Figure, Word
 from ttscribe.reports.speech import Clip
@@ -48,9 +49,7 @@ def measure(runner: ProgramRunner, checkpoint: Checkpoint, speech: Sequence[Clip
     tokenizer = checkpoint.tokenizer
     prompt = tokenizer.prompt(checkpoint.languages[0], "transcribe", timestamps=False)
     limit = runner.config.max_target_positions - len(prompt)
-    # <|endoftext|> is not picked first, as checkpoint.begin_suppress_tokens has it.
-    allowed = torch.zeros(runner.config.vocab_size)
-    allowed[[*checkpoint.suppress_tokens, *checkpoint.begin_suppress_tokens]] = -torch.inf
+    rules = Rules.of(checkpoint.suppress_tokens, checkpoint.begin_suppress_tokens, None)
 
     def timed(clip: Clip, limit: int) -> tuple[float, float, int]:
         """Seconds to the first token and of the steps after it, and how many those are."""
@@ -58,7 +57,7 @@ def measure(runner: ProgramRunner, checkpoint: Checkpoint, speech: Sequence[Clip
         started = time.perf_counter()
         mel = window(log_mel(samples, runner.config.num_mel_bins), 0)[None]
         state = runner.start(runner.encode(mel))
-        token = int((runner.prefill(torch.tensor([prompt]), state)[0, -1] + allowed).argmax())
+        token = int(rules.apply(runner.prefill(torch.tensor([prompt]), state)[0, -1], []).argmax())
         said = time.perf_counter()
         tokens = runner.generate(token, len(prompt), state, limit=limit, end=tokenizer.eot)
         return said - started, time.perf_counter() - said, len(tokens)

@@ -136,15 +136,20 @@ def _report(document: dict[str, Any]) -> ModelReport:
     return ModelReport(**{**given, **lists, "ledger_differences": None if ran is None else tuple(ran)})
 
 
+def counted(count: int, noun: str) -> str:
+    """One or more of something: ``1 call``, ``2 calls``."""
+    return f"{count} {noun}{'s' * (count > 1)}"
+
+
 def status_of(
     *, fallbacks: Sequence[str], findings: Sequence[str], accuracy: str | None, differences: Sequence[str]
 ) -> tuple[Status, tuple[str, ...]]:
     """The status and why it is not done; ``accuracy`` is the contract's verdict, None where it could not be judged."""
     reasons = []
     if fallbacks:
-        reasons.append(f"{len(fallbacks)} operation{'s' * (len(fallbacks) > 1)} in PyTorch")
+        reasons.append(f"{counted(len(fallbacks), 'operation')} in PyTorch")
     if findings:
-        reasons.append(f"{len(findings)} call{'s' * (len(findings) > 1)} refused on the mock board")
+        reasons.append(f"{counted(len(findings), 'call')} refused on the mock board")
     if differences:
         reasons.append("what ran is not what was compiled")
     if accuracy is None:
