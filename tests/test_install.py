@@ -1,0 +1,152 @@
+"""The wheel in environments of its own: on every Python that it claims, without CUDA, transcribing real speech."""
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from ttscribe import __version__
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "src" / "ttscribe"
+BECKETT = "Ever tried, ever failed.\nNo matter, try again.\nFail again.\nFail better.\n"
+
+ASK_FOR_GPU = """
+import torch
+
+print(torch.version.cuda)
+if torch.version.cuda:
+    try:
+        torch.cuda.is_current_stream_capturing()
+    except RuntimeError as error:
+        print(error)
+"""
+
+# What pip would choose on each Python, and the oldest versions that pyproject.toml allows, on the oldest Python.
+WHEELS = [
+    pytest.param((version, resolution), id=f"{version}-{resolution}", marks=pytest.mark.xdist_group(f"wheel {version}"))
+    for version, resolution in (
+        ("3.10", "highest"),
+        ("3.10", "lowest-direct"),
+        ("3.11", "highest"),
+        ("3.12", "highest"),
+        ("3.13", "highest"),
+    )
+]
+
+# Downloads on a slow line.
+pytestmark = pytest.mark.timeout(3000)
+
+
+class Environment(NamedTuple):
+    """A folder with a Python environment, and the home folder of those who use it."""
+
+    folder: Path
+    home: Path
+
+    @property
+    def packages(self) -> Path:
+        (path,) = self.folder.glob("lib/python*/site-packages")
+        return path
+
+    def run(self, command: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+        """Run a program of the environment as somebody who has just installed it would."""
+        return run(self.folder / "bin" / command, *arguments, HOME=str(self.home))
+
+
+def run(*command: object, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run a program, with uv on its path and none of our own settings; what it says is in the error where it fails."""
+    ours = ("TTSCRIBE_", "HF_", "XDG_", "PYTHON", "VIRTUAL_ENV", "PYTEST_")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
+    done = subprocess.run(
+        list(map(str, command)), env={**environment, **variables}, capture_output=True, text=True, check=False
+    )
+    if done.returncode and "error sending request" in done.stderr:
+        pytest.skip("the package registry cannot be reached")
+    assert not done.returncode, f"{command}: {done.stdout}{done.stderr}"
+    return done
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if subprocess.run([sys.executable, "-m", "uv", "--version"], capture_output=True, check=False).returncode:
+        pytest.skip("uv is not installed: make env")
+    folder = tmp_path_factory.mktemp("wheel")
+    run("uv", "build", "--quiet", "--wheel", "--out-dir", folder, ROOT)
+    (wheel,) = folder.glob("*.whl")
+    return wheel
+
+
+def find_python(version: str) -> str:
+    environment = {name: value for name, value in os.environ.items() if name != "TTSCRIBE_PYTHON"}
+    command = [ROOT / "scripts" / "find-python", version]
+    found = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if found.returncode:
+        pytest.skip(f"no Python {version} is on this machine")
+    return found.stdout.strip()
+
+
+@pytest.fixture(scope="module", params=WHEELS)
+def installed(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, wheel: Path
+) -> Iterator[Environment]:
+    """What scripts/setup-cpu makes; removed afterwards, for it is large."""
+    version, resolution = request.param
+    python = find_python(version)
+    folder = tmp_path_factory.mktemp("without cuda")
+    made = Environment(folder / "environment", folder / "home")
+    made.home.mkdir()
+    run(ROOT / "scripts" / "setup-cpu", made.folder, wheel, TTSCRIBE_PYTHON=python, UV_RESOLUTION=resolution)
+    yield made
+    shutil.rmtree(folder)
+
+
+def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
+    held = {Path(name) for name in zipfile.ZipFile(wheel).namelist()}
+    ours = {path.relative_to(ROOT / "src") for path in PACKAGE.rglob("*") if path.is_file() and path.suffix != ".pyc"}
+    assert {path for path in held if path.parts[0] == "ttscribe"} == ours
+    assert {path.parts[0].partition("-")[0] for path in held} == {"ttscribe"}
+
+
+class TestOnEveryPython:
+    def test_it_transcribes(self, installed: Environment, beckett: Path) -> None:
+        """Real speech, real weights; all that is left in the home folder is what ttscribe says that it keeps."""
+        said = installed.run("ttscribe", "transcribe", "--offline", "--quiet", "--model", "tiny.en", beckett)
+        assert (said.stdout, said.stderr) == (BECKETT, "")
+        left = [path.relative_to(installed.home) for path in installed.home.glob("*/*")]
+        assert left == [Path(".cache/ttscribe")]
+
+    def test_it_finds_the_weights_in_its_packages(self, installed: Environment) -> None:
+        listed = installed.run("ttscribe", "models").stdout.splitlines()
+        (tiny,) = [line for line in listed if line.startswith("tiny.en ")]
+        assert str(installed.packages) in tiny
+        doctor = installed.run("ttscribe", "doctor").stdout
+        assert __version__ in doctor
+        assert "tiny.en  bundled" in doctor
+
+    def test_nothing_of_cuda_is_in_it(self, installed: Environment) -> None:
+        names = {path.name for path in installed.packages.iterdir()}
+        assert "torch" in names
+        assert not [name for name in names if name.startswith(("nvidia", "cuda", "triton"))]
+
+    def test_asking_for_a_gpu_is_an_error_and_no_crash(self, installed: Environment) -> None:
+        said = installed.run("python", "-c", ASK_FOR_GPU).stdout
+        if said == "None\n":
+            pytest.skip("PyTorch's own index was reached: this torch knows no CUDA")
+        assert "CUDA is not installed in this environment" in said
+
+
+def test_a_folder_that_is_there_is_not_touched(tmp_path: Path) -> None:
+    (tmp_path / "mine").touch()
+    command = [ROOT / "scripts" / "setup-cpu", tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"{tmp_path} is there already: remove it, or name another folder" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
