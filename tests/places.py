@@ -1,0 +1,6 @@
+"""Where what is outside of the repository is."""
+
+from pathlib import Path
+
+# The project's reference clips.
+SPEECH = Path(__file__).resolve().parents[2] / "shared" / "speech"
