@@ -5,7 +5,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup --no-l
 DEMO_SPEECH := 'from importlib.util import find_spec as find; \
 	print(find("moonshine_voice").submodule_search_locations[0] + "/assets/two_cities.wav")'
 
-.PHONY: env browser golden demo test lint types tests format bench reports clean
+.PHONY: env browser speech golden golden-files demo test lint types tests format bench reports clean
 
 env: ## set .venv up
 	@scripts/setup-env
@@ -22,14 +22,20 @@ lint: env
 types: env
 	@$(BIN)/mypy
 
-tests: env browser
+tests: env browser speech
 	@$(PYTEST)
 
-golden: env ## every reference clip with tiny.en and base, word error rates included: ten minutes more than in tests
+golden: env speech ## every recording with tiny.en and base, word error rates included: ten minutes more than in tests
 	@TTSCRIBE_GOLDEN=all $(PYTEST) tests/test_golden.py
+
+golden-files: env speech ## make tests/golden again, with transformers: minutes
+	@PYTHONPATH=tests $(BIN)/python -m golden.make
 
 browser: ## a headless Chromium for the test of HTML reports, where it can be had
 	@scripts/setup-browser
+
+speech: env ## recordings from a Debian package, where it can be had
+	@scripts/setup-speech
 
 format: env
 	@$(BIN)/ruff check --fix .
@@ -39,7 +45,7 @@ bench: env ## speed of ttscribe beside transformers and faster-whisper
 	@$(BIN)/python bench/speed.py
 
 reports: env ## make docs/models and the model table again
-	@$(BIN)/python -W ignore bench/reports.py
+	@$(BIN)/python -W ignore bench/model_reports.py
 
 clean: ## remove .venv and caches
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist

@@ -5,28 +5,58 @@
 
 DIR has ``manifest.tsv`` and ``golden_MODEL.jsonl`` (what fp32 PyTorch says). Read utterances are decoded with fp32's
 tokens, for agreement and correlation of the logits; every recording is decoded freely, for the word error rate. Records
-are written as they are taken (``--records FOLDER``, by default where reports read them), and what has one is not done
+are written as they are taken (``--records FOLDER``, by default bench/data), and what has one is not done
 again.
 """
 
 import argparse
 import csv
 import json
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from ttscribe.compiler.passes import POLICIES
-from ttscribe.reports import markdown
-from ttscribe.reports.accuracy import RECORDS, Accuracy, Forced, Text, read_records, record_file, summaries
-from ttscribe.reports.compare import Comparison
-from ttscribe.reports.speech import Clip
-from ttscribe.reports.words import count_errors
+from ttscribe.compiler.settings import POLICIES
+from ttscribe.evaluation.accuracy import Accuracy, Forced, Text, summary, word_error_rate
+from ttscribe.evaluation.compare import Comparison
+from ttscribe.evaluation.speech import Clip
+from ttscribe.evaluation.words import count_errors
+from ttscribe.reports import pages
 from ttscribe.transcription import Transcriber
 from ttscribe.whisper.checkpoints import load_checkpoint
 
+RECORDS = Path(__file__).parent / "data"
+_Record = TypeVar("_Record", Forced, Text)
 BEGIN, END = "<!-- accuracy:begin -->", "<!-- accuracy:end -->"
+
+
+def read_records(kind: type[_Record], folder: Path = RECORDS) -> list[_Record]:
+    """All records of one kind, in the order they were taken."""
+    path = record_file(kind, folder)
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return [kind(**json.loads(line)) for line in lines]
+
+
+def record_file(kind: type[Forced | Text], folder: Path) -> Path:
+    """``forced.jsonl`` or ``text.jsonl``: a line of JSON for each record."""
+    return folder / f"{kind.__name__.lower()}.jsonl"
+
+
+def by_model_and_policy(records: Iterable[_Record]) -> dict[tuple[str, str], list[_Record]]:
+    found: dict[tuple[str, str], list[_Record]] = defaultdict(list)
+    for each in records:
+        found[each.model, each.policy].append(each)
+    return found
+
+
+@cache
+def recorded(folder: Path = RECORDS) -> Mapping[tuple[str, str], Accuracy]:
+    """What the records come to, by model and policy."""
+    forced, texts = (by_model_and_policy(read_records(kind, folder)) for kind in (Forced, Text))
+    return {key: summary(mine, texts[key]) for key, mine in forced.items()}
 
 
 def recordings(speech: Path, model: str) -> list[dict[str, Any]]:
@@ -84,12 +114,12 @@ _HEADS = (
 
 def table(folder: Path) -> Iterator[str]:
     """Markdown: a line for each model and policy, with fp32's word error rate on the same recordings beside it."""
-    found, order = summaries(read_records(Forced, folder), read_records(Text, folder)), list(POLICIES)
-    keys = sorted(found, key=lambda key: (key[0] != "tiny.en", order.index(key[1])))
-    return markdown.table(_HEADS, [_row(found[key]) for key in keys])
+    found, texts = recorded(folder), by_model_and_policy(read_records(Text, folder))
+    keys = sorted(found, key=lambda key: (key[0] != "tiny.en", list(POLICIES).index(key[1])))
+    return pages.table(_HEADS, [_row(found[key], texts[key]) for key in keys])
 
 
-def _row(found: Accuracy) -> tuple[object, ...]:
+def _row(found: Accuracy, texts: list[Text]) -> tuple[object, ...]:
     return (
         found.model,
         found.policy,
@@ -101,9 +131,9 @@ def _row(found: Accuracy) -> tuple[object, ...]:
         f"{found.wer:.2f} %",
         f"{found.fp32_wer:.2f} %",
         found.verdict,
-        found.texts,
-        f"{found.all_wer:.2f} %",
-        f"{found.all_fp32_wer:.2f} %",
+        len(texts),
+        f"{word_error_rate([each.errors for each in texts], texts):.2f} %",
+        f"{word_error_rate([each.fp32_errors for each in texts], texts):.2f} %",
     )
 
 
@@ -111,7 +141,7 @@ def write_markdown(path: Path, folder: Path) -> None:
     """Put the table between the markers of a document."""
     before, _, rest = path.read_text().partition(BEGIN)
     _, _, after = rest.partition(END)
-    path.write_text(f"{before}{BEGIN}\n" + "\n".join(table(folder)) + f"\n{END}{after}")
+    path.write_text(f"{before}{BEGIN}" + "\n".join(table(folder)) + f"\n{END}{after}")
 
 
 def main() -> None:

@@ -18,12 +18,15 @@ from pathlib import Path
 from ttscribe.compiler.capture.graph import CapturedGraph
 from ttscribe.compiler.cost import program_cost
 from ttscribe.compiler.lowering import lower
-from ttscribe.compiler.passes import DEFAULT_POLICY, optimise, policy
+from ttscribe.compiler.operations import FREES
+from ttscribe.compiler.passes import optimise
 from ttscribe.compiler.program import Program
+from ttscribe.compiler.settings import CompileSettings
 from ttscribe.compiler.whisper_programs import PROGRAMS, capture_program
 from ttscribe.whisper.config import WhisperConfig
 from ttscribe.whisper.model import WhisperModel, shape_only_model
 
+SETTINGS = CompileSettings()
 BEGIN, END = "<!-- compile-time:begin -->", "<!-- compile-time:end -->"
 
 
@@ -32,9 +35,9 @@ def timed(name: str, model: WhisperModel) -> tuple[list[float], Program]:
     marks = [time.perf_counter()]
     captured: CapturedGraph = capture_program(name, model)
     marks.append(time.perf_counter())
-    lowered = lower(captured)
+    lowered = lower(captured, SETTINGS)
     marks.append(time.perf_counter())
-    final = optimise(lowered, policy(DEFAULT_POLICY))
+    final = optimise(lowered, SETTINGS)
     marks.append(time.perf_counter())
     return [after - before for before, after in pairwise(marks)], final
 
@@ -46,7 +49,7 @@ def by_program(size: str) -> Iterator[str]:
     yield "|---|---|---|---|---|---|---|"
     for name in PROGRAMS:
         seconds, program = timed(name, model)
-        calls = sum(op.target != "ttnn.deallocate" for op in program.ops)
+        calls = sum(op.target != FREES for op in program.ops)
         operations = program_cost(program).device_operations
         figures = [*(f"{second:.2f}" for second in seconds), calls, operations, len(program.host_segments)]
         yield f"| {name} | {' | '.join(map(str, figures))} |"

@@ -81,7 +81,8 @@ class Ttscribe:
 
         runner = CpuRunner(self._transcriber.checkpoint.model)
         runner.config = self._limit(count)
-        return len(decode_greedily(runner, runner.start(states), self._prompt, self._rules).tokens)
+        (decoded,) = decode_greedily(runner, runner.start(states), self._prompt, self._rules)
+        return len(decoded.tokens)
 
     def _limit(self, count: int) -> Any:
         # Decoding stops at the end of the cache that the configuration names; the model's own cache stays whole.

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-SPEECH = Path(__file__).resolve().parents[2] / "shared" / "speech"
+from places import SPEECH
 
 
 def package_file(package: str, *parts: str) -> Path:
@@ -34,6 +34,16 @@ def beckett() -> Path:
 def two_cities() -> Path:
     """44 s of read English (LibriVox)."""
     return package_file("moonshine_voice", "assets", "two_cities.wav")
+
+
+@pytest.fixture(scope="session")
+def windows(beckett, two_cities):
+    """Log-mel [2, 80, 3000] of the first windows of both."""
+    import torch
+
+    from ttscribe.audio import load_audio, log_mel, window
+
+    return torch.stack([window(log_mel(load_audio(recording), 80), 0) for recording in (beckett, two_cities)])
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+from torch import Tensor
 from transformers import GenerationConfig, WhisperForConditionalGeneration
 from transformers import WhisperConfig as HuggingFaceConfig
 
@@ -32,16 +33,17 @@ def hugging_face_config(config: WhisperConfig, **overrides: Any) -> HuggingFaceC
 def generation_config(checkpoint: Checkpoint, model: WhisperForConditionalGeneration) -> GenerationConfig:
     """What the checkpoint's own ``generation_config.json`` would say."""
     tokenizer = checkpoint.tokenizer
-    (start, *rest) = tokenizer.prompt("en", "transcribe", timestamps=False)
     special = {name: getattr(model.config, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
-    multilingual: dict[str, Any] = {"is_multilingual": len(rest) > 1}
-    if len(rest) > 1:
-        language, task, _ = rest
-        multilingual |= {"lang_to_id": {"<|en|>": language}, "task_to_id": {"transcribe": task}}
-        multilingual |= {"language": "en", "task": "transcribe"}
+    multilingual: dict[str, Any] = {"is_multilingual": tokenizer.multilingual}
+    if tokenizer.multilingual:
+        languages = {f"<|{code}|>": tokenizer.language_token(code) for code in checkpoint.languages}
+        tasks = {"transcribe": tokenizer.transcribe, "translate": tokenizer.translate}
+        multilingual |= {"lang_to_id": languages, "task_to_id": tasks, "language": "en", "task": "transcribe"}
     return GenerationConfig(
-        decoder_start_token_id=start,
-        no_timestamps_token_id=rest[-1],
+        decoder_start_token_id=tokenizer.sot,
+        no_timestamps_token_id=tokenizer.no_timestamps,
+        prev_sot_token_id=tokenizer.start_of_prev,
+        max_initial_timestamp_index=checkpoint.max_initial_timestamp_index,
         suppress_tokens=list(checkpoint.suppress_tokens),
         begin_suppress_tokens=list(checkpoint.begin_suppress_tokens),
         return_timestamps=False,
@@ -49,3 +51,11 @@ def generation_config(checkpoint: Checkpoint, model: WhisperForConditionalGenera
         **special,
         **multilingual,
     )
+
+
+def suppressed(logits: Tensor, checkpoint: Checkpoint) -> Tensor:
+    """A text's logits [T, V] without the tokens that never come, or not first."""
+    logits = logits.clone()
+    logits[:, list(checkpoint.suppress_tokens)] = -torch.inf
+    logits[0, list(checkpoint.begin_suppress_tokens)] = -torch.inf
+    return logits

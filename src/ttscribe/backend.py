@@ -26,10 +26,10 @@ from torch.utils import _pytree as pytree
 from ttscribe.compiler.blocklist import Blocklist
 from ttscribe.compiler.capture.dynamo import captured
 from ttscribe.compiler.capture.export import capture_method
-from ttscribe.compiler.compilation import Compiled, Settings, compile_graph
-from ttscribe.compiler.passes import DEFAULT_POLICY, policy
+from ttscribe.compiler.compilation import Compiled, compile_graph
 from ttscribe.compiler.program import Program
 from ttscribe.compiler.report import CompileReport
+from ttscribe.compiler.settings import DEFAULT_POLICY, CompileSettings, policy
 from ttscribe.devices import ProgramDevice, open_program_device
 from ttscribe.devices.programs import LoadedProgram
 from ttscribe.errors import CompileError, OptionError
@@ -73,7 +73,7 @@ class _Compiler:
     """Compiles the graphs of one ``torch.compile`` call, as AOTAutograd gives them."""
 
     device: ProgramDevice
-    settings: Settings
+    settings: CompileSettings
     report: Callable[[CompileReport], object]
 
     @classmethod
@@ -88,7 +88,9 @@ class _Compiler:
         if not callable(report):
             raise OptionError(f"option report is called with each CompileReport; {report!r} cannot be called")
         device = open_program_device(options.get("device", "emulator"), precision.name)
-        return cls(device, Settings(precision, bool(options.get("strict", False)), blocklist), report)
+        return cls(
+            device, CompileSettings(precision, strict=bool(options.get("strict", False)), blocklist=blocklist), report
+        )
 
     def __call__(self, module: fx.GraphModule, _example_inputs: Sequence[Any]) -> Callable[..., Any]:
         graph = captured(module)
@@ -246,7 +248,7 @@ def compile(  # noqa: A001
     Raises:
         CompileError: the module cannot be exported, or not as asked.
     """
-    settings = Settings(policy(precision), strict, blocklist or Blocklist())
+    settings = CompileSettings(policy(precision), strict=strict, blocklist=blocklist or Blocklist())
     name = type(module).__name__
     try:
         named = {f"input_{index}": argument for index, argument in enumerate(example_inputs)}

@@ -14,7 +14,11 @@ TtscribeError
 │   └── LanguageUnsupported      a language that this model does not know
 ├── CompileError                 the module cannot be compiled, or not as asked
 │   └── FallbackRefused          strict, and operations would stay on the host; lists them
-├── DeviceUnavailable            the device is not on this machine
+├── DeviceError
+│   ├── DeviceUnavailable        the device is not on this machine, or what was on it was closed
+│   ├── StateGone                a state that a device no longer holds: it has begun another decoding since
+│   ├── CallRefused              TT-NN refuses a call of a program; names the program and the step
+│   └── EmulationError           the emulator cannot run a call, or is given what does not fit; names both
 └── OutputError                  a file or folder that cannot be written
 """
 
@@ -75,8 +79,24 @@ class FallbackRefused(CompileError):
     """Operations would stay on the host although the caller asked for none."""
 
 
-class DeviceUnavailable(TtscribeError):
-    """The device is not on this machine."""
+class DeviceError(TtscribeError):
+    """A device cannot do what is asked of it."""
+
+
+class DeviceUnavailable(DeviceError):
+    """The device is not on this machine, or what was on it was closed."""
+
+
+class StateGone(DeviceError):
+    """Encoder states or a decoder state whose memory another decoding has taken since."""
+
+
+class CallRefused(DeviceError):
+    """TT-NN refuses a call of a program; the message has the program, the step, and TT-NN's first line."""
+
+
+class EmulationError(DeviceError):
+    """A program cannot be emulated: the message names the operation and says why."""
 
 
 class OutputError(TtscribeError):

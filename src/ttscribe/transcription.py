@@ -1,6 +1,12 @@
-"""Audio in, segments out: windows of 30 s moved by the last timestamp, as OpenAI's sequential algorithm does."""
+"""Audio in, segments out: windows of 30 s moved by the last timestamp, as OpenAI's sequential algorithm moves them.
 
+Of that algorithm this has the windows and the rules of what may come next. It has no second try at another temperature,
+no check for silence or repetition, and gives a window no earlier text.
+"""
+
+import threading
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -9,7 +15,8 @@ from torch import Tensor
 
 from ttscribe.audio import HOP, SAMPLE_RATE, load_audio, log_mel, window
 from ttscribe.decoding import (
-    Decoded,
+    Closable,
+    DecodedWindow,
     Prompt,
     Rules,
     TimedTokens,
@@ -19,7 +26,7 @@ from ttscribe.decoding import (
     split_window,
 )
 from ttscribe.devices import make_runner, require_values
-from ttscribe.errors import LanguageUnsupported, OptionError
+from ttscribe.errors import DeviceUnavailable, LanguageUnsupported, OptionError, StateGone
 from ttscribe.types import AudioSource, Progress, ProgressCallback, Segment, Task, Transcription, TranscriptionInfo
 from ttscribe.whisper.checkpoints import Checkpoint, load_checkpoint
 from ttscribe.whisper.checkpoints.hub import DEFAULT_MODEL
@@ -38,13 +45,39 @@ class _Recording:
     seconds: float
 
 
-class Transcriber:
-    """A loaded model on a device; holds nothing of a recording, so that threads may share it."""
+class Transcriber(Closable):
+    """A loaded model on a device, which ``close`` or the end of a ``with`` block frees.
+
+    Threads may share it, each with recordings of its own: it holds nothing of a recording. On a device that serves one
+    thread at a time (all but ``cpu``) they take turns, window by window.
+    """
 
     def __init__(self, checkpoint: Checkpoint, device: str = "cpu", precision: str | None = None) -> None:
         self.checkpoint = checkpoint
         self.device = device
         self.runner = make_runner(device, checkpoint.model, precision, checkpoint.suppress_tokens)
+        self._lock: AbstractContextManager[Any] = nullcontext() if self.runner.concurrent else threading.RLock()
+        self._closed = False
+
+    def close(self) -> None:
+        """Free what the device holds, after the window that is being decoded; closing twice is harmless.
+
+        From then on ``transcribe``, and reading on in what it gave before, raise DeviceUnavailable.
+        """
+        with self._lock:
+            self._closed = True
+            self.runner.close()
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise DeviceUnavailable(f"the Transcriber of {self.checkpoint.name} was closed: load the model again")
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """The device, for one window."""
+        with self._lock:
+            self._require_open()
+            yield
 
     def transcribe(
         self,
@@ -68,12 +101,13 @@ class Transcriber:
 
         Raises:
             AudioError: the recording cannot be used. OptionError: an option that this model cannot honour.
+            DeviceUnavailable: the transcriber was closed.
         """
+        self._require_open()
         self._check_task(task)
         given = None if language is None else self._known_language(language)
         recording = self._listen(audio, sample_rate)
-        first = self._encode(recording, 0) if given is None and len(self.checkpoint.languages) > 1 else None
-        chosen, probability = self._language(given, first)
+        chosen, probability, first = self._language(given, recording)
         info = TranscriptionInfo(
             model=self.checkpoint.name,
             device=self.device,
@@ -112,18 +146,21 @@ class Transcriber:
     def _encode(self, recording: _Recording, seek: int) -> Any:
         return self.runner.encode(window(recording.mel, seek)[None])
 
-    def _language(self, given: str | None, encoder_states: Any) -> tuple[str, float]:
-        if given is not None or encoder_states is None:
-            return given or self.checkpoint.languages[0], 1.0
+    def _language(self, given: str | None, recording: _Recording) -> tuple[str, float, Any]:
+        """Language and its probability, and the first window's encoder states where it was listened to."""
+        if given is not None or len(self.checkpoint.languages) == 1:
+            return given or self.checkpoint.languages[0], 1.0, None
         tokenizer = self.checkpoint.tokenizer
         candidates = [tokenizer.language_token(code) for code in self.checkpoint.languages]
-        token, probability = detect_language(self.runner, encoder_states, tokenizer.sot, candidates)
-        return tokenizer.language_of(token), probability
+        with self._turn():
+            encoded = self._encode(recording, 0)
+            token, probability = detect_language(self.runner, encoded, tokenizer.sot, candidates)
+        return tokenizer.language_of(token), probability, encoded
 
     def _segments(
         self,
         recording: _Recording,
-        encoder_states: Any,
+        encoded: Any,
         info: TranscriptionInfo,
         timestamps: bool,
         progress: ProgressCallback | None,
@@ -131,9 +168,9 @@ class Transcriber:
         prompt, rules = self._prompt(info, timestamps), self._rules(timestamps)
         seek, count = 0, 0
         while seek < recording.frames:
-            states = self._encode(recording, seek) if encoder_states is None else encoder_states
-            decoded = decode_greedily(self.runner, self.runner.start(states), prompt, rules)
-            encoder_states = None
+            with self._turn():
+                (decoded,) = decode_greedily(self.runner, self._start(recording, seek, encoded), prompt, rules)
+            encoded = None
             frames = min(self.runner.config.mel_frames, recording.frames - seek)
             parts, advance = split_window(decoded.tokens, self.checkpoint.tokenizer.timestamp_begin, frames)
             for segment in self._timed(parts, decoded, seek, recording.seconds):
@@ -143,8 +180,17 @@ class Transcriber:
             if progress is not None:
                 progress(Progress(min(seek / FRAMES_PER_SECOND, recording.seconds), recording.seconds))
 
+    def _start(self, recording: _Recording, seek: int, encoded: Any) -> Any:
+        """A decoder state for the window at ``seek``, whose encoder states may have been made before."""
+        if encoded is not None:
+            try:
+                return self.runner.start(encoded)
+            except StateGone:
+                pass  # another thread's window took their place: they are made again
+        return self.runner.start(self._encode(recording, seek))
+
     def _timed(
-        self, parts: list[TimedTokens], decoded: Decoded, seek: int, duration: float
+        self, parts: list[TimedTokens], decoded: DecodedWindow, seek: int, duration: float
     ) -> Iterator[tuple[float, float, str, tuple[int, ...], float, float]]:
         offset = seek / FRAMES_PER_SECOND
         for part in parts:

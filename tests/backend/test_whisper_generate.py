@@ -10,13 +10,14 @@ import pytest
 import torch
 from transformers import WhisperForConditionalGeneration
 
+from hearing import audio
 from oracle import generation_config, hugging_face
 from ttscribe.audio import load_audio, log_mel
 from ttscribe.compiler.capture.dynamo import captured
-from ttscribe.compiler.compilation import Settings, compile_graph
-from ttscribe.compiler.passes import policy
+from ttscribe.compiler.compilation import compile_graph
 from ttscribe.compiler.program import Reason
 from ttscribe.compiler.report import CompileReport
+from ttscribe.compiler.settings import CompileSettings, policy
 from ttscribe.whisper.checkpoints import Checkpoint
 
 # One worker makes what the tests share, once.
@@ -25,10 +26,7 @@ pytestmark = pytest.mark.xdist_group("Hugging Face's Whisper")
 CACHES = {"static": {"cache_implementation": "static"}, "growing": {}}
 # Encoder, prompt and step; where the cache grows the second step is the first with a symbolic length.
 GRAPHS = {"static": 3, "growing": 4}
-CLIPS = {
-    "tiny.en": ("audio/ls-other-1688-142285-0002.flac", "audio/ls-other-2033-164914-0005.flac"),
-    "base": ("audio/ls-other-1688-142285-0002.flac",),
-}
+OTHERS = {"tiny.en": ("en-quick_brown_fox", "en-counting"), "base": ("en-quick_brown_fox",)}
 MOVES = ("ttnn.from_torch", "ttnn.to_torch", "ttnn.deallocate")
 
 
@@ -82,8 +80,8 @@ def test_tokens_are_eagers(transcribed, door):
     assert len(ours) > 10
 
 
-def test_another_recording_compiles_nothing_new(transcribed, door, speech):
-    clips = [speech / clip for clip in CLIPS[door.checkpoint.name]]
+def test_another_recording_compiles_nothing_new(transcribed, door):
+    clips = [audio(name)["audio"] for name in OTHERS[door.checkpoint.name]]
     expected = [door.tokens(door.eager, clip) for clip in clips]
     with torch._dynamo.config.patch(error_on_recompile=True):
         ours = [door.tokens(door.compiled, clip) for clip in clips]
@@ -130,7 +128,7 @@ def programs_of(module, *arguments):
     found = []
 
     def compile_aot(graph, _example_inputs):
-        found.append(compile_graph(captured(graph), Settings(policy("bf16-hifi4"))).program)
+        found.append(compile_graph(captured(graph), CompileSettings(policy("bf16-hifi4"))).program)
         return graph.forward
 
     torch._dynamo.reset()

@@ -44,7 +44,7 @@ def op(target, *operands, out="y", spec=MATRIX, **attributes):
 
 def program(name, *body, constants=()):
     """A program of these steps, unverified; its inputs are those of INPUTS that they read."""
-    read = {given for step in body for given in (step.inputs() if isinstance(step, Op) else step.inputs)}
+    read = {given for step in body for given in step.inputs}
     inputs = tuple(Value(given, spec) for given, spec in INPUTS.items() if given in read)
     return Program(name, inputs, (), (), tuple(Constant(value, "p") for value in constants), body, ())
 

@@ -6,9 +6,9 @@ import pytest
 
 from ttscribe.check import check_programs
 from ttscribe.check.programs import checkable
-from ttscribe.compiler.compilation import Settings, compile_graph
+from ttscribe.compiler.compilation import compile_graph
 from ttscribe.compiler.cost import program_cost
-from ttscribe.compiler.passes import policy
+from ttscribe.compiler.settings import CompileSettings, policy
 from ttscribe.compiler.whisper_programs import PROGRAMS, capture_program
 from ttscribe.whisper.config import SIZES
 from ttscribe.whisper.model import shape_only_model
@@ -17,6 +17,9 @@ POLICIES = ("bf16-hifi4", "bfp8-hifi4")
 # A hand-written program of distil-large-v3, counted and measured on the mock n150, its weights bfloat8_b.
 OPERATIONS_BY_HAND = {"encode": 364, "cross_kv": 12, "greedy_step": 52}
 PEAK_L1_BY_HAND = {"encode": 983_040, "cross_kv": 213_504, "greedy_step": 692_224}
+# Device operations of the token's probability, which the program by hand does not give: a softmax, its maximum, and
+# the move into the maximum's shape. It is also where our step needs most L1: one softmax over the whole vocabulary.
+PROBABILITY = 3
 # Two minutes: what a person waits for without wondering.
 PATIENCE = 120
 
@@ -46,7 +49,7 @@ def captured(size):
 
 @cache
 def compiled(size, precision):
-    return [checkable(compile_graph(graph, Settings(policy(precision)))) for graph in captured(size)]
+    return [checkable(compile_graph(graph, CompileSettings(policy(precision)))) for graph in captured(size)]
 
 
 @cache
@@ -94,14 +97,22 @@ def test_a_check_takes_less_than_two_minutes(size, precision, board):
 @group("distil-large-v3")
 def test_fewer_operations_are_launched_than_by_hand(by_name):
     launches = {name: by_name[name].launches for name in OPERATIONS_BY_HAND}
-    assert launches == {"encode": 359, "cross_kv": 8, "greedy_step": 50}
+    assert launches == {"encode": 359, "cross_kv": 8, "greedy_step": 50 + PROBABILITY}
+    launches["greedy_step"] -= PROBABILITY
     assert all(launches[name] < by_hand for name, by_hand in OPERATIONS_BY_HAND.items())
 
 
 @group("distil-large-v3")
 @pytest.mark.parametrize("name", PEAK_L1_BY_HAND)
 def test_peak_l1_is_at_most_that_of_the_program_by_hand(by_name, name):
-    assert by_name[name].peak_l1 <= PEAK_L1_BY_HAND[name]
+    """Of a step without the token's probability, which is a step with its logits."""
+    without = {"greedy_step": "decode_step"}.get(name, name)
+    assert by_name[without].peak_l1 <= PEAK_L1_BY_HAND[name]
+
+
+@group("distil-large-v3")
+def test_a_greedy_step_needs_most_l1_for_the_probability(by_name):
+    assert by_name["greedy_step"].peak_l1_call == "ttnn.softmax"
 
 
 @group("distil-large-v3")

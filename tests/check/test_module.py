@@ -7,12 +7,11 @@ from torch import nn
 from ttscribe.check import Kind, check_programs
 from ttscribe.check.programs import module_programs
 from ttscribe.compiler.blocklist import Block, Blocklist
-from ttscribe.compiler.compilation import Settings
-from ttscribe.compiler.passes import policy
+from ttscribe.compiler.settings import CompileSettings, policy
 
 pytestmark = pytest.mark.xdist_group("check-module")
 
-SETTINGS = Settings(policy("bf16-hifi4"))
+SETTINGS = CompileSettings(policy("bf16-hifi4"))
 X = torch.zeros(1, 64, 64)
 
 
@@ -46,7 +45,9 @@ def test_a_module_of_common_layers_is_accepted():
 
 
 def test_what_stays_on_the_host_is_found_with_its_reason():
-    blocked = Settings(policy("bf16-hifi4"), blocklist=Blocklist((Block("aten.gelu.*", "it is slow on this board"),)))
+    blocked = CompileSettings(
+        policy("bf16-hifi4"), blocklist=Blocklist((Block("aten.gelu.*", "it is slow on this board"),))
+    )
     report = check_programs(module_programs(layers(), (X,), blocked))
     (finding,) = report.findings
     assert (finding.kind, finding.call) == (Kind.HOST_SEGMENT, "aten.gelu.default")

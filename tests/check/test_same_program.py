@@ -3,9 +3,8 @@
 import pytest
 
 from ttscribe.check.programs import checkable_whisper
-from ttscribe.compiler.compilation import Settings
-from ttscribe.compiler.passes import policy
 from ttscribe.compiler.serialise import from_json, to_json
+from ttscribe.compiler.settings import CompileSettings, policy
 from ttscribe.devices import make_runner
 from ttscribe.whisper.config import SIZES
 from ttscribe.whisper.model import shape_only_model
@@ -14,6 +13,6 @@ from ttscribe.whisper.model import shape_only_model
 @pytest.mark.parametrize("precision", ["bf16-hifi4", "bfp8-hifi4"])
 def test_the_check_is_given_the_very_programs_that_the_emulator_runs(tiny_en, precision):
     runner = make_runner("emulator", tiny_en.model, precision, tiny_en.suppress_tokens)
-    for checkable in checkable_whisper(shape_only_model(SIZES["tiny.en"]), Settings(policy(precision))):
+    for checkable in checkable_whisper(shape_only_model(SIZES["tiny.en"]), CompileSettings(policy(precision))):
         given = from_json(to_json(checkable.program))  # as it reaches the process with the mock board
         assert given == runner.program(given.name, 4 if given.name == "prefill" else 0).program

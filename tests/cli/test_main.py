@@ -1,10 +1,13 @@
 """Start-up, usage errors, and ways in which a run is cut short."""
 
+import math
 import os
 import resource
 import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -32,13 +35,26 @@ def test_help_imports_nothing_that_is_slow(arguments):
     assert done.stderr == "[]\n"
 
 
-def test_help_takes_less_than_half_a_second_of_the_processor(start):
-    taken = []
-    for _ in range(3):
-        before = children_cpu_seconds()
-        assert start("--help", stdout=subprocess.DEVNULL).wait() == 0
-        taken.append(children_cpu_seconds() - before)
-    assert min(taken) < 0.5
+def waited_for_a_processor(pid: int) -> float:
+    """Seconds that an ended process spent ready to run while others had the processors; only Linux tells."""
+    told = Path(f"/proc/{pid}/schedstat")
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    return int(told.read_text().split()[1]) / 1e9 if told.exists() else 0
+
+
+def test_help_takes_less_than_0_3_seconds(start):
+    """Of the processor and by the clock, in the best of some runs: what it waits for other programs is not its own."""
+    wall = cpu = math.inf
+    for _ in range(10):
+        began, used = time.perf_counter(), children_cpu_seconds()
+        process = start("--help", stdout=subprocess.DEVNULL)
+        waited = waited_for_a_processor(process.pid)
+        assert process.wait() == 0
+        wall = min(wall, time.perf_counter() - began - waited)
+        cpu = min(cpu, children_cpu_seconds() - used)
+        if max(wall, cpu) < 0.3:
+            break
+    assert max(wall, cpu) < 0.3, f"{wall:.2f} s, {cpu:.2f} s of the processor"
 
 
 def test_version(ttscribe):

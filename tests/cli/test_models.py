@@ -20,9 +20,8 @@ def test_a_model_on_this_machine_has_its_whole_path(ttscribe):
     here = {model.name: model for model in hub.available_models() if model.path}
     if not here:
         pytest.skip("no model is on this machine: make env")
-    for line in ttscribe("models").stdout.splitlines()[1:]:
-        name = line.split()[0]
-        assert (name in here) == (name in here and line.endswith(str(here[name].path)))
+    lines = {line.split()[0]: line for line in ttscribe("models").stdout.splitlines()[1:]}
+    assert [name for name, model in here.items() if not lines[name].endswith(f" {model.path}")] == []
 
 
 def test_a_machine_that_may_not_download_says_so(start, tmp_path):

@@ -4,7 +4,8 @@ import torch
 from torch import Tensor
 
 from ttscribe.compiler.lowering.builder import Builder, Known
-from ttscribe.compiler.program import DType, HostSpec, Layout, Program, TensorSpec, Value
+from ttscribe.compiler.program import DType, HostSpec, Layout, Program, Role, TensorSpec, Value
+from ttscribe.compiler.settings import CompileSettings, policy
 from ttscribe.compiler.verify import verify
 from ttscribe.devices.emulator import EmulatedDevice
 from ttscribe.whisper.config import WhisperConfig
@@ -23,6 +24,7 @@ TINY = WhisperConfig(
     max_target_positions=64,
 )
 SUPPRESSED = (1, 5)
+EXACT = CompileSettings(policy("exact"))
 
 GENERATOR = torch.Generator().manual_seed(0)
 
@@ -38,22 +40,27 @@ class Building(Builder):
     def given(self, name, *shape, dtype=DType.BFLOAT16):
         """An input: floats in tiles, integers in rows."""
         layout = Layout.TILE if dtype.floating else Layout.ROW_MAJOR
-        self.inputs.append(self.declare(name, TensorSpec(shape, dtype, layout)))
+        self.inputs.append(self.declare(name, TensorSpec(shape, dtype, layout), Role.ARGUMENT))
         return name
 
     def weight(self, name, *shape, **form):
         """A param, as a device constant."""
-        return self.constant(self.param(name, torch.randn(shape, generator=GENERATOR) / shape[0] ** 0.5), **form)
+        return self.device_constant(self.param(name, torch.randn(shape, generator=GENERATOR) / shape[0] ** 0.5), **form)
 
     def counted(self, start, end, *shape):
         """The whole numbers from ``start`` to ``end``, which the compiler knows, as a constant of ``shape``."""
         numbers = self.at_setup("aten.arange.start", start, end)
-        return self.constant(self.at_setup("aten.reshape.default", numbers, shape))
+        return self.device_constant(self.at_setup("aten.reshape.default", numbers, shape))
 
     def param(self, name, data):
         self.declare(name, HostSpec(tuple(data.shape), str(data.dtype).removeprefix("torch.")))
         self.params[name] = data
         return Known(name)
+
+    def ops(self, target, *operands, **attributes):
+        """A call with several results; their names."""
+        self.body.append(self.call(target, *operands, **attributes))
+        return self.body[-1].results
 
     def program(self, *outputs):
         params = tuple(Value(name, self.specs[name]) for name in self.params)

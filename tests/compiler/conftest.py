@@ -4,7 +4,8 @@ import pytest
 
 from compiler.building import SUPPRESSED, TINY
 from ttscribe.compiler.lowering import lower
-from ttscribe.compiler.passes import policy, stages
+from ttscribe.compiler.passes import stages
+from ttscribe.compiler.settings import CompileSettings, policy
 from ttscribe.compiler.whisper_programs import PROGRAMS, capture_program
 from ttscribe.whisper.model import random_model
 
@@ -23,4 +24,4 @@ def captured(model):
 @pytest.fixture(scope="session")
 def compiled(captured):
     """For each program, what it is as lowered and after each pass."""
-    return {name: dict(stages(lower(graph), policy("exact"))) for name, graph in captured.items()}
+    return {name: dict(stages(lower(graph), CompileSettings(policy("exact")))) for name, graph in captured.items()}

@@ -4,8 +4,8 @@ import time
 from dataclasses import replace
 
 from compiler.building import TINY
-from ttscribe.compiler.compilation import Settings, compile_stages
-from ttscribe.compiler.passes import policy
+from ttscribe.compiler.compilation import compile_stages
+from ttscribe.compiler.settings import CompileSettings, policy
 from ttscribe.compiler.whisper_programs import capture_program
 from ttscribe.whisper.model import random_model
 
@@ -15,7 +15,7 @@ def seconds(captured):
     taken = []
     for _ in range(3):
         start = time.process_time()
-        list(compile_stages(captured, Settings(policy("bf16-hifi2"))))
+        list(compile_stages(captured, CompileSettings(policy("bf16-hifi2"))))
         taken.append(time.process_time() - start)
     return min(taken)
 

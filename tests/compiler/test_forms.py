@@ -9,8 +9,9 @@ import torch
 from ttscribe.compiler.capture.export import capture_method
 from ttscribe.compiler.emit import to_script
 from ttscribe.compiler.lowering import lower
-from ttscribe.compiler.passes import optimise, policy
+from ttscribe.compiler.passes import optimise
 from ttscribe.compiler.serialise import FORMAT, from_json, to_json
+from ttscribe.compiler.settings import CompileSettings, policy
 from ttscribe.compiler.text import to_text
 from ttscribe.compiler.verify import ProgramInvalid, verify
 from ttscribe.compiler.whisper_programs import PROGRAMS
@@ -32,7 +33,7 @@ class OnTheHost(torch.nn.Module):
 def mixed():
     """A program with host segments."""
     captured = capture_method("mixed", OnTheHost(), OnTheHost().forward, {"x": torch.ones(3, 8)}, on_device=False)
-    return optimise(lower(captured), policy("bf16-hifi2"))
+    return optimise(lower(captured), CompileSettings(policy("bf16-hifi2")))
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
@@ -119,4 +120,4 @@ def test_a_program_that_lacks_a_call_is_refused(part, compiled):
     made = [step for step in program.body if step.outputs]
     missing = made[part * len(made) // 8]
     with pytest.raises(ProgramInvalid, match="before it is defined"):
-        verify(program.with_body([step for step in program.body if step is not missing]))
+        verify(replace(program, body=tuple(step for step in program.body if step is not missing)))

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from transformers.generation.logits_process import WhisperTimeStampLogitsProcessor
 
 from ttscribe.decoding import Rules, TimestampGrammar
+from ttscribe.errors import ModelError
 
 # A vocabulary in miniature: 0-39 text, 40 end of text, 41-48 special, 49 <|notimestamps|>, 50-99 times.
 END, NO_TIMESTAMPS, BEGIN, VOCABULARY, INITIAL = 40, 49, 50, 100, 10
@@ -72,8 +73,12 @@ def test_without_timestamps_only_suppression_holds():
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])
 def test_nan_logits_are_an_error_and_not_a_transcript(value):
-    from ttscribe.decoding.greedy import _pick
-    from ttscribe.errors import ModelError
-
     with pytest.raises(ModelError, match="not a number"):
-        _pick(torch.full((VOCABULARY,), value), Rules.of((), (), None), [])
+        Rules.of((), (), None).pick(torch.full((VOCABULARY,), value), [])
+
+
+def test_the_likeliest_allowed_token_is_picked_with_its_probability_among_the_allowed():
+    logits = torch.tensor([9.0, 1.0, 2.0, 3.0])
+    token, logprob = Rules.of((0,), (3,), None).pick(logits, [])
+    assert token == 2
+    assert logprob == pytest.approx(float(logits[1:3].log_softmax(0)[1]))

@@ -1,5 +1,6 @@
 """Reports, checks and measurements by hand: what nobody compiled, checked or ran."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,10 +11,11 @@ from ttscribe.audio import log_mel
 from ttscribe.check import CheckReport
 from ttscribe.check.findings import ProgramCheck
 from ttscribe.compiler.program import Fallback, HostOp, HostSegment, HostSpec, Reason, Value
+from ttscribe.evaluation.accuracy import Accuracy
+from ttscribe.evaluation.speech import Clip
 from ttscribe.reports import measure as measuring
-from ttscribe.reports.accuracy import Accuracy
-from ttscribe.reports.model import FIGURES, Figure, ModelReport, ProgramSummary, Status, Word
-from ttscribe.reports.speech import Clip
+from ttscribe.reports.make import Taken
+from ttscribe.reports.schema import FIGURES, FORMAT, Figure, ModelReport, Provenance, Status
 
 _MEASURED = ("compile", "check", "wer_fp32", "first_run", "rtf")
 _EMULATED = ("token_agreement", "pcc_mean", "pcc_worst", "wer")
@@ -30,25 +32,48 @@ STAYS = HostSegment(
 )
 
 
-def word(name):
+def provenance(name):
     if name in _EMULATED:
-        return Word.EMULATED
+        return Provenance.EMULATED
     if name in _MEASURED:
-        return Word.MEASURED
-    return Word.PROJECTED if name in _PROJECTED else Word.VALIDATED
+        return Provenance.MEASURED
+    return Provenance.PROJECTED if name in _PROJECTED else Provenance.VALIDATED
 
 
 def every_figure():
     """Each figure that there is, of a value that no other has."""
     return {
-        name: Figure(100 + index if name in _COUNTS else 100.25 + index, "", word(name), f"made up for {name}")
+        name: Figure(
+            100 + index if name in _COUNTS else 100.25 + index,
+            FIGURES[name][0],
+            provenance(name),
+            f"made up for {name}",
+        )
         for index, name in enumerate(FIGURES)
     }
+
+
+def program_check(**changes):
+    """What a mock board says of a program of 7 calls and 5 device operations."""
+    given = {
+        "program": "encode",
+        "calls": 7,
+        "device_operations": {"Matmul": 3, "LayerNorm": 2},
+        "host_segments": 0,
+        "dram_added": 3 * 2**20,
+        "dram_held": GIB,
+        "peak_l1": 65_536,
+        "peak_l1_call": "ttnn.linear",
+        "cached_programs": 1,
+        "seconds": 0.5,
+    }
+    return ProgramCheck(**{**given, **changes})
 
 
 def report(**changes):
     """A report that is done, with every figure."""
     given = {
+        "format": FORMAT,
         "model": "some-model",
         "weights": "some-model, its own",
         "board": "n150",
@@ -58,7 +83,7 @@ def report(**changes):
         "reasons": (),
         "versions": {"ttscribe": "1.2.3", "ttnn": "4.5.6"},
         "figures": every_figure(),
-        "programs": (ProgramSummary("encode", 7, 5, 0, 3 * 2**20, 65_536, "ttnn.linear"),),
+        "programs": (program_check(),),
         "fallbacks": (),
         "findings": (),
         "ledger_differences": (),
@@ -77,31 +102,25 @@ def accuracy(**changes):
         "words": 500,
         "wer": 5.2,
         "fp32_wer": 5,
-        "texts": 4,
-        "all_wer": 7,
-        "all_fp32_wer": 6,
     }
     return Accuracy(**{"model": "some-model", "policy": "bf16-hifi4", "clips": 3, **given, **changes})
 
 
-def checked(compilation, findings=(), peak=65_536):
-    """A check of a compilation's programs that nobody ran."""
+def taken(compiled, findings=(), peak=65_536, **more):
+    """What was taken of compiled programs with their own weights, by a check that nobody ran."""
     programs = tuple(
-        ProgramCheck(
-            program.name,
-            len(program.ops),
-            {"Something": len(program.ops)},
-            len(program.host_segments),
-            2**20,
-            GIB,
-            peak,
-            None if peak is None else "ttnn.linear",
-            1,
-            0.5,
+        program_check(
+            program=each.program.name,
+            calls=len(each.program.ops),
+            device_operations={"Something": len(each.program.ops)},
+            host_segments=len(each.program.host_segments),
+            peak_l1=peak,
+            peak_l1_call=None if peak is None else "ttnn.linear",
         )
-        for program in compilation.programs.values()
+        for each in compiled
     )
-    return CheckReport("n150", "0.0.0", "bf16-hifi4", 12 * GIB, 2**20, programs, tuple(findings))
+    checked = CheckReport("n150", "0.0.0", "bf16-hifi4", 12 * GIB, 2**20, programs, tuple(findings))
+    return Taken(tuple(compiled), 1.5, checked, "its own", **more)
 
 
 SECONDS = {"load": 1000.0, "log_mel": 1.0, "encode": 10.0, "start": 20.0, "prefill": 40.0, "token": 100.0}
@@ -148,10 +167,41 @@ class StandIn:
         """Logits in which the suppressed tokens are the likeliest, then 3."""
         return self.takes("prefill", torch.tensor([9.0, 0, 0, 5, 0, 8, 0, 0]).expand(1, tokens.shape[1], 8))
 
-    def generate(self, token, position, _, *, limit, end):
-        self.generated = (token, position, limit, end)
-        count = min(limit, self.tokens)
-        return self.takes("token", [6] * (count - 1) + [end] if count else [], count)
+    def greedy(self, picked, position, _, rules, *, limit, end):
+        (row,) = picked
+        self.decoded = (row.tokens[-1], position, limit, end)
+        count = min(limit - 1, self.tokens)
+        for token in [6] * (count - 1) + [end] * min(count, 1):
+            row.take(token, 0.0)
+        self.takes("token", times=count)
 
     def measure(self, recordings=1):
         return measuring.measure(self, self.checkpoint, [self.clip] * recordings)
+
+
+def same_but_for_time(first, second):
+    """Names of what differs between two reports, versions and the seconds of a machine's CPU left out.
+
+    Where only one of them ran the model, as on a card, what only that can tell is left out too.
+    """
+    one_ran = (first.ledger_differences is None) != (second.ledger_differences is None)
+    left_out = {"figures", "versions", *(_OF_A_RUN if one_ran else ())}
+    compared = [name for name in ModelReport.__struct_fields__ if name not in left_out]
+    found = [name for name in compared if _untimed(getattr(first, name)) != _untimed(getattr(second, name))]
+    for name in sorted({*first.figures, *second.figures}):
+        mine, other = first.figures.get(name), second.figures.get(name)
+        provenance = {figure.provenance for figure in (mine, other) if figure is not None}
+        of_a_run = one_ran and (None in (mine, other) or Provenance.MEASURED in provenance)
+        timed = name in ("compile", "check") and None not in (mine, other)
+        if mine != other and not timed and not of_a_run:
+            found.append(name)
+    return found
+
+
+_OF_A_RUN = ("weights", "status", "reasons", "ledger_differences")
+
+
+def _untimed(field):
+    """A report's field without the seconds that its checks took."""
+    checks = isinstance(field, tuple) and field and isinstance(field[0], ProgramCheck)
+    return tuple(replace(each, seconds=0.0) for each in field) if checks else field

@@ -1,41 +1,25 @@
 """A Whisper of 64 columns, compiled once for every test of what is said about it."""
 
-import importlib.util
-from pathlib import Path
-
 import pytest
 
 from compiler.building import TINY
-from ttscribe.compiler.compilation import Settings
-from ttscribe.compiler.passes import policy
-from ttscribe.reports.collect import compile_whisper
-from ttscribe.reports.operations import trace
+from ttscribe.compiler.compilation import compile_graph
+from ttscribe.compiler.settings import CompileSettings, policy
+from ttscribe.compiler.whisper_programs import PROGRAMS, capture_program
+from ttscribe.reports.trace import trace
 from ttscribe.whisper.model import random_model
 
-SETTINGS = Settings(policy("bf16-hifi4"))
+SETTINGS = CompileSettings(policy("bf16-hifi4"))
 
 
 @pytest.fixture(scope="session")
-def bench():
-    """A script of ``bench``, by its name, as a module."""
-
-    def imported(name):
-        path = Path(__file__).resolve().parents[2] / "bench" / f"{name}.py"
-        spec = importlib.util.spec_from_file_location(f"bench_{name}", path)
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return module
-
-    return imported
-
-
-@pytest.fixture(scope="session")
-def compilation():
+def compiled():
     """All five programs under the default policy."""
-    return compile_whisper("some-model", random_model(TINY), SETTINGS)
+    model = random_model(TINY)
+    return tuple(compile_graph(capture_program(name, model), SETTINGS) for name in PROGRAMS)
 
 
 @pytest.fixture(scope="session")
-def variations(compilation):
+def variations(compiled):
     """The trace of all five programs, each operation alone too."""
-    return trace(compilation.graphs, SETTINGS)
+    return trace(compiled, SETTINGS)

@@ -8,7 +8,7 @@ import pytest
 from reports.by_hand import SECONDS, STAYS, StandIn
 from ttscribe.compiler.program import Op, Program, TensorSpec, Value
 from ttscribe.reports.measure import Timing, differences, ledger_differences
-from ttscribe.reports.model import Word
+from ttscribe.reports.schema import Provenance
 
 FIRST_TOKEN = 1.0 + 10 + 20 + 40
 
@@ -57,7 +57,7 @@ def test_the_first_token_is_the_likeliest_that_may_be_first(stand_in):
     """Neither a suppressed one nor the end, and it stands after the prompt."""
     stand_in = stand_in()
     stand_in.measure()
-    assert stand_in.generated == (3, 2, 16 - 2, StandIn.END)
+    assert stand_in.decoded == (3, 2, 16 - 2, StandIn.END)
 
 
 def test_figures_are_measured_in_their_units_on_what_is_named():
@@ -69,7 +69,7 @@ def test_figures_are_measured_in_their_units_on_what_is_named():
         "ts": (50.0, "t/s"),
         "rtf": (0.225, ""),
     }
-    assert {(figure.word, figure.on) for figure in figures.values()} == {(Word.MEASURED, "ttnn:n150")}
+    assert {(figure.provenance, figure.source) for figure in figures.values()} == {(Provenance.MEASURED, "ttnn:n150")}
 
 
 def test_without_a_step_there_is_no_rate(stand_in):
@@ -86,17 +86,17 @@ def test_rates_are_over_all_recordings_and_the_first_token_is_the_median(stand_i
     """Recordings of 1, 2 and 12 tokens, whose first takes 71, 81 and 171 s: the mean would be 107.67 s."""
     stand_in, lengths = stand_in(seconds=20), iter([2, 1, 2, 12])
     slower = iter([0, 0, 10, 100])
-    generate, encode = stand_in.generate, stand_in.encode
+    greedy, encode = stand_in.greedy, stand_in.encode
 
-    def generates(*given, **options):
+    def decodes(*given, **options):
         stand_in.tokens = next(lengths)
-        return generate(*given, **options)
+        return greedy(*given, **options)
 
     def encodes(mel):
         stand_in.now += next(slower)
         return encode(mel)
 
-    monkeypatch.setattr(stand_in, "generate", generates)
+    monkeypatch.setattr(stand_in, "greedy", decodes)
     monkeypatch.setattr(stand_in, "encode", encodes)
     timing = stand_in.measure(recordings=3)
     assert (timing.ttft_s, timing.tokens, timing.steps_s) == (FIRST_TOKEN + 10, 15, 1500)

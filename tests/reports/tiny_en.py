@@ -7,8 +7,9 @@ from unittest import mock
 from typer.testing import CliRunner, Result
 
 from ttscribe.cli import app
-from ttscribe.reports import run
-from ttscribe.reports.collect import Compilation
+from ttscribe.compiler.compilation import Compiled
+from ttscribe.reports import make
+from ttscribe.reports.schema import Variation
 
 # Tests that use it run in one worker.
 GROUP = "report of tiny.en"
@@ -16,11 +17,12 @@ GROUP = "report of tiny.en"
 
 @dataclass(frozen=True)
 class Ran:
-    """The command's result, the folder that it wrote, and what was compiled on the way, by model."""
+    """The command's result, the folder that it wrote, and what was compiled and traced on the way."""
 
     result: Result
     folder: Path
-    compilations: dict[str, Compilation]
+    compiled: tuple[Compiled, ...]
+    variations: tuple[Variation, ...]
 
 
 _DONE: list[Ran] = []
@@ -34,13 +36,14 @@ def ran(factory):
 
 
 def _run(folder):
-    compilations = {}
+    made = []
 
-    def compile_whisper(name, model, settings):
-        compilations[name] = run_compile(name, model, settings)
-        return compilations[name]
+    def spied(request, **options):
+        made.append(make_report(request, **options))
+        return made[-1]
 
-    run_compile = run.compile_whisper
-    with mock.patch.object(run, "compile_whisper", compile_whisper):
+    make_report = make.make
+    with mock.patch.object(make, "make", spied):
         result = CliRunner().invoke(app, ["report", "tiny.en", "--offline", "--output", str(folder)])
-    return Ran(result, folder, compilations)
+    ((report, compiled),) = made
+    return Ran(result, folder, compiled, report.variations)

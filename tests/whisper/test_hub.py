@@ -1,7 +1,6 @@
 """Where models are looked for, what is listed, and which of them know English only."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -11,9 +10,9 @@ from pathlib import Path
 import pytest
 from huggingface_hub import constants
 
-from ttscribe.errors import ModelNotFound, OutputError
-from ttscribe.whisper.checkpoints import bundled, hub, load_checkpoint
-from ttscribe.whisper.checkpoints.settings import Settings, known_languages
+from ttscribe.errors import ModelNotFound
+from ttscribe.whisper.checkpoints import hub, load_checkpoint
+from ttscribe.whisper.checkpoints.generation_settings import GenerationSettings, known_languages
 from ttscribe.whisper.config import SIZES, WhisperConfig
 from ttscribe.whisper.tokenizer import Tokenizer
 
@@ -93,6 +92,21 @@ def test_repository_by_its_own_name(caches: Path, hf_folder: Path) -> None:
     assert listed == [hub.AvailableModel("somebody/whisper-mine", "cached", snapshot, None)]
 
 
+def test_the_cache_is_read_as_its_client_reads_it(caches: Path, hf_folder: Path) -> None:
+    """Ours is by hand: the newest snapshot is not what counts, but the one that "main" names."""
+    from huggingface_hub import scan_cache_dir, try_to_load_from_cache
+
+    snapshot = put_in_cache(caches, "somebody/whisper-mine", hf_folder)
+    shutil.copytree(snapshot, snapshot.with_name("def456"))
+    found = hub.locate("somebody/whisper-mine", offline=True)
+    assert found == snapshot
+    assert try_to_load_from_cache("somebody/whisper-mine", "config.json", constants.HF_HUB_CACHE) == str(
+        found / "config.json"
+    )
+    (repository,) = scan_cache_dir(constants.HF_HUB_CACHE).repos
+    assert (repository.repo_id, repository.refs["main"].snapshot_path) == ("somebody/whisper-mine", found)
+
+
 def test_other_models_in_the_cache_are_not_listed(caches: Path, hf_folder: Path) -> None:
     snapshot = put_in_cache(caches, "somebody/llama", hf_folder)
     (snapshot / "config.json").write_text(json.dumps({"model_type": "llama"}))
@@ -155,87 +169,38 @@ def test_listing_needs_no_torch() -> None:
     assert result.stdout == "False\n"
 
 
-@pytest.fixture
-def needs_base() -> None:
-    if bundled.installed("base") is None:
-        pytest.skip("the packages of base are not installed: make env")
-
-
-@pytest.mark.usefixtures("needs_base")
-def test_parts_are_put_together_once(caches: Path) -> None:
-    folder = bundled.prepare("base")
-    assert folder == caches / "ttscribe" / "models" / "base"
-    before = (folder / "model.bin").stat()
-    assert before.st_size == 145_217_532
-    assert bundled.prepare("base") == folder
-    assert (folder / "model.bin").stat().st_mtime_ns == before.st_mtime_ns
-
-
-@pytest.mark.usefixtures("needs_base")
-def test_two_processes_put_parts_together(caches: Path) -> None:
-    code = (
-        "from pathlib import Path; from ttscribe.whisper.checkpoints import bundled; import hashlib;"
-        "print(hashlib.sha256((bundled.prepare('base') / 'model.bin').read_bytes()).hexdigest())"
-    )
-    environment = {**os.environ, "TTSCRIBE_CACHE": str(caches / "ttscribe")}
-    processes = [
-        subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True)
-        for _ in range(2)
-    ]
-    outputs = {process.communicate()[0] for process in processes}
-    assert [process.returncode for process in processes] == [0, 0]
-    assert len(outputs) == 1
-    assert sorted(path.name for path in (caches / "ttscribe" / "models" / "base").iterdir()) == [
-        "config.json",
-        "model.bin",
-        "tokenizer.json",
-        "vocabulary.txt",
-    ]
-
-
-@pytest.mark.usefixtures("needs_base")
-def test_half_written_weights_are_made_again(caches: Path) -> None:
-    folder = caches / "ttscribe" / "models" / "base"
-    folder.mkdir(parents=True)
-    (folder / "model.bin").write_bytes(b"half")
-    bundled.prepare("base")
-    assert (folder / "model.bin").stat().st_size == 145_217_532
-
-
-@pytest.mark.usefixtures("needs_base")
-def test_cache_that_cannot_be_written(caches: Path) -> None:
-    (caches / "ttscribe").write_text("a file")
-    with pytest.raises(OutputError, match="free 138 MiB there, or set TTSCRIBE_CACHE"):
-        bundled.prepare("base")
-
-
 DISTILLED = SIZES["distil-large-v3"]
 
 
 @pytest.mark.parametrize(
     ("config", "settings", "name", "english_only"),
     [
-        (SIZES["large-v3"], Settings(), "large-v3", False),
-        (SIZES["large-v3-turbo"], Settings(), "large-v3-turbo", False),
-        (SIZES["large-v3"], Settings(is_multilingual=False), "mine", True),
-        (SIZES["small.en"], Settings(is_multilingual=True), "small.en", True),
-        (DISTILLED, Settings(), "distil-large-v3", True),
-        (DISTILLED, Settings(), "models--distil-whisper--distil-large-v3", True),
-        (DISTILLED, Settings(), "mine", True),
-        (DISTILLED, Settings(language="<|en|>"), "mine", True),
-        (DISTILLED, Settings(language="<|ja|>"), "mine", False),
-        (DISTILLED, Settings(), "distil-whisper-large-v3-german", False),
-        (DISTILLED, Settings(), "bofenghuang/whisper-large-v3-distil-fr-v0.2", False),
-        (DISTILLED, Settings(), "kotoba-tech/kotoba-whisper-v2.0", False),
-        (SIZES["tiny"], Settings(), "Systran/faster-distil-whisper-large-v3", True),
-        (SIZES["tiny"], Settings(), "distil-whisper/distil-large-v3.5-ct2", True),
-        (SIZES["tiny"], Settings(), "distil-whisper/distil-large-v2", True),
-        (SIZES["tiny"], Settings(), "whisper-large-v3", False),
-        (SIZES["tiny"], Settings(), "my-whisper-is-here", False),
+        (SIZES["large-v3"], GenerationSettings(), "large-v3", False),
+        (SIZES["large-v3-turbo"], GenerationSettings(), "large-v3-turbo", False),
+        (SIZES["large-v3"], GenerationSettings(is_multilingual=False), "mine", True),
+        (SIZES["small.en"], GenerationSettings(is_multilingual=True), "small.en", True),
+        (DISTILLED, GenerationSettings(), "distil-large-v3", True),
+        (DISTILLED, GenerationSettings(), "models--distil-whisper--distil-large-v3", True),
+        (DISTILLED, GenerationSettings(), "mine", True),
+        (DISTILLED, GenerationSettings(language="<|en|>"), "mine", True),
+        (DISTILLED, GenerationSettings(language="<|ja|>"), "mine", False),
+        (DISTILLED, GenerationSettings(), "distil-whisper-large-v3-german", False),
+        (DISTILLED, GenerationSettings(), "bofenghuang/whisper-large-v3-distil-fr-v0.2", False),
+        (DISTILLED, GenerationSettings(), "kotoba-tech/kotoba-whisper-v2.0", False),
+        (SIZES["tiny"], GenerationSettings(), "Systran/faster-distil-whisper-large-v3", True),
+        (SIZES["tiny"], GenerationSettings(), "distil-whisper/distil-large-v3.5-ct2", True),
+        (SIZES["tiny"], GenerationSettings(), "distil-whisper/distil-large-v2", True),
+        (SIZES["tiny"], GenerationSettings(), "whisper-large-v3", False),
+        (SIZES["tiny"], GenerationSettings(), "my-whisper-is-here", False),
     ],
 )
 def test_who_knows_english_only(
-    config: WhisperConfig, settings: Settings, name: str, english_only: bool, base_data: Path, tiny_en_folder: Path
+    config: WhisperConfig,
+    settings: GenerationSettings,
+    name: str,
+    english_only: bool,
+    base_data: Path,
+    tiny_en_folder: Path,
 ) -> None:
     folder = base_data if config.multilingual else tiny_en_folder
     same_texts = replace(config, vocab_size=51865) if config.multilingual else config

@@ -10,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import WhisperTokenizer
 
+from golden.tokens import MODELS
+from golden.tokens import golden as golden_tokens
 from ttscribe.errors import CheckpointInvalid, LanguageUnsupported, OptionError, VocabularyMismatch
 from ttscribe.whisper.languages import ALIASES, LANGUAGES, language_code
 from ttscribe.whisper.tokenizer import Tokenizer, special_tokens
@@ -63,6 +65,15 @@ def test_decodes_golden_tokens(speech: Path, english: Tokenizer, multilingual: T
         assert len(clips) > 100
         different = [clip["file"] for clip in clips if tokenizer.decode(clip["ids"]) != clip["text"]]
         assert not different
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_golden_texts_of_every_clone_come_back(model: str, english: Tokenizer, multilingual: Tokenizer) -> None:
+    """Of ten languages; the texts are transformers' own. A model may choose other tokens for a text than we would."""
+    tokenizer = english if model == "tiny.en" else multilingual
+    for each in golden_tokens(model):
+        assert tokenizer.decode(each.ids) == each.text
+        assert tokenizer.decode(tokenizer.encode(each.text)) == each.text
 
 
 @pytest.mark.parametrize("size", [51864, 51865])

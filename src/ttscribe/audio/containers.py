@@ -27,6 +27,9 @@ FAILURES = (av.FFmpegError, OSError, ValueError, ArithmeticError, LookupError, R
 # A playlist or session description must not make us open other files or the network.
 OPTIONS = {"protocol_whitelist": "none"}
 
+# A title in another encoding than UTF-8 must not keep the sound from being read. From 19 on, PyAV sees to that itself.
+METADATA: dict[str, Any] = {} if int(av.__version__.partition(".")[0]) >= 19 else {"metadata_errors": "replace"}
+
 # FFmpeg draws a file named .txt as ANSI art: a "video".
 TEXT_FORMATS = {"tty"}
 
@@ -67,7 +70,7 @@ def _reason(error: Exception) -> str:
 
 
 def _open(file: _View) -> InputContainer:
-    container: InputContainer = av.open(file, "r", options=OPTIONS)
+    container: InputContainer = av.open(file, "r", options=OPTIONS, **METADATA)
     return container
 
 
@@ -107,6 +110,7 @@ def _gather(container: InputContainer, stream: AudioStream, track: MonoTrack, ex
         if packet.stream_index != stream.index:
             extent.saw(packet)
             continue
+        # The last packet is empty, and makes the decoder give what it still holds.
         try:
             frames = stream.decode(packet)
         except FAILURES:
@@ -242,6 +246,7 @@ def _has_last_page(file: BinaryIO) -> bool:
 
 
 def _seconds(container: InputContainer, stream: AudioStream) -> float:
+    # A stream counts in a unit of its own, a container in av.time_base-ths of a second: microseconds.
     if stream.duration and stream.time_base:
         return float(stream.duration * stream.time_base)
     return (container.duration or 0) / av.time_base

@@ -11,6 +11,8 @@ from ttscribe.audio.track import SAMPLE_RATE
 from ttscribe.types import Samples
 
 N_FFT = 400
+"""Samples in a frame: 25 ms."""
+
 HOP = 160
 """Samples from one frame to the next: 10 ms."""
 
@@ -30,6 +32,7 @@ def log_mel(samples: Samples | torch.Tensor, num_mel_bins: int) -> torch.Tensor:
     signal = _as_tensor(samples)
     if len(signal) < WINDOW_SAMPLES:
         signal = F.pad(signal, (0, WINDOW_SAMPLES - len(signal)))
+    # One frame less than a centred transform gives: Whisper drops the last.
     frames = len(signal) // HOP
     filters = mel_filters(num_mel_bins).to(signal.device)
     mel = torch.empty(num_mel_bins, frames, device=signal.device)
@@ -37,6 +40,7 @@ def log_mel(samples: Samples | torch.Tensor, num_mel_bins: int) -> torch.Tensor:
         stop = min(start + BLOCK_FRAMES, frames)
         torch.matmul(filters, _power(signal, start, stop), out=mel[:, start:stop])
     mel.clamp_(min=1e-10).log10_()
+    # 8 in log10 of power is 80 dB; the sum and the quotient bring the rest near -1 to 1, as in training.
     return mel.clamp_(min=mel.max() - 8).add_(4).div_(4)
 
 
@@ -79,6 +83,7 @@ def _slaney_hz(mels: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 def _as_tensor(samples: Samples | torch.Tensor) -> torch.Tensor:
     if isinstance(samples, torch.Tensor):
         return samples.float()
+    # A copy where the array is read-only, for torch has no such tensors and warns.
     return torch.from_numpy(np.require(samples, np.float32, ["C", "W"]))
 
 

@@ -76,6 +76,7 @@ class MonoTrack:
 
     def _flush(self) -> None:
         if self._resampler:
+            # It holds back what its filter still needs, until it hears that nothing follows.
             self._pieces.append(self._resampler.resample_chunk(np.empty(0, np.float32), last=True))
             self._resampler = None
 

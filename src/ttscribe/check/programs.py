@@ -14,8 +14,9 @@ from torch._dynamo.backends.common import aot_autograd
 from ttscribe.check.run import Checkable
 from ttscribe.compiler.capture.dynamo import captured
 from ttscribe.compiler.capture.graph import CapturedGraph
-from ttscribe.compiler.compilation import Compiled, Settings, compile_graph
+from ttscribe.compiler.compilation import Compiled, compile_graph
 from ttscribe.compiler.program import TensorSpec
+from ttscribe.compiler.settings import CompileSettings
 from ttscribe.compiler.whisper_programs import PROGRAMS, capture_program
 from ttscribe.devices.ttnn.weights import Recipes, place_in_memory
 from ttscribe.whisper.model import WhisperModel
@@ -37,12 +38,14 @@ def checkable(compiled: Compiled) -> Checkable:
     return Checkable(program, keys)
 
 
-def checkable_whisper(model: WhisperModel, settings: Settings, programs: Sequence[str] = PROGRAMS) -> list[Checkable]:
+def checkable_whisper(
+    model: WhisperModel, settings: CompileSettings, programs: Sequence[str] = PROGRAMS
+) -> list[Checkable]:
     """The programs of a Whisper model, of any weights: a check reads shapes only."""
     return [checkable(compile_graph(capture_program(name, model), settings)) for name in programs]
 
 
-def module_programs(module: nn.Module, example_inputs: Sequence[Any], settings: Settings) -> list[Checkable]:
+def module_programs(module: nn.Module, example_inputs: Sequence[Any], settings: CompileSettings) -> list[Checkable]:
     """The programs of every graph that ``torch.compile`` makes while ``module(*example_inputs)`` runs on the CPU."""
     graphs = capture_calls(module, lambda compiled: compiled(*example_inputs))
     return [checkable(compile_graph(captured, settings)) for captured in graphs]

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from ttscribe.check.findings import AT_LOAD, CheckReport, Finding, Kind, ProgramCheck
+from ttscribe.compiler.boards import board
 from ttscribe.compiler.program import HostSegment, Program, Step
 from ttscribe.compiler.serialise import to_json
 from ttscribe.compiler.text import call_text
-from ttscribe.devices.ttnn.boards import board
 from ttscribe.devices.ttnn.mock import mock_environment
 from ttscribe.errors import DeviceUnavailable
 

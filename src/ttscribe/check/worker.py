@@ -21,6 +21,8 @@ from typing import Any
 import torch
 
 from ttscribe.check.findings import AT_LOAD, Finding, Kind, ProgramCheck
+from ttscribe.compiler.memory import prepared_on_host
+from ttscribe.compiler.operations import FREES
 from ttscribe.compiler.program import (
     DRAM,
     SHARDED_AS_MADE,
@@ -34,11 +36,9 @@ from ttscribe.compiler.program import (
 )
 from ttscribe.compiler.serialise import from_json
 from ttscribe.compiler.text import call_text, describe
-from ttscribe.devices.ttnn.calls import Calls, host_weights
+from ttscribe.devices.ttnn.calls import Calls
 from ttscribe.devices.ttnn.device import TtnnDevice
 from ttscribe.devices.ttnn.loaded import complaint
-
-_FREES = "ttnn.deallocate"
 
 
 class Worker:
@@ -72,7 +72,7 @@ class Worker:
             cached = 0
         return ProgramCheck(
             program.name,
-            sum(op.target != _FREES for op in program.ops),
+            sum(op.target != FREES for op in program.ops),
             operations,
             len(program.host_segments),
             held - dram,
@@ -106,7 +106,7 @@ class Worker:
 
     def _load(self, program: Program, keys: Mapping[str, str], calls: Calls) -> dict[str, Any] | None:
         """Constants, inputs and state by name; None where they do not fit."""
-        convolved = host_weights(program)
+        convolved = prepared_on_host(program)
         values: dict[str, Any] = {}
         named = [(constant.value, keys[constant.value.name]) for constant in program.constants]
         named += [(value, f"input {value.name} {value.spec}") for value in program.inputs]
@@ -122,20 +122,20 @@ class Worker:
                 self.findings.append(Finding(program.name, AT_LOAD, Kind.NOT_LOADED, call, complaint(error)))
                 return None
             values[value.name] = self.held[key]
-        read = {name for step in program.body for name in (step.inputs() if isinstance(step, Op) else step.inputs)}
+        read = {name for step in program.body for name in step.inputs}
         on_host = (*program.params, *(op.output for op in program.setup))
         values.update({value.name: _host_value(value.spec) for value in on_host if value.name in read})
         return values
 
     def _make(self, spec: TensorSpec, calls: Calls, *, on_host: bool) -> Any:
         if on_host:
-            return self.ttnn.from_torch(torch.zeros(spec.shape), dtype=calls.arguments.argument(spec.dtype))
+            return self.ttnn.from_torch(torch.zeros(spec.shape), dtype=calls.argument(spec.dtype))
         return calls.empty(spec)
 
     def _run(self, index: int, program: Program, calls: Calls, values: dict[str, Any]) -> None:
         for step, called in enumerate(program.body):
             if isinstance(called, HostSegment):
-                values.update({op.output.name: _host_value(op.output.spec) for op in called.ops})
+                values.update({value.name: _host_value(value.spec) for value in called.outputs})
                 continue
             self._place.write(f"{index} {step}\n")
             try:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from ttscribe.compiler.compilation import Settings
+    from ttscribe.compiler.settings import CompileSettings
     from ttscribe.whisper.model import WhisperModel
 
 ProgramName = Literal["encode", "cross_kv", "prefill", "decode_step", "greedy_step"]
@@ -36,11 +36,13 @@ def shape(name: str, *, offline: bool) -> "WhisperModel":
     return shape_only_model(SIZES[size]) if size in SIZES else load_checkpoint(name, offline=offline).model
 
 
-def settings(precision: str | None, blocklist: Path | None, model: str, *, strict: bool = False) -> "Settings":
+def settings(
+    precision: str | None, blocklist: Path | None, model: str, *, board: str = "n150", strict: bool = False
+) -> "CompileSettings":
     """How to compile, as the options say; ``model`` is what entries of the blocklist are for."""
     from ttscribe.compiler.blocklist import Blocklist
-    from ttscribe.compiler.compilation import Settings
-    from ttscribe.compiler.passes import DEFAULT_POLICY, policy
+    from ttscribe.compiler.boards import BOARDS
+    from ttscribe.compiler.settings import DEFAULT_POLICY, CompileSettings, policy
 
-    blocks = Blocklist() if blocklist is None else Blocklist.read(blocklist, model)
-    return Settings(policy(precision or DEFAULT_POLICY), strict, blocks)
+    entries = Blocklist() if blocklist is None else Blocklist.read(blocklist, model)
+    return CompileSettings(policy(precision or DEFAULT_POLICY), BOARDS[board], strict, entries)

@@ -50,7 +50,7 @@ def check(
     from ttscribe.check import check_programs
     from ttscribe.check.programs import checkable_whisper, module_programs
 
-    how = settings(precision, blocklist, model or str(module))
+    how = settings(precision, blocklist, model or str(module), board=board)
     if model is not None:
         programs = checkable_whisper(shape(model, offline=offline), how)
     else:

@@ -10,8 +10,8 @@ from ttscribe.cli._terminal import columns
 from ttscribe.errors import OptionError
 
 if TYPE_CHECKING:
-    from ttscribe.compiler.compilation import Settings
     from ttscribe.compiler.program import Program
+    from ttscribe.compiler.settings import CompileSettings
     from ttscribe.whisper.model import WhisperModel
 
 
@@ -68,7 +68,7 @@ def compile_(
 def _stage(
     name: ProgramName,
     model: tuple["WhisperModel", tuple[int, ...]],
-    settings: "Settings",
+    settings: "CompileSettings",
     after: str | None,
 ) -> "Program":
     from ttscribe.compiler.compilation import compile_graph, compile_stages
@@ -88,7 +88,7 @@ def _stage(
 
 def _emit(program: "Program", script: Path) -> None:
     from ttscribe.compiler.emit import to_script
-    from ttscribe.writers import write_text
+    from ttscribe.files import write_text
 
     write_text(script, to_script(program, script.name))
 

@@ -5,7 +5,6 @@ import platform
 import re
 from collections.abc import Iterator
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import typer
@@ -49,6 +48,8 @@ def _versions() -> list[Row]:
 
 
 def _version(package: str) -> str | None:
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         return version(package)
     except PackageNotFoundError:
@@ -98,7 +99,7 @@ def _models() -> list[Row]:
 def _caches() -> list[Row]:
     from huggingface_hub import constants
 
-    from ttscribe.whisper.checkpoints.bundled import cache_folder
+    from ttscribe.files import cache_folder
 
     folders = (Path(constants.HF_HUB_CACHE), cache_folder())
     return [(str(folder), _size(_bytes_in(folder)) if folder.is_dir() else "not there") for folder in folders]

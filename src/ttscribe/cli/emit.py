@@ -22,7 +22,7 @@ def emit(
     from ttscribe.compiler.compilation import compile_graph
     from ttscribe.compiler.emit import to_script
     from ttscribe.compiler.whisper_programs import capture_program
-    from ttscribe.writers import make_folder, write_text
+    from ttscribe.files import make_folder, write_text
 
     make_folder(output)
     loaded, suppress = weights(model, random_weights=random_weights, offline=offline)

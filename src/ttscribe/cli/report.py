@@ -11,8 +11,11 @@ from ttscribe.cli._terminal import columns, progress_bar
 from ttscribe.errors import OptionError
 
 if TYPE_CHECKING:
-    from ttscribe.reports.model import ModelReport
-    from ttscribe.reports.run import Made
+    from collections.abc import Sequence
+
+    from ttscribe.compiler.compilation import Compiled
+    from ttscribe.reports.make import Request
+    from ttscribe.reports.schema import ModelReport
 
 BoardName = Literal["n150", "n300", "p150"]
 
@@ -50,20 +53,20 @@ def report(
     """
     if table is not None and output is None:
         raise OptionError("--table lists the reports beside --output's folder: name that too")
-    from ttscribe.reports.speech import read_speech
+    from ttscribe.evaluation.speech import read_speech
 
     clips = () if speech is None else read_speech(speech)
-    from ttscribe.reports.model import Status
+    from ttscribe.reports.make import Request, make
     from ttscribe.reports.model_table import write_table
-    from ttscribe.reports.run import Request, make, write
+    from ttscribe.reports.pages import write
+    from ttscribe.reports.schema import Status
     from ttscribe.whisper.checkpoints.hub import canonical_name
 
-    request = Request(
-        canonical_name(model), shape(model, offline=offline), settings(precision, None, model), board, device, clips
-    )
+    how = settings(precision, None, model, board=board)
+    request = Request(canonical_name(model), shape(model, offline=offline), how, device, clips)
     with progress_bar(model, quiet=speech is None) as bar:
-        made = make(request, offline=offline, progress=bar.update)
-    _print(made.report)
+        made, compiled = make(request, offline=offline, progress=bar.update)
+    _print(made)
     if output is not None:
         for path in write(made, output):
             typer.echo(str(path), err=True)
@@ -71,30 +74,37 @@ def report(
             write_table(table, output.resolve().parent)
             typer.echo(str(table), err=True)
     if tune:
-        _tune(made, board, device, output)
-    if made.report.status is Status.FAILED:
+        _tune(request, compiled, output)
+    if made.status is Status.FAILED:
         raise typer.Exit(1)
 
 
-def _print(found: "ModelReport") -> None:
-    from ttscribe.reports.model import FIGURES
-    from ttscribe.reports.pages import card_command, in_order, shown
+def _print(made: "ModelReport") -> None:
+    from ttscribe.reports.pages import card_command, shown
+    from ttscribe.reports.schema import FIGURES, in_order
 
-    reasons = f" ({'; '.join(found.reasons)})" if found.reasons else ""
-    typer.echo(f"{found.status.value} {found.model} on {found.board}, {found.precision}{reasons}")
-    columns([(FIGURES[name], shown(figure), figure.word.value, figure.on) for name, figure in in_order(found)])
-    for line in (*found.fallbacks, *found.findings):
+    reasons = f" ({'; '.join(made.reasons)})" if made.reasons else ""
+    typer.echo(f"{made.status.value} {made.model} on {made.board}, {made.precision}{reasons}")
+    columns([(FIGURES[name][1], shown(each), each.provenance.value, each.source) for name, each in in_order(made)])
+    for line in (*made.fallbacks, *made.findings):
         typer.echo(line)
-    typer.echo(f"on a card: {card_command(found)}")
+    typer.echo(f"on a card: {card_command(made)}")
 
 
-def _tune(made: "Made", board: str, device: str | None, output: Path | None) -> None:
+def _tune(request: "Request", compiled: "Sequence[Compiled]", output: Path | None) -> None:
     from dataclasses import asdict
 
-    from ttscribe.reports.run import tuned
-    from ttscribe.writers import write_text
+    from ttscribe.devices import open_program_device
+    from ttscribe.files import write_text
+    from ttscribe.reports.constants import CHIPS
+    from ttscribe.reports.tuning import blocks, measured, projected, trials
 
-    tried, blocks = tuned(made, board, device)
+    settings, device = request.settings, request.device
+    if device is None:
+        clock = projected(CHIPS[settings.board.name])
+    else:
+        clock = measured(open_program_device(device, settings.precision.name))
+    tried = list(trials(compiled, settings, clock))
     heads = ("program", "operation", "lowered us", "in PyTorch us", "moved KiB", "better")
     rows = [
         (
@@ -108,7 +118,8 @@ def _tune(made: "Made", board: str, device: str | None, output: Path | None) -> 
         for each in tried
     ]
     columns([heads, *rows])
+    entries = blocks(tried, request.name)
     if output is not None:
-        write_text(output / "blocklist.json", json.dumps([asdict(block) for block in blocks], indent=1) + "\n")
+        write_text(output / "blocklist.json", json.dumps([asdict(block) for block in entries], indent=1) + "\n")
     told = "projected" if device is None else f"measured on {device}"
-    typer.echo(f"blocklist entries that this adds: {len(blocks)} ({told})")
+    typer.echo(f"blocklist entries that this adds: {len(entries)} ({told})")

@@ -11,7 +11,8 @@ import typer
 
 from ttscribe.cli._terminal import complain, note, progress_bar, show_warnings
 from ttscribe.errors import AudioError, OptionError, OutputError
-from ttscribe.writers import FormatName, check_writable, format_writer, make_folder, write_transcript
+from ttscribe.files import make_folder
+from ttscribe.writers import FormatName, check_writable, format_writer, write_transcript
 
 if TYPE_CHECKING:
     from ttscribe.transcription import Transcriber

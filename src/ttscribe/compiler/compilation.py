@@ -3,50 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from torch import Tensor
 
-from ttscribe.compiler.blocklist import Blocklist
 from ttscribe.compiler.capture.graph import CapturedGraph
 from ttscribe.compiler.lowering import lower
-from ttscribe.compiler.passes import Precision, stages
+from ttscribe.compiler.passes import stages
 from ttscribe.compiler.program import Program
 from ttscribe.compiler.report import CompileReport, refuse_fallbacks
+from ttscribe.compiler.settings import CompileSettings
 from ttscribe.compiler.verify import verify
 
 
 @dataclass(frozen=True)
-class Settings:
-    """How to compile: ``strict`` makes any operation left on the host an error."""
-
-    precision: Precision
-    strict: bool = False
-    blocklist: Blocklist = field(default_factory=Blocklist)
-
-
-@dataclass(frozen=True)
 class Compiled:
-    """A program, the data of its params as far as known, and what became of each operation."""
+    """A captured graph, its program as lowered and as it is after every pass, and what became of each operation."""
 
+    captured: CapturedGraph
+    lowered: Program
     program: Program
-    params: Mapping[str, Tensor | None]
     report: CompileReport
 
+    @property
+    def params(self) -> Mapping[str, Tensor | None]:
+        """The data of the program's params by name, None for what is known only when the program runs."""
+        return {value.name: self.captured.params[value.name] for value in self.program.params}
 
-def compile_graph(captured: CapturedGraph, settings: Settings) -> Compiled:
-    """Lower, run every pass, verify after each."""
+
+def compile_graph(captured: CapturedGraph, settings: CompileSettings) -> Compiled:
+    """Lower, run every pass, verify after each; raises FallbackRefused where ``settings`` are strict."""
     programs = dict(compile_stages(captured, settings))
-    final = list(programs.values())[-1]
-    report = CompileReport.of(programs["lowered"], final)
-    params = {value.name: captured.params[value.name] for value in final.params}
+    lowered, final = programs["lowered"], list(programs.values())[-1]
+    report = CompileReport.of(lowered, final)
     if settings.strict:
         refuse_fallbacks(report)
-    return Compiled(final, params, report)
+    return Compiled(captured, lowered, final, report)
 
 
-def compile_stages(captured: CapturedGraph, settings: Settings) -> Iterator[tuple[str, Program]]:
+def compile_stages(captured: CapturedGraph, settings: CompileSettings) -> Iterator[tuple[str, Program]]:
     """The program as lowered and after each pass, each verified."""
-    for name, program in stages(lower(captured, settings.blocklist), settings.precision):
+    for name, program in stages(lower(captured, settings), settings):
         verify(program)
         yield name, program

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import astuple, dataclass
 from math import prod
 
-from ttscribe.compiler.operations import OPERATIONS
-from ttscribe.compiler.program import HostSpec, Op, Program, Spec, TensorSpec
-
-_MOVES_IN, _MOVES_OUT, _LOOKS_UP = "ttnn.from_torch", "ttnn.to_torch", "ttnn.embedding"
+from ttscribe.compiler.operations import MOVES_IN, MOVES_OUT, OPERATIONS
+from ttscribe.compiler.program import Op, Program, Spec, TensorSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,48 +23,48 @@ class Cost:
         return Cost(*(mine + its for mine, its in zip(astuple(self), astuple(other), strict=True)))
 
 
-def op_cost(op: Op, specs: Mapping[str, Spec]) -> Cost:
+def op_cost(op: Op, specs: Mapping[str, Spec], buffer: str | None = None) -> Cost:
     """The cost of one TT-NN call; ``specs`` has that of every value by name.
 
     A call that launches nothing moves nothing, but for moves between host and device. An in-place call writes as many
     bytes as it is given besides what it writes to, or all of the tensor that it is given for its result; a look-up
-    reads the rows that it gives.
+    reads the rows that it gives. With ``buffer``, "dram" or "l1", only bytes there are counted.
     """
     operation = OPERATIONS[op.target]
-    inputs = [specs[name] for name in op.inputs()]
+    inputs = [specs[name] for name in op.inputs]
     outputs = [value.spec for value in op.outputs]
     launched = operation.device_operations(op, inputs, outputs)
-    if not launched and op.target not in (_MOVES_IN, _MOVES_OUT):
+    if not launched and op.target not in (MOVES_IN, MOVES_OUT):
         return Cost()
-    flops = operation.flops(op, inputs, outputs)
-    return Cost(flops, _bytes_read(op, specs), _bytes_written(op, specs, outputs), launched)
+
+    def size(spec: Spec) -> int:
+        return spec.bytes if isinstance(spec, TensorSpec) and buffer in (None, spec.memory.buffer) else 0
+
+    flops = operation.flop_count(op, inputs, outputs)
+    return Cost(flops, _bytes_read(op, specs, size), _bytes_written(op, specs, size), launched)
 
 
-def _bytes_read(op: Op, specs: Mapping[str, Spec]) -> int:
-    if op.target == _LOOKS_UP:
+def _bytes_read(op: Op, specs: Mapping[str, Spec], size: Callable[[Spec], int]) -> int:
+    if op.target == "ttnn.embedding":
         ids, table = (specs[name] for name in op.operands)
-        if isinstance(ids, TensorSpec) and isinstance(table, TensorSpec):
-            return _device_bytes(ids) + round(prod(ids.shape) * table.shape[-1] * table.dtype.bytes)
+        if isinstance(ids, TensorSpec) and isinstance(table, TensorSpec) and size(table):
+            return size(ids) + round(prod(ids.shape) * table.shape[-1] * table.dtype.bytes)
     written = OPERATIONS[op.target].written(op)
-    kept = [name for name in op.inputs() if name not in written]
-    return sum(_device_bytes(specs[name]) for name in kept or op.inputs())
+    kept = [name for name in op.inputs if name not in written]
+    return sum(size(specs[name]) for name in kept or op.inputs)
 
 
-def _bytes_written(op: Op, specs: Mapping[str, Spec], outputs: list[Spec]) -> int:
+def _bytes_written(op: Op, specs: Mapping[str, Spec], size: Callable[[Spec], int]) -> int:
     operation = OPERATIONS[op.target]
     if operation.into is not None and (into := op.keyword(operation.into)) is not None:
-        return _device_bytes(specs[into])
+        return size(specs[into])
     if written := operation.written(op):
         given = [name for name in op.operands if name not in written]
-        return sum(_device_bytes(specs[name]) for name in given or op.operands)
-    return sum(map(_device_bytes, outputs))
-
-
-def _device_bytes(spec: Spec) -> int:
-    return 0 if isinstance(spec, HostSpec) else spec.bytes
+        return sum(size(specs[name]) for name in given or op.operands)
+    return sum(size(value.spec) for value in op.outputs)
 
 
 def program_cost(program: Program) -> Cost:
     """The cost of running ``program`` once, host segments not counted."""
-    specs = {name: value.spec for name, value in program.values().items()}
+    specs = program.specs()
     return sum((op_cost(op, specs) for op in program.ops), Cost())

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+from ttscribe.compiler.memory import prepared_on_host
 from ttscribe.compiler.operations import OPERATIONS
-from ttscribe.compiler.program import Config, DType, HostOp, HostSpec, Layout, Memory, Op, Program, Ref, TensorSpec
+from ttscribe.compiler.operations.arguments import Construct, source, ttnn_argument
+from ttscribe.compiler.program import HostOp, HostSpec, Op, Program, Ref, TensorSpec
 from ttscribe.errors import CompileError
 
 _HEADER = '''"""{name}, as TT-NN calls. Written by ttscribe; needs ttnn and torch.
@@ -25,26 +28,12 @@ torch.manual_seed(0)
 given = torch.load(sys.argv[1], weights_only=True, mmap=True) if len(sys.argv) > 1 else {{}}
 device = ttnn.open_device(device_id=0, l1_small_size=16384)
 grid = device.compute_with_storage_grid_size()
-FULL_GRID = ttnn.CoreGrid(y=grid.y, x=grid.x)
 
 
 def param(name, shape, dtype):
     if name in given:
         return given[name]
     return torch.randn(shape).to(dtype) if dtype.is_floating_point else torch.zeros(shape, dtype=dtype)
-
-
-def compute_config(**fields):
-    return ttnn.init_device_compute_kernel_config(device.arch(), **fields)
-
-
-def sharded(strategy, shape, cores):
-    return ttnn.create_sharded_memory_config(
-        shape=shape,
-        core_grid=ttnn.num_cores_to_corerangeset(cores, grid, row_wise=True),
-        strategy=strategy,
-        use_height_and_width_as_shard_shape=True,
-    )
 
 
 def place(tensor, dtype, layout, memory):
@@ -57,51 +46,81 @@ def to_script(program: Program, file: str = "program.py") -> str:
     """The script; CompileError where the program has host segments, which only PyTorch could run."""
     if program.host_segments:
         raise CompileError(f"{program.name} has operations that stay on the host: only a whole program can be emitted")
-    return _HEADER.format(name=program.name, file=file) + "\n".join(_lines(program)) + "\n"
+    return _HEADER.format(name=program.name, file=file) + "\n".join(_Script(program).lines()) + "\n"
 
 
-def _lines(program: Program) -> Iterator[str]:
-    yield "\n# Params and what is made of them once, on the host."
-    for value in program.params:
-        assert isinstance(value.spec, HostSpec)
-        yield f"{value.name} = param({value.name!r}, {list(value.spec.shape)}, torch.{value.spec.dtype})"
-    for made in program.setup:
-        yield _host_op(made)
-    yield "\n# Constants on the device."
-    on_host = _read_by_convolutions(program)
-    for constant in program.constants:
-        yield _constant(constant.value.name, constant.source, constant.value.spec, constant.value.name in on_host)
-    yield "\n# Inputs and state."
-    for value in program.inputs:
-        yield f"{value.name} = {_input(value.spec)}"
-    yield f"\n\ndef {program.name}():"
-    outer = [constant.value.name for constant in program.constants] + [value.name for value in program.inputs]
-    assigned = {value.name for op in program.ops for value in op.outputs} & set(outer)
-    assert not assigned, "a value is defined twice"
-    for op in program.ops:
-        yield f"    {_op(op)}"
-    yield f"    return {', '.join(program.outputs) or 'None'}"
-    yield f"\n\nif __name__ == '__main__':\n    {program.name}()\n    ttnn.close_device(device)"
+class _Script:
+    """``objects`` are TT-NN's configurations and memories that the calls repeat, by the expression that makes each."""
 
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.objects: dict[Construct, str] = {}
+        self._kinds: Counter[str] = Counter()
 
-def _read_by_convolutions(program: Program) -> set[str]:
-    """Constants that TT-NN prepares itself, from the host."""
-    return {name for op in program.ops if op.target == "ttnn.conv1d" for name in list(op.inputs())[1:]}
+    def lines(self) -> Iterator[str]:
+        program = self.program
+        body = [f"    {self._call(op)}" for op in program.ops]
+        constants = [*self._constants()]
+        inputs = [f"{value.name} = {self._input(value.spec)}" for value in program.inputs]
+        yield "\n# TT-NN's objects that calls share."
+        yield from (f"{name} = {source(made)}" for made, name in self.objects.items())
+        yield "\n# Params and what is made of them once, on the host."
+        for value in program.params:
+            assert isinstance(value.spec, HostSpec)
+            yield f"{value.name} = param({value.name!r}, {list(value.spec.shape)}, torch.{value.spec.dtype})"
+        yield from map(_host_op, program.setup)
+        yield "\n# Constants on the device."
+        yield from constants
+        yield "\n# Inputs and state."
+        yield from inputs
+        yield f"\n\ndef {program.name}():"
+        yield from body
+        yield f"    return {', '.join(program.outputs) or 'None'}"
+        yield f"\n\nif __name__ == '__main__':\n    {program.name}()\n    ttnn.close_device(device)"
 
+    def _constants(self) -> Iterator[str]:
+        on_host = prepared_on_host(self.program)
+        for constant in self.program.constants:
+            spec: Any = constant.value.spec
+            if constant.value.name in on_host:
+                made = f"ttnn.from_torch({constant.source}.float(), dtype={self._expression(spec.dtype)})"
+            else:
+                made = f"place({constant.source}, {self._placement(spec)})"
+            yield f"{constant.value.name} = {made}"
 
-def _constant(name: str, source: str, spec: Any, on_host: bool) -> str:
-    if on_host:
-        return f"{name} = ttnn.from_torch({source}.float(), dtype={expression(spec.dtype)})"
-    return f"{name} = place({source}, {_placement(spec)})"
+    def _placement(self, spec: TensorSpec) -> str:
+        return ", ".join(map(self._expression, (spec.dtype, spec.layout, spec.memory)))
 
+    def _input(self, spec: Any) -> str:
+        dtype = "torch.float32" if spec.dtype.floating else "torch.int32"
+        return f"place(torch.zeros({list(spec.shape)}, dtype={dtype}), {self._placement(spec)})"
 
-def _placement(spec: TensorSpec) -> str:
-    return ", ".join(map(expression, (spec.dtype, spec.layout, spec.memory)))
+    def _call(self, op: Op) -> str:
+        positional, keywords = OPERATIONS[op.target].call(op)
+        arguments = [
+            *map(self._expression, positional),
+            *(f"{name}={self._expression(item)}" for name, item in keywords.items()),
+        ]
+        if OPERATIONS[op.target].host_operands is not None:
+            # What TT-NN prepares itself it must be told the device of.
+            arguments.append("device=device")
+        call = f"{op.target}({', '.join(arguments)})"
+        return f"{', '.join(op.results)} = {call}" if op.outputs else call
 
-
-def _input(spec: Any) -> str:
-    dtype = "torch.float32" if spec.dtype.floating else "torch.int32"
-    return f"place(torch.zeros({list(spec.shape)}, dtype={dtype}), {_placement(spec)})"
+    def _expression(self, item: Any) -> str:
+        """An argument as Python; an object of TT-NN's by the name that it gets here."""
+        if isinstance(item, Ref):
+            return item.name
+        if isinstance(item, list):
+            return f"[{', '.join(map(self._expression, item))}]"
+        made = ttnn_argument(item)
+        if not isinstance(made, Construct):
+            return source(made)
+        if made not in self.objects:
+            kind = made.function.path.rpartition(".")[2]
+            self._kinds[kind] += 1
+            self.objects[made] = f"{kind.lower()}_{self._kinds[kind]}"
+        return self.objects[made]
 
 
 def _host_op(op: HostOp) -> str:
@@ -119,57 +138,3 @@ def _host_argument(item: Any) -> str:
     if isinstance(item, str) and item.startswith("device:"):
         return repr(item.removeprefix("device:"))
     return repr(item)
-
-
-def _op(op: Op) -> str:
-    positional, keywords = OPERATIONS[op.target].call(op)
-    arguments = [*map(expression, positional), *(f"{name}={expression(item)}" for name, item in keywords.items())]
-    if op.target == "ttnn.conv1d":
-        arguments.append("device=device")
-    call = f"{op.target}({', '.join(arguments)})"
-    return f"{', '.join(value.name for value in op.outputs)} = {call}" if op.outputs else call
-
-
-def expression(item: Any) -> str:
-    """An argument as Python."""
-    if isinstance(item, Ref):
-        return item.name
-    if isinstance(item, DType):
-        return f"ttnn.{item.value}"
-    if isinstance(item, Layout):
-        return f"ttnn.{item.value.upper()}_LAYOUT"
-    if isinstance(item, Memory):
-        return _memory(item)
-    if isinstance(item, Config):
-        return _config(item)
-    if isinstance(item, tuple | list):
-        return f"[{', '.join(map(expression, item))}]"
-    return repr(item)
-
-
-def _memory(memory: Memory) -> str:
-    if memory.sharding is None:
-        return f"ttnn.{memory.buffer.upper()}_MEMORY_CONFIG"
-    sharding = memory.sharding
-    return f"sharded(ttnn.ShardStrategy.{sharding.strategy.upper()}, {sharding.shape}, {sharding.cores})"
-
-
-def _config(config: Config) -> str:
-    fields = {name: expression(item) for name, item in config.fields}
-    if config.kind == "FullGrid":
-        return "FULL_GRID"
-    if config.kind == "ComputeKernelConfig":
-        fields["math_fidelity"] = f"ttnn.MathFidelity.{config['math_fidelity']}"
-        return f"compute_config({_keywords(fields)})"
-    if config.kind == "SDPAProgramConfig":
-        fields = {"compute_with_storage_grid_size": "grid", **fields}
-    if config.kind == "Conv2dL1FullSliceConfig":
-        return f"ttnn.{config.kind}"
-    if config.kind == "Conv1dConfig" and "activation" in fields:
-        activation = str(config["activation"]).upper()
-        fields["activation"] = f"ttnn.UnaryWithParam(ttnn.UnaryOpType.{activation})"
-    return f"ttnn.{config.kind}({_keywords(fields)})"
-
-
-def _keywords(fields: dict[str, str]) -> str:
-    return ", ".join(f"{name}={value}" for name, value in fields.items())

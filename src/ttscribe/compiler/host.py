@@ -67,6 +67,26 @@ def laid_out(tensor: torch.Tensor, strides: Sequence[int]) -> torch.Tensor:
     return torch.empty_strided(tensor.shape, strides, dtype=tensor.dtype).copy_(tensor)
 
 
+_NUMBERS: dict[type, str] = {
+    torch.SymInt: "int",
+    torch.SymFloat: "float",
+    torch.SymBool: "bool",
+    int: "int",
+    float: "float",
+    bool: "bool",
+    str: "str",
+    type(None): "none",
+}
+
+
+def host_spec(described: Any) -> HostSpec:
+    """The spec of a value like ``described``, a (fake or meta) tensor or a number."""
+    if isinstance(described, torch.Tensor):
+        sizes = tuple(size if type(size) is int else str(size) for size in described.shape)
+        return HostSpec(sizes, str(described.dtype).removeprefix("torch."))
+    return HostSpec((), "tuple" if isinstance(described, list | tuple) else _NUMBERS[type(described)])
+
+
 def to_meta(argument: Any, specs: Mapping[str, HostSpec]) -> Any:
     """Arguments with a meta tensor for each Ref, to ask PyTorch for a result's shape without computing it."""
     if isinstance(argument, Ref):

@@ -1,10 +1,11 @@
 """The Program: what the compiler makes and every device runs.
 
-A program is a list of TT-NN calls over named values, with what stays in PyTorch as host segments in between. It is
+A program is a list of steps over named values: TT-NN calls, and host segments for what stays in PyTorch. It is
 immutable data: it prints as text (``compiler/text.py``), round-trips through JSON (``compiler/serialise.py``), and
-satisfies a verifier (``compiler/verify.py``). Nothing in it refers to FX.
+satisfies a verifier (``compiler/verify.py``). Nothing in it refers to FX. What is known of each TT-NN operation is in
+``compiler/operations``; how programs are made and changed is in ``compiler/editor.py``.
 
-    inputs     what a call passes in: host tensors and numbers, or tensors that are on the device already
+    inputs     what a run passes in: host tensors and numbers, or tensors that are on the device already
     params     host tensors by name: the weights, bound when the program is loaded
     setup      ATen calls on params, run once on the host at load (transposed weights, fused QKV, masks)
     constants  device tensors made from params and setup values at load
@@ -15,11 +16,11 @@ satisfies a verifier (``compiler/verify.py``). Nothing in it refers to FX.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
 from math import prod
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 TILE_SIZE = 32
 
@@ -124,12 +125,23 @@ class HostSpec:
 Spec: TypeAlias = TensorSpec | HostSpec
 
 
+class Role(str, Enum):
+    """What a value is for, where a pass or a device has to know it."""
+
+    INTERMEDIATE = "intermediate"
+    ARGUMENT = "argument"  # an input that every run is given anew
+    STATE = "state"  # an input that lasts from run to run; programs of one model share it by its name
+    HANDED_OVER = "handed over"  # an input that another program of the model has made
+    ADDITIVE_MASK = "additive mask"  # added to attention's scores: zero where a condition holds, far below elsewhere
+
+
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A named value and what it is."""
+    """A named value: what it is, and what it is for."""
 
     name: str
     spec: Spec
+    role: Role = Role.INTERMEDIATE
 
     @property
     def on_device(self) -> bool:
@@ -166,9 +178,10 @@ class HostOp:
     kwargs: tuple[tuple[str, Any], ...]
     output: Value
 
-    def inputs(self) -> Iterator[str]:
-        """Names of the values that the arguments refer to."""
-        yield from _refs((self.args, self.kwargs))
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the values that the arguments refer to, in order."""
+        return tuple(_refs((self.args, self.kwargs)))
 
 
 def _refs(argument: Any) -> Iterator[str]:
@@ -205,12 +218,19 @@ class Fallback:
 
 @dataclass(frozen=True, slots=True)
 class HostSegment:
-    """Consecutive operations that stay in PyTorch, with what crosses in and out, and why each stays."""
+    """Consecutive operations that stay in PyTorch: what they read, what is read of them later, and why each stays."""
+
+    target: ClassVar[str] = "host segment"
 
     ops: tuple[HostOp, ...]
     inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
+    results: tuple[str, ...]
     fallbacks: tuple[Fallback, ...]
+
+    @property
+    def outputs(self) -> tuple[Value, ...]:
+        """Every value that the segment makes, also those that only the segment itself reads."""
+        return tuple(op.output for op in self.ops)
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,9 +247,15 @@ class Op:
     attributes: tuple[tuple[str, Attribute], ...] = ()
     source: tuple[str, ...] = ()
 
-    def inputs(self) -> Iterator[str]:
-        yield from self.operands
-        yield from (name for _, name in self.keywords)
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the tensors that the call takes, by position and then by keyword."""
+        return (*self.operands, *(name for _, name in self.keywords))
+
+    @property
+    def results(self) -> tuple[str, ...]:
+        """Names of the outputs."""
+        return tuple(value.name for value in self.outputs)
 
     def keyword(self, parameter: str) -> str | None:
         """The value passed as ``parameter``, if any."""
@@ -294,11 +320,19 @@ class Program:
 
     def values(self) -> dict[str, Value]:
         """Every value by name, host and device."""
-        found = [*self.inputs, *self.params, *(op.output for op in self.setup)]
-        found += [constant.value for constant in self.constants]
-        for step in self.body:
-            found += step.outputs if isinstance(step, Op) else [op.output for op in step.ops]
-        return {value.name: value for value in found}
+        given = (
+            *self.inputs,
+            *self.params,
+            *(op.output for op in self.setup),
+            *(each.value for each in self.constants),
+        )
+        made = (value for step in self.body for value in step.outputs)
+        return {value.name: value for value in (*given, *made)}
 
-    def with_body(self, body: Sequence[Step]) -> Program:
-        return replace(self, body=tuple(body))
+    def specs(self) -> dict[str, Spec]:
+        """The spec of every value by name."""
+        return {name: value.spec for name, value in self.values().items()}
+
+    def inputs_of(self, role: Role) -> tuple[Value, ...]:
+        """The inputs that have a role, in order."""
+        return tuple(value for value in self.inputs if value.role is role)

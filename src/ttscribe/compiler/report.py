@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+from ttscribe.compiler.operations import FREES, MOVES_IN, MOVES_OUT
 from ttscribe.compiler.program import Fallback, Program
 from ttscribe.errors import FallbackRefused
 
-_MOVES = ("ttnn.from_torch", "ttnn.to_torch")
+_CROSSINGS = (MOVES_IN, MOVES_OUT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +29,9 @@ class CompileReport:
 
     @classmethod
     def of(cls, lowered_program: Program, final: Program) -> CompileReport:
-        sources = {name for op in lowered_program.ops if op.target not in _MOVES for name in op.source}
-        moves = [op for op in final.ops if op.target in _MOVES]
-        calls = len(final.ops) - len(moves) - sum(op.target == "ttnn.deallocate" for op in final.ops)
+        sources = {name for op in lowered_program.ops if op.target not in _CROSSINGS for name in op.source}
+        moves = [op for op in final.ops if op.target in _CROSSINGS]
+        calls = len(final.ops) - len(moves) - sum(op.target == FREES for op in final.ops)
         fallbacks = tuple(final.fallbacks)
         return cls(final.name, len(sources), len(lowered_program.setup), fallbacks, calls, len(moves))
 

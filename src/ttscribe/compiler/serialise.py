@@ -11,7 +11,7 @@ from typing import Any
 from ttscribe.compiler import program as ir
 from ttscribe.compiler.program import Program
 
-FORMAT = "ttscribe.program/1"
+FORMAT = "ttscribe.program/2"
 _CLASSES: dict[str, type] = {
     cls.__name__: cls
     for cls in (
@@ -30,7 +30,7 @@ _CLASSES: dict[str, type] = {
         ir.Value,
     )
 }
-_ENUMS: dict[str, type[Enum]] = {cls.__name__: cls for cls in (ir.DType, ir.Layout, ir.Reason)}
+_ENUMS: dict[str, type[Enum]] = {cls.__name__: cls for cls in (ir.DType, ir.Layout, ir.Reason, ir.Role)}
 
 
 def to_json(program: Program, *, indent: int | None = None) -> str:

@@ -29,7 +29,7 @@ def to_text(program: Program) -> str:
 
 
 def _lines(program: Program) -> Iterator[str]:
-    inputs = ", ".join(map(_value, program.inputs))
+    inputs = ", ".join(f"{_value(value)} as {value.role.value}" for value in program.inputs)
     yield f"program {program.name}({inputs}) -> {', '.join(program.outputs)}"
     yield f"precision {program.precision}"
     for name, source in program.mutations:
@@ -44,7 +44,7 @@ def _lines(program: Program) -> Iterator[str]:
     for config, name in configs.items():
         yield f"config {name} = {argument(config)}"
     for step in program.body:
-        yield from [_op(step, configs)] if isinstance(step, Op) else _segment(step)
+        yield from _segment(step) if isinstance(step, HostSegment) else [_op(step, configs)]
 
 
 def _configs(program: Program) -> dict[Config, str]:
@@ -124,7 +124,7 @@ def _host_op(op: HostOp) -> str:
 
 
 def _segment(segment: HostSegment) -> Iterator[str]:
-    yield f"  host ({', '.join(segment.inputs)}) -> {', '.join(segment.outputs)}:"
+    yield f"  host ({', '.join(segment.inputs)}) -> {', '.join(segment.results)}:"
     reasons = {fallback.node: fallback for fallback in segment.fallbacks}
     for op in segment.ops:
         yield f"    {_host_op(op)}"

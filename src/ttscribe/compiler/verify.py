@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ttscribe.compiler.operations import OPERATIONS
+from ttscribe.compiler.memory import is_view
+from ttscribe.compiler.operations import FREES, MOVES_IN, OPERATIONS
 from ttscribe.compiler.program import HostSegment, HostSpec, Op, Program, Spec, TensorSpec, Value
-from ttscribe.compiler.sharing import is_view
-
-_FREES = "ttnn.deallocate"
-_MOVES_IN = "ttnn.from_torch"
 
 
 class ProgramInvalid(ValueError):
@@ -43,16 +40,16 @@ class _Verifier:
         self._define(self.program.params)
         for host_op in self.program.setup:
             self.place = f"setup ({host_op.target})"
-            self._use_host(host_op.inputs())
+            self._use_host(host_op.inputs)
             self._define([host_op.output])
         self._constants()
         self.kept = set(self.specs)
         for index, step in enumerate(self.program.body):
-            self.place = f"step {index} ({step.target if isinstance(step, Op) else 'host segment'})"
-            if isinstance(step, Op):
-                self._op(step)
-            else:
+            self.place = f"step {index} ({step.target})"
+            if isinstance(step, HostSegment):
                 self._segment(step)
+            else:
+                self._op(step)
         self.place = "outputs"
         self._use(self.program.outputs)
 
@@ -90,9 +87,9 @@ class _Verifier:
 
     def _op(self, op: Op) -> None:
         self._require(op.target in OPERATIONS, "there is no such operation in the table")
-        inputs = list(op.inputs())
+        inputs = list(op.inputs)
         self._use(inputs)
-        if op.target != _MOVES_IN:
+        if op.target != MOVES_IN:
             for name in inputs:
                 self._require(isinstance(self.specs[name], TensorSpec), f"{name} is on the host: move it in first")
         self._outputs(op, [self.specs[name] for name in inputs])
@@ -112,7 +109,7 @@ class _Verifier:
     def _mutations(self, op: Op) -> None:
         for name in OPERATIONS[op.target].written(op):
             self._require(name not in self.constants, f"it writes to {name}, which is a constant")
-        if op.target == _FREES:
+        if op.target == FREES:
             (name,) = op.operands
             self._require(name not in self.kept, f"it frees {name}, which the program does not own")
             self._require(
@@ -128,14 +125,14 @@ class _Verifier:
         made: set[str] = set()
         needed: list[str] = []
         for op in segment.ops:
-            needed += [name for name in op.inputs() if name not in made and name not in needed]
+            needed += [name for name in op.inputs if name not in made and name not in needed]
             made.add(op.output.name)
         self._use_host(needed)
         self._require(set(needed) == set(segment.inputs), f"it declares inputs {segment.inputs} but uses {needed}")
-        missing = set(segment.outputs) - made
+        missing = set(segment.results) - made
         self._require(not missing, f"it declares outputs that it does not make: {sorted(missing)}")
-        self._define(op.output for op in segment.ops)
-        self.gone |= dict.fromkeys(made - set(segment.outputs), "is no output of its host segment")
+        self._define(segment.outputs)
+        self.gone |= dict.fromkeys(made - set(segment.results), "is no output of its host segment")
 
 
 def _text(specs: Iterable[Spec]) -> str:

@@ -9,12 +9,15 @@ from torch import Tensor, nn
 
 from ttscribe.compiler.capture.export import capture_method
 from ttscribe.compiler.capture.graph import CapturedGraph
+from ttscribe.compiler.program import Role
 from ttscribe.whisper.model import DecoderState, KeyValue, WhisperModel
 
 PROGRAMS = ("encode", "cross_kv", "prefill", "decode_step", "greedy_step")
 # <|startoftranscript|>, language, task, and <|notimestamps|> where there are to be none.
 PROMPT_LENGTH = 4
 SUPPRESSED = -1e9
+# Of the programs' inputs, by the arguments that they are part of: what does not come anew with every run.
+_ROLES = {"state": Role.STATE, "state_cross_attention": Role.STATE, "encoder_states": Role.HANDED_OVER}
 
 
 def capture_program(
@@ -24,7 +27,8 @@ def capture_program(
 
     encode(mel [1, 2 S, bins]) takes time before bins, as the convolution on the device does. cross_kv(encoder_states,
     cross attention of the state) writes into the latter. greedy_step(token [1], position [1], state) decodes, picks the
-    likeliest token that is not suppressed, writes it into ``token``, adds one to ``position``, and returns it.
+    likeliest token that is not suppressed, writes it into ``token``, adds one to ``position``, and returns the token
+    and its probability.
     """
     config, state = model.config, _example_state(model)
     token, position = torch.zeros(1, dtype=torch.int64), torch.zeros(1, dtype=torch.int64)
@@ -34,15 +38,15 @@ def capture_program(
     if name == "cross_kv":
         states = torch.zeros(1, config.max_source_positions, config.d_model, dtype=model.dtype)
         arguments = {"encoder_states": states, "state_cross_attention": state.cross_attention}
-        return capture_method(name, model, _CrossKeyValue(model).forward, arguments)
+        return capture_method(name, model, _CrossKeyValue(model).forward, arguments, roles=_ROLES)
     if name == "prefill":
         tokens = torch.zeros(1, prompt_length, dtype=torch.int64)
-        return capture_method(name, model, model.prefill, {"tokens": tokens, "state": state})
+        return capture_method(name, model, model.prefill, {"tokens": tokens, "state": state}, roles=_ROLES)
     step = {"token": token, "position": position, "state": state}
     if name == "decode_step":
-        return capture_method(name, model, model.decode_step, step)
+        return capture_method(name, model, model.decode_step, step, roles=_ROLES)
     greedy = GreedyStep(model, suppress)
-    return capture_method(name, greedy, greedy.forward, step)
+    return capture_method(name, greedy, greedy.forward, step, roles=_ROLES)
 
 
 def _example_state(model: WhisperModel) -> DecoderState:
@@ -80,10 +84,13 @@ class GreedyStep(nn.Module):
         bias[list(suppress)] = SUPPRESSED
         self.register_buffer("suppress", bias)
 
-    def forward(self, token: Tensor, position: Tensor, state: DecoderState) -> Tensor:
-        """Token [1] at position [1] to the next token [1]; both are made ready for the next step in place."""
+    def forward(self, token: Tensor, position: Tensor, state: DecoderState) -> tuple[Tensor, Tensor]:
+        """Token [1] at position [1] to the next token [1] and its probability [1] among those that are allowed.
+
+        Token and position are made ready for the next step in place.
+        """
         logits = self.model.decode_step(token, position, state) + self.suppress
         following = logits.argmax(-1)
         token.copy_(following)
         position.add_(1)
-        return following
+        return following, logits.softmax(-1).amax(-1)

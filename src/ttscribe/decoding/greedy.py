@@ -1,6 +1,5 @@
-"""Greedy decoding of one window."""
+"""Greedy decoding of windows."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,12 +7,11 @@ from typing import Any
 import torch
 
 from ttscribe.decoding.rules import Rules
-from ttscribe.errors import ModelError
-from ttscribe.whisper.runner import Runner
+from ttscribe.decoding.runner import Picks, Runner
 
 
 @dataclass(frozen=True, slots=True)
-class Decoded:
+class DecodedWindow:
     """A window's tokens without <|endoftext|>, their mean log probability (end included), and <|nospeech|>'s."""
 
     tokens: tuple[int, ...]
@@ -34,23 +32,27 @@ class Prompt:
     no_speech: int
 
 
-def decode_greedily(runner: Runner, state: Any, prompt: Prompt, rules: Rules) -> Decoded:
-    """Take the likeliest allowed token until <|endoftext|> or the end of the cache; ``state`` is used up."""
-    logits = runner.prefill(torch.tensor([prompt.tokens]), state)[0]
-    no_speech_prob = logits[prompt.start].softmax(0)[prompt.no_speech].item()
-    sampled: list[int] = []
-    total = 0.0
-    token, logprob = _pick(logits[-1], rules, sampled)
+def decode_greedily(runner: Runner, state: Any, prompt: Prompt, rules: Rules, rows: int = 1) -> list[DecodedWindow]:
+    """Take the likeliest allowed token until <|endoftext|> or the end of the cache, for each of a state's ``rows``.
+
+    The state is used up. Raises ModelError where the model's output is not a number.
+    """
+    logits = runner.prefill(torch.tensor([prompt.tokens] * rows), state)
+    no_speech = logits[:, prompt.start].softmax(-1)[:, prompt.no_speech].tolist()
+    picked = []
+    for row in logits[:, -1]:
+        token, logprob = rules.pick(row, [])
+        picked.append(Picks([token], [logprob]))
     limit = runner.config.max_target_positions - len(prompt.tokens)
-    while token != prompt.end_of_text:
-        total += logprob
-        sampled.append(token)
-        if len(sampled) == limit:
-            return Decoded(tuple(sampled), total / limit, no_speech_prob)
-        position = len(prompt.tokens) + len(sampled) - 1
-        logits = runner.decode_step(torch.tensor([token]), torch.tensor([position]), state)
-        token, logprob = _pick(logits[0], rules, sampled)
-    return Decoded(tuple(sampled), (total + logprob) / (len(sampled) + 1), no_speech_prob)
+    runner.greedy(picked, len(prompt.tokens), state, rules, limit=limit, end=prompt.end_of_text)
+    return [
+        DecodedWindow(
+            tuple(token for token in row.tokens if token != prompt.end_of_text),
+            sum(row.logprobs) / len(row.logprobs),
+            probability,
+        )
+        for row, probability in zip(picked, no_speech, strict=True)
+    ]
 
 
 def detect_language(
@@ -60,12 +62,3 @@ def detect_language(
     logits = runner.prefill(torch.tensor([[start_token]]), runner.start(encoder_states))[0, -1]
     probability, index = logits[list(languages)].softmax(0).max(0)
     return languages[int(index)], probability.item()
-
-
-def _pick(logits: torch.Tensor, rules: Rules, sampled: Sequence[int]) -> tuple[int, float]:
-    allowed = rules.apply(logits, sampled)
-    token = int(allowed.argmax())
-    logprob = (allowed[token] - allowed.logsumexp(0)).item()
-    if math.isnan(logprob):
-        raise ModelError("the model's output is not a number (overflow, or damaged weights); try --dtype float32")
-    return token, logprob

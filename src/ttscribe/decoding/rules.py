@@ -1,10 +1,13 @@
 """Which tokens may come next: suppression and the grammar of timestamps, as OpenAI's decoder has them."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from ttscribe.errors import ModelError
 
 FORBIDDEN = -torch.inf
 
@@ -61,6 +64,18 @@ class Rules:
     @classmethod
     def of(cls, suppress: Sequence[int], begin_suppress: Sequence[int], timestamps: TimestampGrammar | None) -> "Rules":
         return cls(_index(suppress), _index(begin_suppress), timestamps)
+
+    def pick(self, logits: Tensor, sampled: Sequence[int]) -> tuple[int, float]:
+        """The likeliest token of ``logits`` [V] that may follow ``sampled``, and its natural-log probability.
+
+        The probability is among the allowed tokens. Raises ModelError where the logits are not numbers.
+        """
+        allowed = self.apply(logits, sampled)
+        token = int(allowed.argmax())
+        logprob = (allowed[token] - allowed.logsumexp(0)).item()
+        if math.isnan(logprob):
+            raise ModelError("the model's output is not a number (overflow, or damaged weights); try --dtype float32")
+        return token, logprob
 
     def apply(self, logits: Tensor, sampled: Sequence[int]) -> Tensor:
         """``logits`` [V] without the tokens that may not follow ``sampled``, as a new tensor."""

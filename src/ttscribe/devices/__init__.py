@@ -2,15 +2,15 @@
 
 from collections.abc import Callable, Sequence
 
+from ttscribe.decoding import Runner
 from ttscribe.devices.cpu import CpuRunner
 from ttscribe.devices.programs import ProgramDevice, ProgramRunner
 from ttscribe.errors import DeviceUnavailable, OptionError
 from ttscribe.whisper.model import WhisperModel
-from ttscribe.whisper.runner import Runner
 
 
 def _emulator(precision: str, board: str | None) -> ProgramDevice:
-    from ttscribe.compiler.passes import policy
+    from ttscribe.compiler.settings import policy
     from ttscribe.devices.emulator import EmulatedDevice
 
     if board is not None:
@@ -43,20 +43,30 @@ def open_program_device(device: str, precision: str) -> ProgramDevice:
 def make_runner(device: str, model: WhisperModel, precision: str | None = None, suppress: Sequence[int] = ()) -> Runner:
     """Put ``model`` on ``device``; ``precision`` is a policy for devices that run programs.
 
-    ``suppress`` are tokens that such a device never picks where it picks them itself.
+    ``suppress`` are tokens that such a device never picks where it picks them itself. Raises DeviceUnavailable,
+    OptionError.
     """
     if device.partition(":")[0] in PROGRAM_DEVICES:
-        from ttscribe.compiler.compilation import Settings
-        from ttscribe.compiler.passes import DEFAULT_POLICY, policy
-
-        chosen = policy(precision or DEFAULT_POLICY)
-        opened = open_program_device(device, chosen.name)
-        return _runner_class(device)(model, opened, Settings(chosen), suppress)
+        return _program_runner(device, model, precision, suppress)
     if device not in NATIVE:
         raise DeviceUnavailable(f"no device is called {device!r}; there is {', '.join(DEVICES)}")
     if precision is not None:
         raise OptionError(f"--precision is for compiled programs; on {device} choose --dtype")
     return NATIVE[device](model)
+
+
+def _program_runner(device: str, model: WhisperModel, precision: str | None, suppress: Sequence[int]) -> Runner:
+    from ttscribe.compiler.settings import DEFAULT_POLICY, CompileSettings, policy
+
+    chosen = policy(precision or DEFAULT_POLICY)
+    opened = open_program_device(device, chosen.name)
+    if not device.startswith("ttnn"):
+        return ProgramRunner(model, opened, CompileSettings(chosen), suppress)
+    from ttscribe.devices.ttnn.device import TtnnDevice
+    from ttscribe.devices.ttnn.runner import TtnnRunner
+
+    assert isinstance(opened, TtnnDevice)
+    return TtnnRunner(model, opened, CompileSettings(chosen, opened.board), suppress)
 
 
 def require_values(device: str) -> None:
@@ -66,14 +76,6 @@ def require_values(device: str) -> None:
 
         if is_mock():
             raise DeviceUnavailable("TT_METAL_MOCK_CLUSTER_DESC_PATH is set: a mock board computes nothing; unset it")
-
-
-def _runner_class(device: str) -> Callable[..., Runner]:
-    if not device.startswith("ttnn"):
-        return ProgramRunner
-    from ttscribe.devices.ttnn.runner import TtnnRunner
-
-    return TtnnRunner
 
 
 DEVICES = (*NATIVE, *PROGRAM_DEVICES)

@@ -1,13 +1,24 @@
 """The torch module itself, on the CPU."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
-from ttscribe.whisper.model import DecoderState, WhisperModel
+from ttscribe.decoding import Closable, Picks, Rules, greedy_on_host
+from ttscribe.errors import OptionError
+from ttscribe.whisper.model import DecoderState, KeyValue, WhisperModel
+
+# Beyond this a larger batch brings nothing on a CPU, and a window of distil-large-v3 takes some 100 MB of activations.
+_MAX_BATCH = 32
 
 
-class CpuRunner:
-    """Runs the plain torch programs in the dtype of the weights."""
+class CpuRunner(Closable):
+    """Runs the plain torch programs in the dtype of the weights; threads may share it."""
+
+    max_batch = _MAX_BATCH
+    max_decodings: int | None = None
+    concurrent = True
 
     def __init__(self, model: WhisperModel) -> None:
         self.model = model
@@ -15,6 +26,7 @@ class CpuRunner:
 
     @torch.inference_mode()
     def encode(self, mel: Tensor) -> Tensor:
+        require_batch(len(mel), self.max_batch)
         return self.model.encode(mel.to(self.model.dtype))
 
     @torch.inference_mode()
@@ -28,3 +40,20 @@ class CpuRunner:
     @torch.inference_mode()
     def decode_step(self, token: Tensor, position: Tensor, state: DecoderState) -> Tensor:
         return self.model.decode_step(token, position, state).float()
+
+    def greedy(
+        self, picked: Sequence[Picks], position: int, state: DecoderState, rules: Rules, *, limit: int, end: int
+    ) -> None:
+        greedy_on_host(self, picked, position, state, rules, limit=limit, end=end)
+
+    @torch.inference_mode()
+    def reorder(self, state: DecoderState, rows: Sequence[int]) -> DecoderState:
+        require_batch(len(rows), self.max_batch)
+        index = torch.tensor(rows)
+        return DecoderState(*([KeyValue(*(part[index] for part in pair)) for pair in pairs] for pairs in state))
+
+
+def require_batch(given: int, most: int) -> None:
+    """Raise OptionError for more windows or rows than a device takes at once."""
+    if given > most:
+        raise OptionError(f"this device decodes {most} window{'s' * (most > 1)} at a time, not {given}")

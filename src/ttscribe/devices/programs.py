@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
-from torch.utils import _pytree as pytree
 
-from ttscribe.compiler.compilation import Compiled, Settings, compile_graph
-from ttscribe.compiler.program import Program, TensorSpec
+from ttscribe.compiler.compilation import Compiled, compile_graph
+from ttscribe.compiler.program import Program, Role, TensorSpec
+from ttscribe.compiler.settings import CompileSettings
 from ttscribe.compiler.whisper_programs import capture_program
-from ttscribe.errors import OptionError
-from ttscribe.whisper.model import DecoderState, KeyValue, WhisperModel
+from ttscribe.decoding import Closable, Picks, Rules, greedy_on_host
+from ttscribe.devices.cpu import require_batch
+from ttscribe.errors import DeviceUnavailable
+from ttscribe.whisper.model import WhisperModel
 
 
 class LoadedProgram(Protocol):
@@ -28,7 +29,8 @@ class LoadedProgram(Protocol):
     program: Program
     ledger: Counter[str]
 
-    def __call__(self, *inputs: Any) -> tuple[Any, ...]: ...
+    def __call__(self, *inputs: Any) -> tuple[Any, ...]:
+        """Run on the program's inputs, in order, to its outputs; tensors on the device are the device's own."""
 
 
 class ProgramDevice(Protocol):
@@ -42,6 +44,8 @@ class ProgramDevice(Protocol):
 
     def zeros(self, spec: TensorSpec) -> Any: ...
 
+    def copy(self, tensor: Any) -> Any: ...
+
     def repeated(self, loaded: LoadedProgram, inputs: Sequence[Any]) -> AbstractContextManager[Callable[[], None]]:
         """What runs a program on these inputs and waits for its end, as fast as the device can do it again and again.
 
@@ -49,30 +53,46 @@ class ProgramDevice(Protocol):
         """
 
 
-@dataclass(frozen=True)
-class _State:
-    """Device tensors of one decoding, in the order in which the programs take them."""
-
-    leaves: tuple[Any, ...]
+# Device tensors of one decoding by the name of the programs' inputs that they are.
+_State = dict[str, Any]
 
 
-class ProgramRunner:
-    """Runs a Whisper model as programs, one recording at a time (batch 1). Compiles each when it is first needed."""
+class ProgramRunner(Closable):
+    """Runs a Whisper model as programs of batch 1, row after row. Compiles each program when it is first needed.
+
+    Encoder states are a list with the device tensor of each row, a decoder state a list of dictionaries.
+    """
+
+    max_batch = 32
+    max_decodings: int | None = None
+    # Capture and compilation of PyTorch's own are not safe in several threads.
+    concurrent = False
 
     def __init__(
-        self, model: WhisperModel, device: ProgramDevice, settings: Settings, suppress: Sequence[int] = ()
+        self, model: WhisperModel, device: ProgramDevice, settings: CompileSettings, suppress: Sequence[int] = ()
     ) -> None:
-        """``suppress`` are the tokens that ``generate`` never gives."""
+        """``suppress`` are the tokens that a device that picks tokens itself never picks."""
         self.config = model.config
         self.model, self.device, self.settings, self.suppress = model, device, settings, tuple(suppress)
+        self._compiled: dict[tuple[str, int], Compiled] = {}
         self._loaded: dict[tuple[str, int], LoadedProgram] = {}
+        self._closed = False
+
+    def compiled(self, name: str, prompt_length: int = 0) -> Compiled:
+        """The program of that name as compiled; prefill is one for each length of prompt."""
+        key = (name, prompt_length)
+        if key not in self._compiled:
+            captured = capture_program(name, self.model, prompt_length=prompt_length, suppress=self.suppress)
+            self._compiled[key] = compile_graph(captured, self.settings)
+        return self._compiled[key]
 
     def program(self, name: str, prompt_length: int = 0) -> LoadedProgram:
-        """The loaded program of that name; prefill is compiled for each length of prompt."""
+        """The loaded program of that name, as ``compiled`` has it; DeviceUnavailable after ``close``."""
+        if self._closed:
+            raise DeviceUnavailable("this model was closed, and is on no device any more: load it again")
         key = (name, prompt_length)
         if key not in self._loaded:
-            captured = capture_program(name, self.model, prompt_length=prompt_length, suppress=self.suppress)
-            compiled: Compiled = compile_graph(captured, self.settings)
+            compiled = self.compiled(name, prompt_length)
             params = {param: data for param, data in compiled.params.items() if data is not None}
             self._loaded[key] = self.device.load(compiled.program, params)
         return self._loaded[key]
@@ -82,58 +102,92 @@ class ProgramRunner:
         return list(self._loaded.values())
 
     def encode(self, mel: Tensor) -> Any:
-        if mel.shape[0] != 1:
-            raise OptionError(f"compiled programs take one window at a time, not {mel.shape[0]}")
-        (states,) = self._run("encode", mel.transpose(1, 2))
-        return states
+        require_batch(len(mel), self.max_batch)
+        return [self._run("encode", {}, mel=row[None].transpose(1, 2))[0] for row in mel]
 
     def start(self, encoder_states: Any) -> Any:
+        return [self._started(states) for states in encoder_states]
+
+    def _started(self, encoder_states: Any) -> _State:
+        # A decode step names all of a decoding's state, cross_kv what it writes of it.
+        state = {value.name: self.device.zeros(_spec(value.spec)) for value in _state_of(self.program("decode_step"))}
         cross = self.program("cross_kv")
-        specs = [value.spec for value in cross.program.inputs[1:]]
-        kept = [self.device.zeros(spec) for spec in specs if isinstance(spec, TensorSpec)]
-        cross(encoder_states, *kept)
-        inputs = self.program("decode_step").program.inputs[2:]
-        caches = [self.device.zeros(value.spec) for value in inputs[: len(kept)] if isinstance(value.spec, TensorSpec)]
-        return _State(tuple(pytree.tree_leaves(DecoderState(_pairs(caches), _pairs(kept)))))
+        (states,) = cross.program.inputs_of(Role.HANDED_OVER)
+        self._run("cross_kv", {**state, states.name: encoder_states})
+        return state
 
     def prefill(self, tokens: Tensor, state: Any) -> Tensor:
-        return self._logits(*self._run("prefill", tokens, state=state, prompt_length=tokens.shape[1]))
+        return self._rows("prefill", state, prompt_length=tokens.shape[1], tokens=tokens)
 
     def decode_step(self, token: Tensor, position: Tensor, state: Any) -> Tensor:
-        return self._logits(*self._run("decode_step", token, position, state=state))
+        return self._rows("decode_step", state, token=token, position=position)
 
-    def generate(self, token: int, position: int, state: Any, *, limit: int, end: int) -> list[int]:
-        """Greedy tokens after ``token``, which is at ``position``: up to ``limit`` of them, or until ``end``, included.
+    def greedy(self, picked: Sequence[Picks], position: int, state: Any, rules: Rules, *, limit: int, end: int) -> None:
+        """On the device where it applies all the rules itself: tokens and probabilities are all that it then reads."""
+        if not self._applies(rules):
+            greedy_on_host(self, picked, position, state, rules, limit=limit, end=end)
+            return
+        for row, row_state in zip(picked, state, strict=True):
+            steps = self.steps(row.tokens[-1], position, row_state)
+            while row.goes_on(limit, end):
+                row.take(*next(steps))
 
-        The device picks each and makes ready for the next; the host reads the token, and nothing else, at every step.
+    def _applies(self, rules: Rules) -> bool:
+        return rules.timestamps is None and set(rules.suppress.tolist()) == set(self.suppress)
+
+    def steps(self, token: int, position: int, state: Any) -> Iterator[tuple[int, float]]:
+        """Tokens after ``token``, at ``position`` of one row, as the device picks them, and their log probabilities.
+
+        The host reads these two numbers, and nothing else, at every step.
         """
         loaded = self.program("greedy_step")
-        first = [torch.tensor([token]), torch.tensor([position])]
-        held = self._moved(loaded, first)
-        following: list[int] = []
-        while len(following) < limit and (not following or following[-1] != end):
-            (chosen,) = loaded(*held, *state.leaves)
-            following.append(int(self.device.to_host(chosen, torch.int64)))
-        return following
+        held = self._arguments(loaded, token=torch.tensor([token]), position=torch.tensor([position]))
+        while True:
+            yield from self._read_picks(loaded(*_in_order(loaded, {**state, **held})))
 
-    def _run(self, name: str, *tensors: Tensor, state: _State | None = None, prompt_length: int = 0) -> tuple[Any, ...]:
-        """Move host tensors in as the program's first inputs; the state's tensors are its last."""
-        loaded = self.program(name, prompt_length)
-        return loaded(*self._moved(loaded, tensors), *(state.leaves if state is not None else ()))
+    def _read_picks(self, outputs: Sequence[Any]) -> list[tuple[int, float]]:
+        """Token and log probability of each row, from what a greedy step gives."""
+        tokens = self.device.to_host(outputs[0], torch.int64)
+        probabilities = self.device.to_host(outputs[1], torch.float32)
+        return list(zip(tokens.tolist(), probabilities.log().tolist(), strict=True))
 
-    def _moved(self, loaded: LoadedProgram, tensors: Sequence[Tensor]) -> list[Any]:
-        """Host tensors as the program's first inputs."""
-        specs = [value.spec for value in loaded.program.inputs]
-        return [
-            self.device.to_device(tensor, spec)
-            for tensor, spec in zip(tensors, specs, strict=False)
-            if isinstance(spec, TensorSpec)
+    def reorder(self, state: Any, rows: Sequence[int]) -> Any:
+        require_batch(len(rows), self.max_batch)
+        # Where a row has several successors, what a step writes needs memory of each one's own.
+        copied = [{name: self.device.copy(tensor) for name, tensor in state[row].items()} for row in rows[1:]]
+        return [state[rows[0]], *copied] if len({*rows}) < len(rows) else [state[row] for row in rows]
+
+    def close(self) -> None:
+        self._closed = True
+        self._compiled.clear()
+        self._loaded.clear()
+
+    def _rows(self, name: str, state: Any, prompt_length: int = 0, **arguments: Tensor) -> Tensor:
+        """Logits of a program on the host, run for each row."""
+        rows = [
+            self._run(name, row_state, prompt_length, **{key: tensor[at : at + 1] for key, tensor in arguments.items()})
+            for at, row_state in enumerate(state)
         ]
+        return torch.cat([self.device.to_host(logits, torch.float32) for (logits,) in rows])
 
-    def _logits(self, logits: Any) -> Tensor:
-        return self.device.to_host(logits, torch.float32)
+    def _run(self, name: str, state: _State, prompt_length: int = 0, **arguments: Tensor) -> tuple[Any, ...]:
+        loaded = self.program(name, prompt_length)
+        return loaded(*_in_order(loaded, {**state, **self._arguments(loaded, **arguments)}))
+
+    def _arguments(self, loaded: LoadedProgram, **arguments: Tensor) -> _State:
+        """Host tensors as the program's inputs of these names."""
+        specs = {value.name: _spec(value.spec) for value in loaded.program.inputs_of(Role.ARGUMENT)}
+        return {name: self.device.to_device(tensor, specs[name]) for name, tensor in arguments.items()}
 
 
-def _pairs(tensors: list[Any]) -> list[KeyValue]:
-    """Keys and values in turn, as one pair for each layer."""
-    return [KeyValue(*pair) for pair in zip(tensors[::2], tensors[1::2], strict=True)]
+def _in_order(loaded: LoadedProgram, tensors: Mapping[str, Any]) -> list[Any]:
+    return [tensors[value.name] for value in loaded.program.inputs]
+
+
+def _state_of(loaded: LoadedProgram) -> Sequence[Any]:
+    return loaded.program.inputs_of(Role.STATE)
+
+
+def _spec(spec: Any) -> TensorSpec:
+    assert isinstance(spec, TensorSpec)
+    return spec

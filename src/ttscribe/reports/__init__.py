@@ -1,1 +1,1 @@
-"""Reports: what a program would cost on a board, and what keeps it from the board's limits."""
+"""What is known of a model on a board: made once, kept as data (``schema``), shown by one renderer (``pages``)."""

@@ -11,11 +11,11 @@ from statistics import median, mode
 import torch
 
 from ttscribe.audio import load_audio, log_mel, window
-from ttscribe.compiler.program import Program
-from ttscribe.decoding import Rules
+from ttscribe.compiler.program import HostSegment, Program
+from ttscribe.decoding import Picks, Rules
 from ttscribe.devices.programs import ProgramRunner
-from ttscribe.reports.model import Figure, Word
-from ttscribe.reports.speech import Clip
+from ttscribe.evaluation.speech import Clip
+from ttscribe.reports.schema import Figure, Provenance, figures
 from ttscribe.whisper.checkpoints import Checkpoint
 
 
@@ -37,18 +37,23 @@ class Timing:
 
     def figures(self, on: str) -> dict[str, Figure]:
         """The report's figures; batch 1, so that t/s is t/s/u. Without a step there is no rate."""
-        taken = {"first_run": (self.first_run_s, "s"), "ttft": (1000 * self.ttft_s, "ms")}
-        if self.tokens:
-            rate = self.tokens / self.steps_s
-            taken |= {"tsu": (rate, "t/s/u"), "ts": (rate, "t/s"), "rtf": (self.work_s / self.audio_s, "")}
-        return {name: Figure(round(value, 4), unit, Word.MEASURED, on) for name, (value, unit) in taken.items()}
+        rate = round(self.tokens / self.steps_s, 4) if self.tokens else None
+        return figures(
+            Provenance.MEASURED,
+            on,
+            first_run=round(self.first_run_s, 4),
+            ttft=round(1000 * self.ttft_s, 4),
+            tsu=rate,
+            ts=rate,
+            rtf=round(self.work_s / self.audio_s, 4) if self.tokens else None,
+        )
 
 
 def measure(runner: ProgramRunner, checkpoint: Checkpoint, speech: Sequence[Clip]) -> Timing:
     """Transcribe recordings greedily, without timestamps: the first once cold, then each for the times."""
     tokenizer = checkpoint.tokenizer
     prompt = tokenizer.prompt(checkpoint.languages[0], "transcribe", timestamps=False)
-    limit = runner.config.max_target_positions - len(prompt)
+    longest = runner.config.max_target_positions - len(prompt)
     rules = Rules.of(checkpoint.suppress_tokens, checkpoint.begin_suppress_tokens, None)
 
     def timed(clip: Clip, limit: int) -> tuple[float, float, int]:
@@ -57,13 +62,14 @@ def measure(runner: ProgramRunner, checkpoint: Checkpoint, speech: Sequence[Clip
         started = time.perf_counter()
         mel = window(log_mel(samples, runner.config.num_mel_bins), 0)[None]
         state = runner.start(runner.encode(mel))
-        token = int(rules.apply(runner.prefill(torch.tensor([prompt]), state)[0, -1], []).argmax())
+        token, logprob = rules.pick(runner.prefill(torch.tensor([prompt]), state)[0, -1], [])
         said = time.perf_counter()
-        tokens = runner.generate(token, len(prompt), state, limit=limit, end=tokenizer.eot)
-        return said - started, time.perf_counter() - said, len(tokens)
+        picked = Picks([token], [logprob])
+        runner.greedy([picked], len(prompt), state, rules, limit=limit, end=tokenizer.eot)
+        return said - started, time.perf_counter() - said, len(picked.tokens) - 1
 
-    cold_first, cold_steps, _ = timed(speech[0], 2)
-    first, steps, tokens = zip(*(timed(clip, limit) for clip in speech), strict=True)
+    cold_first, cold_steps, _ = timed(speech[0], 3)
+    first, steps, tokens = zip(*(timed(clip, longest) for clip in speech), strict=True)
     audio_s = sum(clip.seconds for clip in speech)
     return Timing(cold_first + cold_steps, median(first), sum(steps), sum(tokens), sum(first) + sum(steps), audio_s)
 
@@ -75,8 +81,8 @@ def ledger_differences(runner: ProgramRunner) -> tuple[str, ...]:
 
 def differences(program: Program, ledger: Mapping[str, int]) -> list[str]:
     """What ``ledger`` counts that a whole number of runs of ``program`` does not."""
-    planned = Counter(op.target for op in program.ops)
-    planned.update(op.target for segment in program.host_segments for op in segment.ops)
+    steps = (step.ops if isinstance(step, HostSegment) else (step,) for step in program.body)
+    planned = Counter(op.target for ops in steps for op in ops)
     # Most operations ran as often as the program: what differs is told, not what it is compared with.
     runs = mode(ledger.get(target, 0) // count for target, count in planned.items()) if planned else 0
     return [

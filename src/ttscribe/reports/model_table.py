@@ -2,108 +2,83 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from ttscribe.errors import OutputError
-from ttscribe.reports.calibration import MODEL
-from ttscribe.reports.markdown import table
-from ttscribe.reports.model import Figure, ModelReport, Word, from_json
+from ttscribe.files import write_text
+from ttscribe.reports.pages import table
+from ttscribe.reports.schema import Figure, ModelReport, Provenance, from_json
 from ttscribe.whisper.config import SIZES
-from ttscribe.writers import write_text
 
 BEGIN, END = "<!-- model-table:begin -->", "<!-- model-table:end -->"
-# What the bring-up of distil-large-v3 is compared with: tt-metal's hand-written demo on n150, from its README.
-TARGETS = {("distil-large-v3", "n150"): "163 ms, 105 t/s/u"}
+# What tt-metal's hand-written demo reaches, from its README: TTFT in ms, t/s/u.
+PUBLISHED = {("distil-large-v3", "n150"): (163, 105)}
+_MARKS = {
+    Provenance.VALIDATED: "ᵛ",
+    Provenance.EMULATED: "ᵉ",
+    Provenance.PROJECTED: "ᵖ",
+    Provenance.MEASURED: "ᵐ",
+}
 _HEADS = (
     "model",
     "status",
-    "batch",
-    "board",
-    "precision",
-    "compile s",
+    "board, precision",
     "accuracy",
-    "ATen operations before / remaining",
-    "moves",
+    "in PyTorch",
     "device operations, window / token",
     "TTFT ms",
     "t/s/u",
-    "t/s",
-    "target",
 )
+_NOTES = """
+ᵛ validated on a mock board, ᵉ emulated, ᵖ projected by the cost model, ᵐ measured; empty: could not be taken here.
+A projected range goes from what tt-metal's software, as fitted to its published figures, would make of our programs to
+the board's limit; for TTFT the limit is the lower number, for t/s/u the higher.
+✅ every operation lowered, every call accepted, accuracy contract met; 🚧 accuracy not judged for want of weights."""
 
 
 def model_table(reports: Sequence[ModelReport]) -> str:
-    """The table in Markdown: distil-large-v3, the other sizes of Whisper from small to large, other models by name."""
-    ordered = sorted(reports, key=_rank)
-    notes = [f"- {report.model}: {'; '.join(report.reasons)}." for report in ordered if report.reasons]
-    return "\n".join([*table(_HEADS, map(_row, ordered)), "", *_notes(notes)])
-
-
-def _rank(report: ModelReport) -> tuple[bool, int, str]:
-    sizes = list(SIZES)
-    return report.model != MODEL, sizes.index(report.model) if report.model in sizes else len(sizes), report.model
-
-
-def _notes(reasons: Sequence[str]) -> Iterator[str]:
-    yield (
-        "ᵛ validated on a mock board, ᵉ emulated, ᵖ projected by the cost model, ᵐ measured (compile time: on a CPU). "
-        "A figure that could not be taken is absent. TTFT and t/s/u are from the board's limit to an estimate with the "
-        "software of tt-metal as fitted to its published figures; for distil-large-v3 the estimate is that fit itself "
-        "([performance.md](docs/models/distil-large-v3/performance.md))."
-    )
-    if reasons:
-        yield "\nWhy a row is not ✅:\n"
-        yield from reasons
+    """The table in Markdown: distil-large-v3, then the other sizes of Whisper from small to large."""
+    ordered = sorted(reports, key=lambda report: (report.model != "distil-large-v3", list(SIZES).index(report.model)))
+    return "\n".join([*table(_HEADS, map(_row, ordered)), _NOTES]).strip()
 
 
 def _row(report: ModelReport) -> Sequence[object]:
+    published = PUBLISHED.get((report.model, report.board))
+    ttft, rate = ("", "") if published is None else (f"; tt-metal's {figure}" for figure in published)
     return (
         f"[{report.model}](docs/models/{report.model}/report.md)",
         report.status.value,
-        report.batch,
-        report.board,
-        report.precision,
-        _cell(report, "compile", "{:.0f}"),
+        f"{report.board}, {report.precision}",
         _accuracy(report),
-        _pair(report, "torch_ops_before", "torch_ops_remaining"),
-        _cell(report, "moves", "{:d}"),
-        _pair(report, "device_operations_window", "device_operations_token")
-        or _cell(report, "device_operations", "{:d}"),
-        _range(report, "ttft_floor", "ttft"),
-        _range(report, "tsu", "tsu_ceiling"),
-        _cell(report, "ts", "{:.0f}"),
-        TARGETS.get((report.model, report.board), ""),
+        _cells(report, "torch_ops_remaining"),
+        _cells(report, "device_operations_window", "device_operations_token"),
+        _range(report, "ttft_floor", "ttft") + ttft,
+        _range(report, "tsu", "tsu_ceiling") + rate,
     )
 
 
-def _cell(report: ModelReport, name: str, form: str) -> str:
-    figure = report.figure(name)
-    return "" if figure is None else form.format(figure.value) + _mark(figure)
-
-
-def _pair(report: ModelReport, first: str, second: str) -> str:
-    before, after = report.figure(first), report.figure(second)
-    return "" if before is None or after is None else f"{before.value} / {after.value}{_mark(after)}"
+def _cells(report: ModelReport, *names: str) -> str:
+    figures = [figure for figure in map(report.figure, names) if figure is not None]
+    return " / ".join(f"{figure.value}" for figure in figures) + _mark(figures)
 
 
 def _range(report: ModelReport, low: str, high: str) -> str:
     """What is projected has a limit of the board and an estimate; what is measured is one number."""
-    first, second = report.figure(low), report.figure(high)
-    known = [figure for figure in (first, second) if figure is not None]
-    taken = [figure for figure in known if figure.word is Word.MEASURED] or known
-    return "–".join(f"{figure.value:.0f}" for figure in taken) + (_mark(taken[0]) if taken else "")
+    known = [figure for figure in (report.figure(low), report.figure(high)) if figure is not None]
+    taken = [figure for figure in known if figure.provenance is Provenance.MEASURED] or known
+    return "–".join(f"{figure.value:.0f}" for figure in taken) + _mark(taken)
 
 
 def _accuracy(report: ModelReport) -> str:
     agreement, wer, fp32 = (report.figure(name) for name in ("token_agreement", "wer", "wer_fp32"))
     if agreement is None or wer is None or fp32 is None:
         return ""
-    return f"{agreement.value:.1f} % of tokens, WER {wer.value:.2f} (fp32 {fp32.value:.2f}){_mark(wer)}"
+    return f"{agreement.value:.1f} % of tokens, WER {wer.value:.2f} (fp32 {fp32.value:.2f}){_mark([wer])}"
 
 
-def _mark(figure: Figure) -> str:
-    return {"validated": "ᵛ", "emulated": "ᵉ", "projected": "ᵖ", "measured": "ᵐ"}[figure.word.value]
+def _mark(figures: Sequence[Figure]) -> str:
+    return _MARKS[figures[0].provenance] if figures else ""
 
 
 def between_markers(text: str, content: str, name: str) -> str:

@@ -1,88 +1,119 @@
-"""A model's pages in Markdown: the summary, and the operation trace."""
+"""A report as Markdown, and the same Markdown as one HTML page that needs nothing from the network."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from html import escape
+from importlib.resources import files
 from itertools import groupby
+from pathlib import Path
+from string import Template
 
-from ttscribe.reports.markdown import table
-from ttscribe.reports.model import FIGURES, Figure, ModelReport, ProgramSummary
-from ttscribe.reports.operations import Variation
+from markdown_it import MarkdownIt
+
+from ttscribe.check import ProgramCheck
+from ttscribe.files import make_folder, write_text
+from ttscribe.reports.schema import FIGURES, CallTimes, Figure, ModelReport, Projected, Variation, in_order, to_json
 
 _STATUSES = ("lowered", "fused", "removed", "constant", "host", "blocked")
-_TRACE = """# {model}: operation trace
-
-Every ATen operation of every program with every variation of its inputs, and what became of it. *lowered*: TT-NN calls
-of its own; *fused*: part of another operation's calls; *removed*: needs no call; *constant*: depends on weights and
-shapes only, and is computed once at load; *host*: stays in PyTorch, with the reason; *blocked*: kept there by a
-blocklist. *isolated* is the correlation of the operation alone, **emulated** under `{precision}`, with float32 PyTorch
-on seeded inputs: absent where there is nothing to run alone.
-
-## Summary
-"""
-_SUMMARY = """# {model}: report
-
-{status} on {board}, `{precision}`, batch {batch}; weights: {weights}.{reasons}
-
-Every figure carries a word: **validated** (TT-NN's host software on a mock board), **emulated** (numerics on the CPU),
-**projected** (the cost model) or **measured**. A figure that could not be taken is not here. The operation trace is in
-[input_variations.md](input_variations.md){performance}.
-
-## Figures
-"""
-_PERFORMANCE = ", where the time would go in [performance.md](performance.md)"
+_VARIATION = ("input variation", "programs", "nodes", "status", "TT-NN calls", "isolated PCC", "host", "reason")
+_PROJECTED = ("software as of", "TTFT floor, ms", "TTFT estimate, ms", "t/s/u ceiling", "t/s/u estimate")
+_CALLS = (
+    *("call", "device operations", "GFLOP", "DRAM, MB", "bound", "floor, ms", "measured rates, ms", "estimate, ms"),
+    "of estimate",
+)
+_TEXTS = files("ttscribe.reports").joinpath("texts")
 
 
-_ON_A_CARD = """
-In a clone of the repository, on a machine with the card, this takes the figures that are missing here, judges the
-accuracy, and fills this model's row:
+def pages(report: ModelReport) -> dict[str, str]:
+    """Every file of a report and its text: equal reports give equal text."""
+    markdown = {
+        "report.md": summary_page(report),
+        "input_variations.md": "\n".join(_trace(report)) + "\n" if report.variations else "",
+        "performance.md": "\n".join(_performance(report)) + "\n" if report.calls else "",
+    }
+    html = Template(_text("page.html")).substitute(
+        title=escape(f"{report.model} on {report.board}"),
+        body=MarkdownIt("commonmark", {"html": False}).enable("table").render("\n".join(markdown.values())),
+    )
+    return {
+        "report.json": to_json(report),
+        **{name: page for name, page in markdown.items() if page},
+        "report.html": html,
+    }
 
-```sh
-{command}
-```
 
-SPEECH is a folder of English recordings of at most 30 s with their texts, 500 words or more: a part of LibriSpeech,
-such as `dev-clean/1272`, whose 73 utterances are those of `hf-internal-testing/librispeech_asr_dummy`, or a folder with
-a `manifest.tsv` (columns `file` and `text`). Without `--device` the emulator is judged, and nothing is timed.
-"""
+def write(report: ModelReport, folder: Path) -> list[Path]:
+    """Write every file of a report into ``folder``, each whole or not at all; the paths written."""
+    make_folder(folder)
+    texts = pages(report)
+    for name, text in texts.items():
+        write_text(folder / name, text)
+    return [folder / name for name in texts]
+
+
+def _text(name: str) -> str:
+    return _TEXTS.joinpath(name).read_text(encoding="utf-8")
+
+
+def table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:
+    """The lines of a Markdown table, a blank line before them."""
+    yield ""
+    yield "| " + " | ".join(headers) + " |"
+    yield "|" + "---|" * len(headers)
+    for row in rows:
+        yield "| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |"
+
+
+def ms(seconds: float) -> str:
+    return f"{1e3 * seconds:.2f}"
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def shown(figure: Figure) -> str:
+    """Value and unit as a person reads them."""
+    value = figure.value
+    if figure.unit.startswith("B"):
+        return f"{value:,.0f} {figure.unit}"
+    number = f"{value:,}" if isinstance(value, int) else f"{value:.5g}"
+    return f"{number} {figure.unit}".strip()
 
 
 def summary_page(report: ModelReport) -> str:
     """``report.md``: figures, programs, what stays on the host, and what a card's owner must run."""
-    return "\n".join(_summary_lines(report)) + "\n"
+    return "\n".join(_summary(report)) + "\n"
 
 
-def _summary_lines(report: ModelReport) -> Iterator[str]:
+def _summary(report: ModelReport) -> Iterator[str]:
+    yield f"# {report.model}: report\n"
     reasons = f" Not done: {'; '.join(report.reasons)}." if report.reasons else ""
-    yield _SUMMARY.format(
-        model=report.model,
-        status=report.status.value,
-        board=report.board,
-        precision=report.precision,
-        batch=report.batch,
-        weights=report.weights,
-        reasons=reasons,
-        performance=_PERFORMANCE if report.figure("ttft") else "",
-    )
-    rows = [(FIGURES[name], shown(figure), figure.word.value, figure.on) for name, figure in in_order(report)]
-    yield from table(("figure", "value", "word", "taken on, made from"), rows)
-    yield "\n## Programs (validated)\n"
+    how = f"{report.status.value} on {report.board}, `{report.precision}`, batch {report.batch}"
+    yield f"{how}; weights: {report.weights}.{reasons}\n"
+    yield _text("words.md") + "\n## Figures"
+    rows = [
+        (FIGURES[name][1], shown(figure), figure.provenance.value, figure.source) for name, figure in in_order(report)
+    ]
+    yield from table(("figure", "value", "provenance", "taken on, made from"), rows)
+    yield "\n## Programs (validated)"
     heads = ("program", "TT-NN calls", "device operations", "host segments", "DRAM added MiB", "peak L1 B/core", "at")
     yield from table(heads, map(_program_row, report.programs))
-    yield "\n## What stays in PyTorch\n"
-    yield from [f"- {line}" for line in report.fallbacks] or ["Nothing."]
+    yield from _listed("What stays in PyTorch", report.fallbacks, "Nothing.")
     if report.findings:
-        yield "\n## What the mock board refuses\n"
-        yield from [f"- {line}" for line in report.findings]
-    yield "\n## What ran and what was compiled\n"
-    if report.ledger_differences is None:
-        yield "Nothing ran: there are no weights of this model here."
-    else:
-        yield from [f"- {line}" for line in report.ledger_differences] or ["No difference."]
+        yield from _listed("What the mock board refuses", report.findings, "")
+    ran = report.ledger_differences
+    nothing = "Nothing ran: there are no weights of this model here." if ran is None else "No difference."
+    yield from _listed("What ran and what was compiled", ran or (), nothing)
     if is_whisper(report):
-        yield "\n## On a card\n"
-        yield _ON_A_CARD.format(command=card_command(report))
+        yield "\n## On a card\n\n" + Template(_text("card.md")).substitute(command=card_command(report))
     yield f"\nVersions: {', '.join(f'{name} {number}' for name, number in report.versions.items())}."
+
+
+def _listed(title: str, lines: Sequence[str], nothing: str) -> Iterator[str]:
+    yield f"\n## {title}\n"
+    yield from [f"- {line}" for line in lines] or [nothing]
 
 
 def card_command(report: ModelReport) -> str:
@@ -96,55 +127,28 @@ def is_whisper(report: ModelReport) -> bool:
     return report.figure("device_operations_token") is not None
 
 
-def in_order(report: ModelReport) -> list[tuple[str, Figure]]:
-    """The figures that were taken, in the schema's order."""
-    return [(name, report.figures[name]) for name in FIGURES if name in report.figures]
+def _program_row(program: ProgramCheck) -> Sequence[object]:
+    counts = (program.calls, program.launches, program.host_segments, f"{program.dram_added / 2**20:,.1f}")
+    peak = "" if program.peak_l1 is None else f"{program.peak_l1:,}"
+    return (f"`{program.program}`", *counts, peak, "" if program.peak_l1_call is None else f"`{program.peak_l1_call}`")
 
 
-def shown(figure: Figure) -> str:
-    """Value and unit as a person reads them."""
-    value = figure.value
-    if figure.unit.startswith("B"):
-        return f"{value:,.0f} {figure.unit}"
-    number = f"{value:,}" if isinstance(value, int) else f"{value:.5g}"
-    return f"{number} {figure.unit}".strip()
-
-
-def _program_row(program: ProgramSummary) -> Sequence[object]:
-    return (
-        f"`{program.name}`",
-        program.calls,
-        program.device_operations,
-        program.host_segments,
-        f"{program.dram_added / 2**20:,.1f}",
-        "" if program.peak_l1 is None else f"{program.peak_l1:,}",
-        "" if program.peak_l1_call is None else f"`{program.peak_l1_call}`",
-    )
-
-
-def trace_page(model: str, precision: str, variations: Sequence[Variation]) -> str:
-    """``input_variations.md``."""
-    return "\n".join(_trace_lines(model, precision, variations)) + "\n"
-
-
-def _trace_lines(model: str, precision: str, variations: Sequence[Variation]) -> Iterator[str]:
-    yield _TRACE.format(model=model, precision=precision)
-    groups = {target: list(found) for target, found in groupby(variations, key=lambda variation: variation.target)}
-    yield from table(
-        ("ATen operation", "variations", "nodes", *_STATUSES, "lowest isolated PCC"),
-        [_operation_row(target, found) for target, found in groups.items()],
-    )
+def _trace(report: ModelReport) -> Iterator[str]:
+    yield f"# {report.model}: operation trace\n"
+    yield Template(_text("trace.md")).substitute(precision=report.precision) + "\n## Summary"
+    groups = {target: list(found) for target, found in groupby(report.variations, key=lambda each: each.target)}
+    rows = [_operation_row(target, found) for target, found in groups.items()]
+    yield from table(("ATen operation", "variations", "nodes", *_STATUSES, "lowest isolated PCC"), rows)
     for target, found in groups.items():
-        yield f"\n## {target}\n"
-        heads = ("input variation", "programs", "nodes", "status", "TT-NN calls", "isolated PCC", "host", "reason")
-        yield from table(heads, map(_variation_row, found))
+        yield f"\n## {target}"
+        yield from table(_VARIATION, map(_variation_row, found))
 
 
 def _operation_row(target: str, found: Sequence[Variation]) -> Sequence[object]:
-    counts = [sum(dict(each.statuses).get(status, 0) for each in found) for status in _STATUSES]
-    correlations = [each.pcc for each in found if each.pcc is not None]
-    lowest = f"{min(correlations):.5f}" if correlations else ""
-    return (f"`{target}`", len(found), sum(each.count for each in found), *(count or "" for count in counts), lowest)
+    counts = [sum(each.statuses.get(status, 0) for each in found) for status in _STATUSES]
+    lowest = min((each.pcc for each in found if each.pcc is not None), default=None)
+    nodes = sum(each.count for each in found)
+    return (f"`{target}`", len(found), nodes, *(count or "" for count in counts), _pcc(lowest))
 
 
 def _variation_row(each: Variation) -> Sequence[object]:
@@ -152,9 +156,41 @@ def _variation_row(each: Variation) -> Sequence[object]:
         f"`{each.inputs}`",
         ", ".join(each.programs),
         each.count,
-        ", ".join(f"{status} {count}" for status, count in each.statuses),
-        ", ".join(f"`{call}` {count}" for call, count in each.calls),
-        "" if each.pcc is None else f"{each.pcc:.5f}",
+        ", ".join(f"{status} {count}" for status, count in each.statuses.items()),
+        ", ".join(f"`{call}` {count}" for call, count in each.calls.items()),
+        _pcc(each.pcc),
         "yes" if each.on_host else "no",
         "; ".join(each.reasons),
     )
+
+
+def _pcc(pcc: float | None) -> str:
+    return "" if pcc is None else f"{pcc:.5f}"
+
+
+def _performance(report: ModelReport) -> Iterator[str]:
+    yield f"# {report.model}: projected performance on {report.board}\n"
+    yield Template(_text("performance.md")).substitute(precision=report.precision) + "\n## Projected figures"
+    yield from table(_PROJECTED, map(projected_row, report.projected))
+    yield f"\n## Where the time goes, software as of *{report.projected[-1].software}*"
+    yield from call_tables(report.calls)
+
+
+def projected_row(each: Projected) -> Sequence[object]:
+    """A release's figures, as the columns of _PROJECTED have them."""
+    return (each.software, f"{each.ttft_floor:.1f}", f"{each.ttft:.1f}", f"{each.tsu_ceiling:.0f}", f"{each.tsu:.1f}")
+
+
+def call_tables(calls: Iterable[CallTimes]) -> Iterator[str]:
+    """A table for each program."""
+    for program, found in groupby(calls, key=lambda each: each.program):
+        whole, *parts = found
+        yield f"\n`{program}`:"
+        yield from table(_CALLS, [_call_row(each, whole) for each in (*parts, whole)])
+
+
+def _call_row(each: CallTimes, whole: CallTimes) -> Sequence[object]:
+    name = f"`{each.call.rpartition('.')[2]}`" if each.call else "all"
+    sizes = (f"{each.flops / 1e9:.2f}", f"{each.bytes_dram / 1e6:.2f}")
+    times = map(ms, (each.floor_s, each.device_s, each.estimate_s))
+    return (name, each.device_operations, *sizes, each.bound, *times, percent(each.estimate_s / whole.estimate_s))

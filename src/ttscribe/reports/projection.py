@@ -1,10 +1,10 @@
-"""How long a program would take on a board: the board's limits, and an estimate with calibrated software.
+"""How long a program would take on a chip: the chip's limits, and an estimate with a release's fitted software.
 
-For each TT-NN call there are three times. Compute: the FLOPs of products, attention and convolutions, padded to whole
-tiles, at the rate of the call's math fidelity. DRAM: bytes of operands and results that are in DRAM; what is in L1 is
-free. Launch: a constant overhead for each device operation. The floor is the longer of the first two at the board's
-peak; the estimate is the longer of them at measured rates, times a slowdown, plus the overhead. What norms, sums and
-element-wise calls compute is not modelled, for no rate of the vector unit is published: they cost bytes and overhead.
+For each TT-NN call there are three times. Compute: the FLOPs that the matrix engine does, padded to whole tiles, at the
+rate of the call's math fidelity. DRAM: bytes of operands and results that are in DRAM; what is in L1 is free. Launch: a
+constant overhead for each device operation. The floor is the longer of the first two at the chip's peak; the estimate
+is the longer of them at measured rates, times a slowdown, plus the overhead. What norms, sums and element-wise calls
+compute is not modelled, for no rate of the vector unit is published: they cost bytes and overhead.
 
 No card is involved: every time and rate here is *projected*.
 """
@@ -12,38 +12,20 @@ No card is involved: every time and rate here is *projected*.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from itertools import groupby
 from math import prod
-from typing import Any, ClassVar
 
 from ttscribe.compiler.cost import op_cost
+from ttscribe.compiler.operations import OPERATIONS
+from ttscribe.compiler.operations.operation import Family
 from ttscribe.compiler.program import Layout, Op, Program, Spec, TensorSpec
-from ttscribe.reports.hardware import TILE_ROWS, Board
+from ttscribe.reports.constants import TILE_ROWS, Chip, Software, releases
+from ttscribe.reports.schema import CallTimes, Projected
 
-STATUS = "projected"
 FIRST_TOKEN = ("encode", "cross_kv", "prefill")
 NEXT_TOKEN = ("greedy_step",)
-
-_PRODUCTS = ("ttnn.linear", "ttnn.matmul")
-_ATTENTION = (
-    "ttnn.transformer.scaled_dot_product_attention",
-    "ttnn.transformer.scaled_dot_product_attention_decode",
-)
-_CONVOLUTIONS = ("ttnn.conv1d",)
-
-
-@dataclass(frozen=True, slots=True)
-class Software:
-    """What a projection assumes besides the board.
-
-    ``overhead_s`` is seconds for each device operation; ``slowdown`` how many times as long products and transfers take
-    as a large product or the DRAM benchmark would; ``host_s`` seconds of the host before the first token.
-    """
-
-    overhead_s: float = 0.0
-    slowdown: float = 1.0
-    host_s: float = 0.0
+_MILLI = 1e3
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +35,8 @@ class OperationTime:
     ``compute_s`` and ``dram_s`` are at measured rates; ``excess_s`` is what the slowdown adds to the longer of them.
     """
 
-    status: ClassVar[str] = STATUS
-
     index: int
-    target: str
-    source: tuple[str, ...]
+    op: Op
     flops: int
     bytes_dram: int
     device_operations: int
@@ -66,6 +45,10 @@ class OperationTime:
     excess_s: float
     launch_s: float
     floor_s: float
+
+    @property
+    def family(self) -> Family:
+        return OPERATIONS[self.op.target].family
 
     @property
     def device_s(self) -> float:
@@ -78,7 +61,7 @@ class OperationTime:
 
     @property
     def limit(self) -> str:
-        """Which of the board's two limits it meets: "compute" or "dram"."""
+        """Which of the chip's two limits it meets: "compute" or "dram"."""
         return "compute" if self.compute_s > self.dram_s else "dram"
 
     @property
@@ -88,54 +71,8 @@ class OperationTime:
 
 
 @dataclass(frozen=True, slots=True)
-class Total:
-    """A sum over calls; ``bound`` is that of the calls that take most of the time."""
-
-    status: ClassVar[str] = STATUS
-
-    operations: tuple[OperationTime, ...]
-
-    @property
-    def flops(self) -> int:
-        return sum(each.flops for each in self.operations)
-
-    @property
-    def bytes_dram(self) -> int:
-        return sum(each.bytes_dram for each in self.operations)
-
-    @property
-    def device_operations(self) -> int:
-        return sum(each.device_operations for each in self.operations)
-
-    @property
-    def device_s(self) -> float:
-        return sum(each.device_s for each in self.operations)
-
-    @property
-    def floor_s(self) -> float:
-        return sum(each.floor_s for each in self.operations)
-
-    @property
-    def estimate_s(self) -> float:
-        return sum(each.estimate_s for each in self.operations)
-
-    @property
-    def bound(self) -> str:
-        names = sorted({each.bound for each in self.operations})
-        return max(names, key=lambda name: sum(each.estimate_s for each in self.operations if each.bound == name))
-
-    def by_kind(self) -> dict[str, Total]:
-        """The sums by TT-NN name, the longest first."""
-        ordered = sorted(self.operations, key=lambda each: each.target)
-        kinds = {kind: Total(tuple(group)) for kind, group in groupby(ordered, key=lambda each: each.target)}
-        return dict(sorted(kinds.items(), key=lambda item: -item[1].estimate_s))
-
-
-@dataclass(frozen=True, slots=True)
 class Range:
-    """A projected figure at the board's limits and as estimated."""
-
-    status: ClassVar[str] = STATUS
+    """A projected figure at the chip's limits and as estimated."""
 
     floor: float
     estimate: float
@@ -143,129 +80,128 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class Projection:
-    """A model's programs on a board."""
+    """A model's programs on a chip, call by call."""
 
-    status: ClassVar[str] = STATUS
-
-    board: Board
+    chip: Chip
     software: Software
-    programs: Mapping[str, Total]
+    programs: Mapping[str, tuple[OperationTime, ...]]
 
     @property
     def ttft_s(self) -> Range:
         """Seconds from samples to the first token. The floor has no time of the host."""
-        total = self.total(FIRST_TOKEN)
-        return Range(total.floor_s, total.estimate_s + self.software.host_s)
+        first = self._sum(FIRST_TOKEN)
+        return replace(first, estimate=first.estimate + self.software.host_s)
 
     @property
     def step_s(self) -> Range:
         """Seconds of a decode step."""
-        total = self.total(NEXT_TOKEN)
-        return Range(total.floor_s, total.estimate_s)
+        return self._sum(NEXT_TOKEN)
 
     @property
     def rate(self) -> Range:
         """Tokens per second and user (t/s/u); the floor of time is the ceiling of the rate."""
         return Range(1 / self.step_s.floor, 1 / self.step_s.estimate)
 
-    def total(self, names: Sequence[str]) -> Total:
-        return Total(tuple(each for name in names for each in self.programs[name].operations))
+    def _sum(self, names: Sequence[str]) -> Range:
+        calls = [each for name in names for each in self.programs[name]]
+        return Range(sum(each.floor_s for each in calls), sum(each.estimate_s for each in calls))
+
+    def projected(self, name: str) -> Projected:
+        """The figures, in the report's units, under the software's name."""
+        ttft, rate = self.ttft_s, self.rate
+        return Projected(name, ttft.floor * _MILLI, ttft.estimate * _MILLI, rate.floor, rate.estimate)
+
+    def calls(self) -> Iterator[CallTimes]:
+        """The sums of each program that counts for a figure, and of each TT-NN operation in it, the longest first."""
+        for program in (*FIRST_TOKEN, *NEXT_TOKEN):
+            times = self.programs[program]
+            yield total(program, "", times)
+            ordered = sorted(times, key=lambda each: each.op.target)
+            groups = [
+                total(program, target, tuple(group))
+                for target, group in groupby(ordered, key=lambda each: each.op.target)
+            ]
+            yield from sorted(groups, key=lambda each: -each.estimate_s)
 
 
-def project(programs: Mapping[str, Program], board: Board, software: Software) -> Projection:
-    """Project the programs of a model; ``software`` as ``calibration.calibrate`` fits it, or as supposed."""
-    times = {name: Total(tuple(operation_times(program, board, software))) for name, program in programs.items()}
-    return Projection(board, software, times)
+def total(program: str, call: str, times: Sequence[OperationTime]) -> CallTimes:
+    """A sum over calls."""
+    names = sorted({each.bound for each in times})
+    return CallTimes(
+        program,
+        call,
+        device_operations=sum(each.device_operations for each in times),
+        flops=sum(each.flops for each in times),
+        bytes_dram=sum(each.bytes_dram for each in times),
+        bound=max(names, key=lambda name: sum(each.estimate_s for each in times if each.bound == name)),
+        floor_s=sum(each.floor_s for each in times),
+        device_s=sum(each.device_s for each in times),
+        estimate_s=sum(each.estimate_s for each in times),
+    )
 
 
-def operation_times(program: Program, board: Board, software: Software) -> Iterator[OperationTime]:
+def project(programs: Mapping[str, Program], chip: Chip, software: Software) -> Projection:
+    """Project the programs of a model; ``software`` as fitted to a release, or as supposed."""
+    times = {name: tuple(operation_times(program, chip, software)) for name, program in programs.items()}
+    return Projection(chip, software, times)
+
+
+def project_releases(programs: Mapping[str, Program], chip: Chip) -> dict[str, Projection]:
+    """Whisper's programs with the software of each release that something is published of, the latest last.
+
+    Of other programs nothing is projected.
+    """
+    if not {*FIRST_TOKEN, *NEXT_TOKEN} <= {*programs}:
+        return {}
+    return {release.name: project(programs, chip, release.software) for release in releases(chip)}
+
+
+def operation_times(program: Program, chip: Chip, software: Software) -> Iterator[OperationTime]:
     """A time for each call that the device has something to do for, in order."""
-    specs: dict[str, Spec] = {name: value.spec for name, value in program.values().items()}
+    specs = program.specs()
     for index, op in enumerate(program.ops):
-        launched = op_cost(op, specs).device_operations
-        if launched:
-            yield _operation_time(index, op, specs, board, software, launched)
+        cost = op_cost(op, specs, buffer="dram")
+        if cost.device_operations:
+            size = cost.bytes_read + cost.bytes_written
+            yield _time(index, op, specs, chip, software, (padded_flops(op, specs), size, cost.device_operations))
 
 
-def _operation_time(
-    index: int, op: Op, specs: Mapping[str, Spec], board: Board, software: Software, launched: int
+def _time(
+    index: int, op: Op, specs: Mapping[str, Spec], chip: Chip, software: Software, work: tuple[int, int, int]
 ) -> OperationTime:
-    flops, size = padded_flops(op, specs), bytes_dram(op, specs)
-    peak_s = measured_s = 0.0
+    flops, size, launched = work
+    peak_s = compute_s = 0.0
     if flops:
-        fidelity = _fidelity(op)
-        peak_s = flops / board.peak(fidelity)
-        measured_s = flops / board.measured(_tensor(specs, op.operands[1]).dtype, fidelity)
-    dram_s = size / board.dram_measured.value
+        weights, fidelity = specs[op.operands[1]], _fidelity(op)
+        assert isinstance(weights, TensorSpec)
+        peak_s, compute_s = flops / chip.peak(fidelity), flops / chip.measured(weights.dtype, fidelity)
+    dram_s = size / chip.dram_measured.value
     return OperationTime(
-        index=index,
-        target=op.target,
-        source=op.source,
-        flops=flops,
-        bytes_dram=size,
-        device_operations=launched,
-        compute_s=measured_s,
-        dram_s=dram_s,
-        excess_s=(software.slowdown - 1) * max(measured_s, dram_s),
+        index,
+        op,
+        flops,
+        size,
+        launched,
+        compute_s,
+        dram_s,
+        excess_s=(software.slowdown - 1) * max(compute_s, dram_s),
         launch_s=launched * software.overhead_s,
-        floor_s=max(peak_s, size / board.dram_peak.value),
+        floor_s=max(peak_s, size / chip.dram_peak.value),
     )
 
 
 def _fidelity(op: Op) -> str:
-    config = op.attribute("compute_kernel_config") or op.attribute("compute_config")
-    return str(config["math_fidelity"])
-
-
-def _tensor(specs: Mapping[str, Spec], name: str) -> TensorSpec:
-    spec = specs[name]
-    assert isinstance(spec, TensorSpec)
-    return spec
+    kernel = OPERATIONS[op.target].kernel
+    assert kernel is not None
+    return str(op.attribute(kernel.attribute)["math_fidelity"])
 
 
 def padded_flops(op: Op, specs: Mapping[str, Spec]) -> int:
-    """FLOPs of a product, attention or convolution over whole tiles; of any other call, none."""
-    inner = _inner(op, specs)
-    if inner is None:
+    """FLOPs of a call on the matrix engine over whole tiles; of any other call, none."""
+    operation, outputs = OPERATIONS[op.target], [value.spec for value in op.outputs]
+    if operation.terms is None:
         return 0
-    output = _tensor({value.name: value.spec for value in op.outputs}, op.outputs[0].name)
-    products = 2 if op.target in _ATTENTION else 1
-    return 2 * products * prod(replace(output, layout=Layout.TILE).padded_shape) * _whole_tiles(inner)
-
-
-def _inner(op: Op, specs: Mapping[str, Spec]) -> int | None:
-    """How many terms each element of the result sums; for attention the keys, as its result has the head's width."""
-    if op.target in _PRODUCTS:
-        return _tensor(specs, op.operands[0]).shape[-2 if op.attribute("transpose_a", False) else -1]
-    if op.target in _ATTENTION:
-        return _tensor(specs, op.operands[1]).shape[2]
-    if op.target in _CONVOLUTIONS:
-        return prod(_tensor(specs, op.operands[1]).shape[1:])
-    return None
-
-
-def _whole_tiles(size: int) -> int:
-    tile = int(TILE_ROWS.value)
-    return -(-size // tile) * tile
-
-
-class _OnChip(TensorSpec):
-    """A tensor that takes no bytes of DRAM."""
-
-    @property
-    def bytes(self) -> int:
-        return 0
-
-
-def bytes_dram(op: Op, specs: Mapping[str, Spec]) -> int:
-    """Bytes that a call reads and writes in DRAM, tile padding included; a cache written from L1 counts none."""
-    outputs = tuple(replace(value, spec=_in_dram(value.spec)) for value in op.outputs)
-    cost = op_cost(replace(op, outputs=outputs), {name: _in_dram(specs[name]) for name in op.inputs()})
-    return cost.bytes_read + cost.bytes_written
-
-
-def _in_dram(spec: Spec) -> Spec:
-    if not isinstance(spec, TensorSpec) or spec.memory.buffer == "dram":
-        return spec
-    given: dict[str, Any] = {field.name: getattr(spec, field.name) for field in fields(spec)}
-    return _OnChip(**given)
+    assert isinstance(outputs[0], TensorSpec)
+    terms = operation.terms(op, [specs[name] for name in op.inputs], outputs)
+    whole = -(-terms // int(TILE_ROWS.value)) * int(TILE_ROWS.value)
+    return 2 * operation.products * prod(replace(outputs[0], layout=Layout.TILE).padded_shape) * whole

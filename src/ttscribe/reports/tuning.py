@@ -8,25 +8,18 @@ from dataclasses import dataclass, replace
 from statistics import median
 
 from ttscribe.compiler.blocklist import Block, Blocklist
-from ttscribe.compiler.capture.graph import CapturedGraph
-from ttscribe.compiler.compilation import Compiled, Settings, compile_graph
+from ttscribe.compiler.compilation import Compiled, compile_graph
 from ttscribe.compiler.lowering.registry import target_name
-from ttscribe.compiler.program import HostSpec, Program, TensorSpec
+from ttscribe.compiler.operations import MOVES_IN, MOVES_OUT
+from ttscribe.compiler.program import Program, TensorSpec
+from ttscribe.compiler.settings import CompileSettings
 from ttscribe.devices.programs import ProgramDevice
 from ttscribe.errors import CompileError
-from ttscribe.reports.hardware import HOST_LINK, Board
-from ttscribe.reports.model import Word
-from ttscribe.reports.projection import Software, project
+from ttscribe.reports.constants import HOST_LINK, N150, Chip, Software, releases
+from ttscribe.reports.projection import operation_times
+from ttscribe.reports.schema import Provenance
 
 _RUNS = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Softwares:
-    """What launches cost in a program that can be recorded as a trace, and in one that cannot."""
-
-    traced: Software
-    untraced: Software
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +35,7 @@ class Trial:
     lowered_s: float
     host_s: float
     moved: int
-    word: Word
+    provenance: Provenance
 
     @property
     def better_on_host(self) -> bool:
@@ -51,21 +44,32 @@ class Trial:
 
 @dataclass(frozen=True)
 class Clock:
-    """Tells the seconds of one run of a compiled program; ``word`` is how it knows."""
+    """Tells the seconds of one run of a compiled program, and how it knows."""
 
     seconds: Callable[[Compiled], float]
-    word: Word
+    provenance: Provenance
 
 
-def projected(board: Board, softwares: Softwares) -> Clock:
-    """By the cost model."""
-    return Clock(lambda compiled: seconds(compiled.program, board, softwares), Word.PROJECTED)
+def projected(chip: Chip, traced: Software | None = None, untraced: Software | None = None) -> Clock:
+    """By the cost model, launches from a trace where there is no host segment, moves at the link's rate.
+
+    Without ``traced`` and ``untraced`` both are an n150's: the only chip of which both are published.
+    """
+    fitted = {release.traced: release.software for release in releases(N150)}
+
+    def seconds(compiled: Compiled) -> float:
+        program = compiled.program
+        software = (untraced or fitted[False]) if program.host_segments else (traced or fitted[True])
+        launched = sum(each.estimate_s for each in operation_times(program, chip, software))
+        return launched + moved(program) / HOST_LINK.value
+
+    return Clock(seconds, Provenance.PROJECTED)
 
 
 def measured(device: ProgramDevice) -> Clock:
     """By the median of a few runs on a device, on inputs of zeros, after one that compiles its kernels."""
 
-    def run(compiled: Compiled) -> float:
+    def seconds(compiled: Compiled) -> float:
         params = {name: tensor for name, tensor in compiled.params.items() if tensor is not None}
         loaded = device.load(compiled.program, params)
         specs = [value.spec for value in compiled.program.inputs]
@@ -73,7 +77,7 @@ def measured(device: ProgramDevice) -> Clock:
             again()
             return median(_timed(again) for _ in range(_RUNS))
 
-    return Clock(run, Word.MEASURED)
+    return Clock(seconds, Provenance.MEASURED)
 
 
 def _timed(run: Callable[[], None]) -> float:
@@ -82,48 +86,36 @@ def _timed(run: Callable[[], None]) -> float:
     return time.perf_counter() - started
 
 
-def trials(graphs: Sequence[CapturedGraph], settings: Settings, clock: Clock) -> Iterator[Trial]:
+def trials(compiled: Sequence[Compiled], settings: CompileSettings, clock: Clock) -> Iterator[Trial]:
     """Every operation that is lowered, each of one kind in a program together, tried on the host."""
-    for captured in graphs:
-        base = compile_graph(captured, settings)
+    for base in compiled:
         lowered_s = clock.seconds(base)
-        for target in _lowered_targets(captured, base.program):
+        for target in _lowered_targets(base):
             block = Block(target, "tried on the host")
             blocked = replace(settings, strict=False, blocklist=Blocklist((*settings.blocklist.blocks, block)))
             try:
-                tried = compile_graph(captured, blocked)
+                tried = compile_graph(base.captured, blocked)
             except CompileError:  # what it gives another operation cannot come from the host
                 continue
             if tried.program.host_segments:
-                host_s = clock.seconds(tried)
-                yield Trial(captured.name, target, lowered_s, host_s, moved(tried.program), clock.word)
-
-
-def seconds(program: Program, board: Board, softwares: Softwares) -> float:
-    """A run's projected seconds: launched from a trace where there is no host segment, moves at the link's rate."""
-    software = softwares.untraced if program.host_segments else softwares.traced
-    total = project({program.name: program}, board, software).programs[program.name]
-    return total.estimate_s + moved(program) / HOST_LINK.value
+                host_s, bytes_moved = clock.seconds(tried), moved(tried.program)
+                yield Trial(base.program.name, target, lowered_s, host_s, bytes_moved, clock.provenance)
 
 
 def moved(program: Program) -> int:
     """Bytes that cross between host and device in a run, besides inputs and outputs that are on the device."""
-    crossing = 0
-    for op in program.ops:
-        if op.target == "ttnn.from_torch":
-            crossing += _bytes(op.output.spec)
-        elif op.target == "ttnn.to_torch":
-            crossing += _bytes(program.values()[op.operands[0]].spec)
-    return crossing
+    specs = program.specs()
+    crossing = [
+        specs[op.output.name if op.target == MOVES_IN else op.operands[0]]
+        for op in program.ops
+        if op.target in (MOVES_IN, MOVES_OUT)
+    ]
+    return sum(spec.bytes for spec in crossing if isinstance(spec, TensorSpec))
 
 
-def _bytes(spec: TensorSpec | HostSpec) -> int:
-    return spec.bytes if isinstance(spec, TensorSpec) else 0
-
-
-def _lowered_targets(captured: CapturedGraph, program: Program) -> list[str]:
-    made = {name for op in program.ops for name in op.source}
-    nodes = [node for node in captured.graph.nodes if node.op == "call_function" and node.name in made]
+def _lowered_targets(compiled: Compiled) -> list[str]:
+    made = {name for op in compiled.program.ops for name in op.source}
+    nodes = [node for node in compiled.captured.graph.nodes if node.op == "call_function" and node.name in made]
     return sorted({target_name(node) for node in nodes} - {"operator.getitem"})
 
 
@@ -131,11 +123,11 @@ def blocks(tried: Sequence[Trial], model: str) -> list[Block]:
     """Entries for what would be faster on the host, each with its reason in figures."""
     return [
         Block(
-            trial.target,
-            f"{trial.program}: {trial.word.value} {1e6 * trial.lowered_s:.0f} us lowered, {1e6 * trial.host_s:.0f} in "
-            "PyTorch",
+            each.target,
+            f"{each.program}: {each.provenance.value} {1e6 * each.lowered_s:.0f} us lowered, "
+            f"{1e6 * each.host_s:.0f} in PyTorch",
             model,
         )
-        for trial in tried
-        if trial.better_on_host
+        for each in tried
+        if each.better_on_host
     ]

@@ -5,6 +5,8 @@ from typing import Any
 
 from ttscribe.errors import CheckpointInvalid, ModelNotFound
 
+# Tokens, special ones and 1501 timestamps included. English models have GPT-2's vocabulary; the multilingual one was
+# made anew and has one text token more; large-v3 brought one language more, Cantonese.
 ENGLISH_VOCABULARY = 51864
 MULTILINGUAL_VOCABULARY = 51865
 V3_VOCABULARY = 51866
@@ -12,7 +14,11 @@ V3_VOCABULARY = 51866
 
 @dataclass(frozen=True, slots=True)
 class WhisperConfig:
-    """The shape of a Whisper model; fields are named as in Hugging Face's ``config.json``."""
+    """The shape of a Whisper model; fields are named as in Hugging Face's ``config.json``.
+
+    Raises:
+        CheckpointInvalid: a field is not a positive whole number, or ``d_model`` no multiple of a number of heads.
+    """
 
     vocab_size: int
     num_mel_bins: int
@@ -38,7 +44,11 @@ class WhisperConfig:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "WhisperConfig":
-        """Take the fields from a parsed ``config.json``; other keys are ignored, a missing one is named."""
+        """Take the fields from a parsed ``config.json``; other keys are ignored.
+
+        Raises:
+            CheckpointInvalid: a field is missing or impossible; it is named.
+        """
         known = {field.name: values[field.name] for field in fields(cls) if field.name in values}
         missing = [name for name in _REQUIRED if name not in known]
         if missing:
@@ -47,7 +57,11 @@ class WhisperConfig:
 
     @classmethod
     def named(cls, size: str) -> "WhisperConfig":
-        """The configuration of a published size, such as "tiny.en" or "distil-large-v3"."""
+        """The configuration of a published size, such as "tiny.en" or "distil-large-v3".
+
+        Raises:
+            ModelNotFound: no published size has that name.
+        """
         try:
             return SIZES[size]
         except KeyError:

@@ -24,7 +24,11 @@ def read_json(path: Path) -> Any:
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """The parsed file, which must hold a JSON object."""
+    """The parsed file, which must hold a JSON object.
+
+    Raises:
+        CheckpointInvalid: it is absent, unreadable, not JSON, or holds something else.
+    """
     values = read_json(path)
     if not isinstance(values, dict):
         raise CheckpointInvalid(f"{path} must hold a JSON object, not {type(values).__name__}")

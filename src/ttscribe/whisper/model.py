@@ -40,7 +40,10 @@ class DecoderState(NamedTuple):
 
 
 class Attention(nn.Module):
-    """Multi-head attention with Whisper's biases: on the query, value and output projections, not on the key."""
+    """Multi-head attention with Whisper's biases: on the query, value and output projections, not on the key.
+
+    A bias of the keys would add one number to all scores of a query, which softmax takes out again.
+    """
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -56,16 +59,22 @@ class Attention(nn.Module):
         return states.view(batch, length, self.heads, width // self.heads).transpose(1, 2)
 
     def key_value(self, states: Tensor) -> KeyValue:
+        """[B, T, D] to keys and values [B, H, T, E]."""
         return KeyValue(self.split(self.k_proj(states)), self.split(self.v_proj(states)))
 
     def forward(self, states: Tensor, memory: KeyValue, mask: Tensor | None = None) -> Tensor:
-        """Attend from ``states`` [B, T, D] to ``memory``; ``mask`` is True where attention is allowed."""
+        """Attend from ``states`` [B, T, D] to ``memory`` [B, H, length, E]: [B, T, D].
+
+        ``mask`` is True where attention is allowed, and broadcasts to [B, H, T, length]; None allows it everywhere.
+        """
         query = self.split(self.q_proj(states))
         attended = functional.scaled_dot_product_attention(query, memory.key, memory.value, attn_mask=mask)
         return self.out_proj(attended.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
 
 
 class EncoderLayer(nn.Module):
+    """Self-attention and a feed-forward network, each on normalised states and added to what came in."""
+
     def __init__(self, width: int, heads: int, ffn: int) -> None:
         super().__init__()
         self.self_attn = Attention(width, heads)
@@ -75,24 +84,34 @@ class EncoderLayer(nn.Module):
         self.final_layer_norm = nn.LayerNorm(width)
 
     def feed_forward(self, states: Tensor) -> Tensor:
+        """[B, T, D] to [B, T, D]."""
+        # The exact GELU: the approximation by tanh, which GPT-2 has, is another function.
         hidden = functional.gelu(self.fc1(self.final_layer_norm(states)))
         return states + self.fc2(hidden)  # type: ignore[no-any-return]
 
     def forward(self, states: Tensor) -> Tensor:
+        """[B, S, D] to [B, S, D]."""
         normed = self.self_attn_layer_norm(states)
         states = states + self.self_attn(normed, self.self_attn.key_value(normed))
         return self.feed_forward(states)
 
 
 class DecoderLayer(EncoderLayer):
+    """An encoder's layer with attention to the encoder's states in the middle."""
+
     def __init__(self, width: int, heads: int, ffn: int) -> None:
         super().__init__(width, heads, ffn)
         self.encoder_attn = Attention(width, heads)
         self.encoder_attn_layer_norm = nn.LayerNorm(width)
 
     def step(self, states: Tensor, positions: Tensor, mask: Tensor, cache: KeyValue, cross: KeyValue) -> Tensor:
-        """Write the new keys and values [B, T, D] into ``cache`` at ``positions`` [B, T], then attend to all of it."""
+        """One layer for ``states`` [B, T, D]: [B, T, D].
+
+        The new keys and values are written into ``cache`` [B, H, C, E] at ``positions`` [B, T]; attention is
+        then to all of it under ``mask`` [B, 1, T, C], and to all of ``cross`` [B, H, S, E].
+        """
         normed = self.self_attn_layer_norm(states)
+        # Positions are a tensor: as Python numbers they would be part of the captured program, one for each position.
         for slots, new in zip(cache, self.self_attn.key_value(normed), strict=True):
             slots.scatter_(2, positions[:, None, :, None].expand_as(new), new)
         states = states + self.self_attn(normed, cache, mask)
@@ -106,16 +125,20 @@ def _embedding(count: int, width: int) -> nn.Embedding:
 
 
 class Encoder(nn.Module):
+    """Two convolutions, the second of which halves the number of frames, then the layers."""
+
     def __init__(self, config: WhisperConfig) -> None:
         super().__init__()
         width, heads, ffn = config.d_model, config.encoder_attention_heads, config.encoder_ffn_dim
         self.conv1 = nn.Conv1d(config.num_mel_bins, width, kernel_size=3, padding=1)
         self.conv2 = nn.Conv1d(width, width, kernel_size=3, stride=2, padding=1)
+        # Sinusoids, but checkpoints carry them, rounded as the other weights are: they are read and not computed.
         self.embed_positions = _embedding(config.max_source_positions, width)
         self.layers = nn.ModuleList(EncoderLayer(width, heads, ffn) for _ in range(config.encoder_layers))
         self.layer_norm = nn.LayerNorm(width)
 
     def forward(self, mel: Tensor) -> Tensor:
+        """[B, num_mel_bins, 2 S] to [B, S, D]."""
         states = functional.gelu(self.conv2(functional.gelu(self.conv1(mel))))
         states = states.transpose(1, 2) + self.embed_positions.weight
         for layer in self.layers:
@@ -124,6 +147,8 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
+    """Token and position embeddings, the layers, and the projection to the vocabulary."""
+
     def __init__(self, config: WhisperConfig) -> None:
         super().__init__()
         width, heads, ffn = config.d_model, config.decoder_attention_heads, config.decoder_ffn_dim
@@ -133,11 +158,14 @@ class Decoder(nn.Module):
         self.layer_norm = nn.LayerNorm(width)
 
     def forward(self, tokens: Tensor, positions: Tensor, state: DecoderState) -> Tensor:
+        """Tokens [B, T] at ``positions`` [B, T] to logits [B, T, V]; writes into ``state``."""
         states = self.embed_tokens(tokens) + self.embed_positions(positions)
         slots = torch.arange(self.embed_positions.num_embeddings, device=tokens.device)
+        # What is not written yet is zeros, and a score of zero is not no score: without the mask it would take part.
         mask = (slots <= positions[..., None])[:, None]
         for layer, cache, cross in zip(self.layers, state.self_attention, state.cross_attention, strict=True):
             states = cast("DecoderLayer", layer).step(states, positions, mask, cache, cross)
+        # The projection is tied to the token embedding and has no bias.
         return functional.linear(self.layer_norm(states), self.embed_tokens.weight)
 
 

@@ -108,6 +108,7 @@ class Tokenizer:
 
     def decode(self, ids: Iterable[int]) -> str:
         """Text of the ids, special and timestamp tokens left out; bytes that are no UTF-8 become U+FFFD."""
+        # A token may end within a character: bytes are joined first.
         return b"".join(self._bytes[token] for token in ids if token < self.eot).decode("utf-8", errors="replace")
 
     @cached_property

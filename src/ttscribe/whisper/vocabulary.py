@@ -70,6 +70,7 @@ def _read_tokenizer_json(path: Path) -> dict[str, Any]:
 
 
 def _read_vocab_json(path: Path) -> dict[str, Any]:
+    # Text alone: Hugging Face's older checkpoints have the special tokens in a file of their own.
     added = path.with_name("added_tokens.json")
     return read_object(path) | (read_object(added) if added.is_file() else {})
 
@@ -92,6 +93,7 @@ def _read_tiktoken(path: Path) -> dict[str, Any]:
 
 
 def _byte_level_alphabet() -> dict[int, str]:
+    # GPT-2's: a byte that prints as a character of Latin-1 stands for itself, the others for U+0100 on in their order.
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = (byte for byte in range(256) if byte not in printable)
     return {byte: chr(byte) for byte in printable} | {byte: chr(256 + n) for n, byte in enumerate(others)}

@@ -45,6 +45,13 @@ class Draw:
     def floats(self, *shape, dtype=None):
         return torch.randn(shape, generator=self._generator).to(dtype or self.of(*FLOATS))
 
+    def float_dtype(self):
+        return self.floats(1).dtype
+
+    def scaled(self, *shape, dtype):
+        """Factors of a product that keeps its scale."""
+        return self.floats(*shape, dtype=torch.float32).div(shape[-1] ** 0.5).to(dtype)
+
     def integers(self, *shape, low=-9, high=9, dtype=None):
         dtype = dtype or self.of(*INTEGERS)
         return torch.randint(low, high + 1, shape, generator=self._generator, dtype=dtype)

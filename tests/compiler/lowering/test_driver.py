@@ -7,8 +7,9 @@ from torch import nn
 from compiler.building import close
 from ttscribe.compiler.capture.export import capture_method
 from ttscribe.compiler.lowering import lower
-from ttscribe.compiler.passes import policy, stages
+from ttscribe.compiler.passes import stages
 from ttscribe.compiler.program import HostSegment, TensorSpec
+from ttscribe.compiler.settings import CompileSettings, policy
 from ttscribe.compiler.verify import verify
 from ttscribe.devices.emulator import EmulatedDevice
 
@@ -34,7 +35,7 @@ def check(function, *arguments, on_device=True):
     wanted = module(*after)
     wanted = wanted if isinstance(wanted, tuple) else (wanted,)
     lowered = lower(captured)
-    for _, program in stages(lowered, policy("exact")):
+    for _, program in stages(lowered, CompileSettings(policy("exact"))):
         verify(program)
         results, changed = run(program, captured.params, arguments)
         assert len(results) == len(wanted)

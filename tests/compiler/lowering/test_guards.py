@@ -1,14 +1,18 @@
 """What guards refuse: for the right reason, and the host computes it right."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from compiler.lowering.one_node import call, check, lowered
 from ttscribe.compiler.blocklist import Block, Blocklist
+from ttscribe.compiler.boards import BOARDS
 from ttscribe.compiler.capture.graph import CapturedGraph
-from ttscribe.compiler.lowering import lower, refuse
+from ttscribe.compiler.lowering import RULES, Refusal, lower, refuse
 from ttscribe.compiler.program import Reason
+from ttscribe.compiler.settings import POLICIES, CompileSettings
 from ttscribe.devices.emulator import EmulatedDevice
 
 
@@ -144,7 +148,7 @@ def test_a_clone_of_a_symbolic_integer_is_refused_for_that():
     with graph.inserting_after(size):
         node = graph.call_function(torch.ops.aten.clone.default, (size,))
     node.meta["val"] = size.meta["val"]
-    refusal = refuse(node, Blocklist())
+    refusal = refuse(node, CompileSettings())
     assert refusal.reason is Reason.SYMBOLIC_INTEGER
     assert "aten.clone of the symbolic integer" in refusal.sentence
 
@@ -161,8 +165,23 @@ def test_a_clone_of_a_symbolic_integer_is_refused_for_that():
 )
 def test_blocklists_keep_operations_on_the_host(block, blocked):
     graph = traced(torch.relu, X, mode="real")
-    fallbacks = lower(graph, Blocklist((block,), "one")).fallbacks
+    fallbacks = lower(graph, CompileSettings(blocklist=Blocklist((block,), "one"))).fallbacks
     assert [(item.reason, item.sentence) for item in fallbacks] == [(Reason.BLOCKED, "too slow")] * blocked
+
+
+@pytest.mark.parametrize(
+    ("board", "precision", "refused"),
+    [("n150", "bf16-hifi4", False), ("p150", "bf16-hifi4", True), ("n150", "bfp8-hifi2", True)],
+)
+def test_a_guard_sees_board_and_precision(monkeypatch, board, precision, refused):
+    def guard(_node, settings):
+        fits = settings.board.architecture == "wormhole_b0" and settings.precision.fidelity == "HiFi4"
+        return None if fits else Refusal(Reason.ARGUMENT, "not on this board, or not at this precision")
+
+    monkeypatch.setitem(RULES, "aten.relu.default", replace(RULES["aten.relu.default"], guard=guard))
+    settings = CompileSettings(POLICIES[precision], BOARDS[board])
+    fallbacks = lower(traced(torch.relu, X, mode="real"), settings).fallbacks
+    assert [item.reason for item in fallbacks] == [Reason.ARGUMENT] * refused
 
 
 def test_results_of_a_refused_call_are_refused_too():

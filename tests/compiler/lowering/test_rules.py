@@ -1,27 +1,54 @@
 """Every lowering rule against PyTorch."""
 
 import warnings
+from functools import partial
 
 import pytest
 import torch
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from compiler.lowering import cases_movement, cases_pointwise, cases_products
+from compiler.lowering import (
+    cases_attention,
+    cases_convolution,
+    cases_lookup,
+    cases_matmul,
+    cases_movement,
+    cases_normalisation,
+    cases_pointwise,
+    cases_reduction,
+)
 from compiler.lowering.cases import CASES
 from compiler.lowering.drawing import FLOATS, INTEGERS, Draw
 from compiler.lowering.one_node import check, is_lowered
 from ttscribe.compiler.host import resolve
+from ttscribe.compiler.lowering import FAMILIES as RULE_FAMILIES
 from ttscribe.compiler.lowering import RULES
+from ttscribe.compiler.operations import Family
 
-FAMILIES = (cases_movement, cases_pointwise, cases_products)
+FAMILIES = {
+    family.__name__.removeprefix("compiler.lowering.cases_"): family
+    for family in (
+        *(cases_attention, cases_convolution, cases_lookup, cases_matmul, cases_movement, cases_normalisation),
+        *(cases_pointwise, cases_reduction),
+    )
+}
 SETTINGS = settings(
     max_examples=12, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
 )
 
 
-def test_every_rule_has_a_case():
+def test_every_rule_has_a_case_in_the_file_of_its_family():
     assert set(CASES) == set(RULES)
+    for target, rule in RULES.items():
+        family = rule.emit.func.__module__ if isinstance(rule.emit, partial) else rule.emit.__module__
+        assert CASES[target].__module__ == f"compiler.lowering.cases_{family.rpartition('.')[2]}"
+
+
+def test_rules_operations_and_cases_are_filed_under_the_same_families():
+    rules = {module.__name__.rpartition(".")[2] for module in RULE_FAMILIES}
+    assert rules == set(FAMILIES)
+    assert rules < {family.value for family in Family}
 
 
 @pytest.mark.parametrize("target", RULES)

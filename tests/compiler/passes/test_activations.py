@@ -2,9 +2,9 @@
 
 import pytest
 
-from compiler.building import Building, assert_same, targets
+from compiler.building import EXACT, Building, assert_same, targets
+from ttscribe.compiler.editor import drop_unused
 from ttscribe.compiler.passes.activations import fuse_activation, fuse_bias
-from ttscribe.compiler.passes.rewrite import drop_unused
 
 
 @pytest.fixture
@@ -14,7 +14,7 @@ def b():
 
 def fused(fuse, b, *outputs):
     before = drop_unused(b.program(*outputs))
-    after = fuse(before)
+    after = fuse(before, EXACT)
     assert_same(before, after, b.params)
     return targets(after)
 

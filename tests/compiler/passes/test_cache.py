@@ -3,10 +3,9 @@
 import pytest
 import torch
 
-from compiler.building import Building, arguments_for, assert_same, targets
-from ttscribe.compiler.lowering.attention import MASKED
+from compiler.building import EXACT, Building, arguments_for, assert_same, targets
 from ttscribe.compiler.passes.cache import update_caches_in_place
-from ttscribe.compiler.program import DType, Layout, Op
+from ttscribe.compiler.program import DType, Layout, Op, Role
 
 FILL, UPDATE, DECODE = "fill_cache", "paged_update_cache", "scaled_dot_product_attention_decode"
 LENGTH = 64
@@ -19,7 +18,7 @@ def b():
 
 def rewritten(b, *outputs, **arguments):
     before = b.program(*outputs)
-    after = update_caches_in_place(before)
+    after = update_caches_in_place(before, EXACT)
     assert_same(before, after, b.params, {**arguments_for(before), **arguments})
     return targets(after)
 
@@ -118,9 +117,9 @@ class Step:
         seen = b.op("ttnn.reshape", other.get("mask_position", lambda: self.position)(), shape=(1, 1, 1, 1))
         order = [seen, slots] if swapped else [slots, seen]
         self.compared = b.op(compare, *(b.cast(name, layout=Layout.TILE) for name in order))
-        values = {"true_value": 0.0, "false_value": MASKED} | other.get("mask", {})
         allowed = b.op("ttnn.expand", b.cast(self.compared, DType.BFLOAT16), shape=(1, 1, rows, length))
-        self.mask = b.op("ttnn.where", allowed, **values)
+        role = other.get("role", Role.ADDITIVE_MASK)
+        self.mask = b.op("ttnn.where", allowed, role=role, true_value=0.0, false_value=-1e9)
         self.attended = self.attend(self.heads[0])
         for cache, new in zip(self.caches, self.written, strict=True):
             write_back(b, cache, new)
@@ -167,9 +166,7 @@ def test_positions_that_differ(b, which):
         {"compare": "ttnn.ge"},
         {"swapped": True},
         {"start": 1},
-        {"mask": {"true_value": MASKED, "false_value": 0.0}},
-        {"mask": {"true_value": 1.0}},
-        {"mask": {"false_value": -1.0}},
+        {"role": Role.INTERMEDIATE},
     ],
 )
 def test_masks_that_are_not_the_causal_one(b, mask):

@@ -2,9 +2,9 @@
 
 import pytest
 
-from compiler.building import Building, assert_same, targets
+from compiler.building import EXACT, Building, assert_same, targets
+from ttscribe.compiler.editor import drop_unused
 from ttscribe.compiler.passes.heads import fuse_heads, join_heads
-from ttscribe.compiler.passes.rewrite import drop_unused
 from ttscribe.compiler.program import Layout
 
 CUT, JOIN = "nlp_create_qkv_heads", "nlp_concat_heads"
@@ -19,7 +19,7 @@ def b():
 
 def rewritten(b, *outputs, by=fuse_heads):
     before = drop_unused(b.program(*outputs))
-    after = by(before)
+    after = by(before, EXACT)
     assert_same(before, after, b.params)
     return targets(after)
 

@@ -2,10 +2,11 @@
 
 import pytest
 
-from compiler.building import Building, assert_same
-from ttscribe.compiler.passes.memory import L1_LIMIT, free_after_last_use, place_in_memory, size_attention
-from ttscribe.compiler.passes.precision import POLICIES, choose_precision, policy
+from compiler.building import EXACT, Building, assert_same
+from ttscribe.compiler.passes.memory import L1_LIMIT, choose_attention_chunks, free_after_last_use, place_in_memory
+from ttscribe.compiler.passes.precision import choose_precision
 from ttscribe.compiler.program import DRAM, L1, DType, Layout
+from ttscribe.compiler.settings import POLICIES, CompileSettings, policy
 from ttscribe.errors import OptionError
 
 
@@ -17,7 +18,7 @@ def b():
 def freed(program):
     """For each call that is followed by frees, its name and the values freed."""
     found, last = {}, None
-    for op in free_after_last_use(program).ops:
+    for op in free_after_last_use(program, EXACT).ops:
         if op.target == "ttnn.deallocate":
             found.setdefault(last, []).extend(op.operands)
         else:
@@ -76,7 +77,7 @@ def test_what_nothing_reads_is_freed_at_once(b):
 
 def placed(b, *outputs):
     before = b.program(*outputs)
-    after = place_in_memory(before)
+    after = place_in_memory(before, EXACT)
     assert_same(before, after, b.params)
     return {op.output.name: op.output.spec.memory for op in after.ops}
 
@@ -105,14 +106,14 @@ def test_large_products_live_in_dram(b):
 def test_attention_takes_chunks_of_whole_tiles(b, queries, keys, chunks):
     query, key, value = b.given("q", 1, 1, queries, 32), b.given("k", 1, 1, keys, 32), b.given("v", 1, 1, keys, 32)
     made = b.op("ttnn.transformer.scaled_dot_product_attention", query, key, value, is_causal=False, scale=0.25)
-    (op,) = size_attention(b.program(made)).ops
+    (op,) = choose_attention_chunks(b.program(made), EXACT).ops
     config = op.attribute("program_config")
     assert (config["q_chunk_size"], config["k_chunk_size"]) == chunks
 
 
 def precise(b, name, *outputs):
     before = b.program(*outputs)
-    after = choose_precision(before, policy(name))
+    after = choose_precision(before, CompileSettings(policy(name)))
     assert_same(before, after, b.params)
     return after
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from compiler.building import Building, assert_same, targets
+from compiler.building import EXACT, Building, assert_same, targets
 from ttscribe.compiler.passes.moves import cancel_moves
 from ttscribe.compiler.program import DType, Layout, Op
 
@@ -14,7 +14,7 @@ def b():
 
 def cancelled(b, *outputs):
     before = b.program(*outputs)
-    after = cancel_moves(before)
+    after = cancel_moves(before, EXACT)
     assert_same(before, after, b.params)
     return targets(after)
 

@@ -6,10 +6,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from compiler.building import Building, arguments_for, assert_close, run
+from ttscribe.compiler.memory import memory_owners
 from ttscribe.compiler.operations import SpecError
-from ttscribe.compiler.passes import policy, stages
+from ttscribe.compiler.passes import stages
 from ttscribe.compiler.program import DType, Layout, Op
-from ttscribe.compiler.sharing import memory_owners
+from ttscribe.compiler.settings import CompileSettings, policy
 from ttscribe.compiler.verify import verify
 
 WIDTH = 64
@@ -135,7 +136,7 @@ def test_no_pass_changes_what_a_program_computes(data):
     lowered = random.program()
     arguments = arguments_for(lowered)
     wanted, last = run(lowered, random.b.params, arguments), lowered
-    for _, program in stages(lowered, policy("exact")):
+    for _, program in stages(lowered, CompileSettings(policy("exact"))):
         verify(program)
         if program != last:
             assert_close(run(program, random.b.params, arguments), wanted)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from compiler.building import Building, assert_same, targets
-from ttscribe.compiler.passes.rank import four_dimensions
+from compiler.building import EXACT, Building, assert_same, targets
+from ttscribe.compiler.passes.rank import use_four_dimensions
 
 
 @pytest.fixture
@@ -15,7 +15,7 @@ def b():
 
 def widened(b, *outputs):
     before = b.program(*outputs)
-    after = four_dimensions(before)
+    after = use_four_dimensions(before, EXACT)
     assert_same(before, after, b.params)
     return targets(after)
 

@@ -5,14 +5,16 @@ import torch
 
 from compiler.building import SUPPRESSED, assert_close, run
 from ttscribe.compiler.cost import program_cost
-from ttscribe.compiler.passes import POLICIES, passes, policy, stages
-from ttscribe.compiler.sharing import memory_owners
+from ttscribe.compiler.memory import memory_owners
+from ttscribe.compiler.operations import OPERATIONS
+from ttscribe.compiler.passes import PASSES, stages
+from ttscribe.compiler.settings import POLICIES, CompileSettings, policy
 from ttscribe.compiler.verify import verify
 from ttscribe.compiler.whisper_programs import PROGRAMS, GreedyStep
 from ttscribe.devices.emulator import EmulatedDevice
 from ttscribe.whisper.model import DecoderState, KeyValue
 
-STAGES = ("lowered", *passes(policy("exact")))
+STAGES = ("lowered", *PASSES)
 POSITION = 5
 
 
@@ -52,7 +54,7 @@ def _reference(name, model, given):
     elif name == "decode_step":
         outputs = [model.decode_step(given["token"], given["position"], state)]
     else:
-        outputs = [GreedyStep(model, SUPPRESSED)(given["token"], given["position"], state)]
+        outputs = [*GreedyStep(model, SUPPRESSED)(given["token"], given["position"], state)]
     return outputs, given
 
 
@@ -109,7 +111,7 @@ def test_what_is_freed_is_never_used_again_nor_any_view_of_it(name, compiled):
     owners = memory_owners(program.body, {key: value.spec for key, value in program.values().items()})
     freed = set()
     for op in program.ops:
-        assert not freed & {owners.get(used, used) for used in op.inputs()}
+        assert not freed & {owners.get(used, used) for used in op.inputs}
         if op.target == "ttnn.deallocate":
             freed.update(op.operands)
     assert not freed & {owners.get(output, output) for output in program.outputs}
@@ -120,23 +122,27 @@ def test_what_is_freed_is_never_used_again_nor_any_view_of_it(name, compiled):
 @pytest.mark.parametrize("name", PROGRAMS)
 @pytest.mark.parametrize("precision", POLICIES)
 def test_every_product_names_its_fidelity(name, precision, compiled):
-    *_, (_, program) = stages(compiled[name]["lowered"], policy(precision))
+    *_, (_, program) = stages(compiled[name]["lowered"], CompileSettings(policy(precision)))
     verify(program)
     assert program.precision == precision
     for op in program.ops:
-        if any(word in op.target for word in ("linear", "matmul", "attention", "norm", "softmax")):
-            fidelity = op.attribute("compute_kernel_config")["math_fidelity"]
-            assert fidelity == ("HiFi4" if "norm" in op.target else POLICIES[precision].fidelity)
+        kernel = OPERATIONS[op.target].kernel
+        if kernel is not None:
+            fidelity = op.attribute(kernel.attribute)["math_fidelity"]
+            sums = any(word in op.target for word in ("norm", "softmax", "max", "conv1d"))
+            assert fidelity == ("HiFi4" if sums else POLICIES[precision].fidelity)
         if "linear" in op.target:
             assert program.values()[op.operands[1]].spec.dtype is POLICIES[precision].weights
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_rounded_programs_run_too(name, compiled, captured, arguments, wanted):
-    *_, (_, program) = stages(compiled[name]["lowered"], policy("bf16-hifi2"))
-    outputs, _ = run(program, captured[name].params, arguments[name], exact=False)
-    for output, like in zip(outputs, wanted[name][0], strict=True):
-        if like.is_floating_point():
+def test_rounded_programs_stay_close(name, compiled, captured, arguments, wanted):
+    """In all they give and leave in their inputs, together: cross_kv gives nothing, and a greedy step two numbers."""
+    *_, (_, program) = stages(compiled[name]["lowered"], CompileSettings(policy("bf16-hifi2")))
+    found = run(program, captured[name].params, arguments[name], exact=False)
+    ours, theirs = ([*outputs, *(left[key] for key in sorted(left))] for outputs, left in (found, wanted[name]))
+    for output, like in zip(ours, theirs, strict=True):
+        if like.is_floating_point() and like.numel() > 1:
             assert torch.corrcoef(torch.stack([output.flatten(), like.flatten()]))[0, 1] > 0.99
 
 

@@ -3,15 +3,17 @@
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+from ttscribe.compiler.operations.rounding import rounded
 from ttscribe.compiler.program import DType, TensorSpec
-from ttscribe.devices.emulator.rounding import rounded
 from ttscribe.devices.ttnn.calls import Calls
 from ttscribe.devices.ttnn.mock import mock_environment
 from ttscribe.devices.ttnn.weights import WeightCache
+from ttscribe.files import TEMPORARY
 
 DTYPES = (DType.BFLOAT8_B, DType.BFLOAT16)
 
@@ -36,7 +38,8 @@ def matrices(layer):
 @pytest.fixture
 def converted(ttnn):
     """A tensor through the host conversion of a device, read back."""
-    calls = Calls(ttnn, None)
+    no_device = SimpleNamespace(compute_with_storage_grid_size=lambda: None)
+    calls = Calls(ttnn, no_device)
     return lambda data, dtype: ttnn.to_torch(calls.host_tensor(data, TensorSpec(tuple(data.shape), dtype))).float()
 
 
@@ -129,14 +132,14 @@ def test_a_damaged_file_is_made_again(cache, convert, ttnn, damage):
 
 def test_what_another_process_left_half_written_is_not_read(cache, convert, ttnn):
     cache.folder.mkdir()
-    (cache.folder / "key.4194304.tensorbin").write_bytes(b"half")
+    (cache.folder / f"{TEMPORARY}19.tensorbin").write_bytes(b"half")
     assert torch.equal(ttnn.to_torch(cache.get("key", convert)), convert.data)
     assert convert.count == 1
 
 
 def test_what_was_abandoned_days_ago_is_removed(cache, convert):
     cache.folder.mkdir()
-    left, fresh = cache.folder / "gone.17.tensorbin", cache.folder / "busy.18.tensorbin"
+    left, fresh = cache.folder / f"{TEMPORARY}17.tensorbin", cache.folder / f"{TEMPORARY}18.tensorbin"
     left.write_bytes(b"half")
     fresh.write_bytes(b"half")
     os.utime(left, (0, 0))

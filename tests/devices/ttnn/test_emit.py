@@ -6,45 +6,23 @@ import sys
 
 import pytest
 
-from ttscribe.compiler.compilation import Settings, compile_graph
+from ttscribe.compiler.compilation import compile_graph
 from ttscribe.compiler.emit import to_script
-from ttscribe.compiler.passes import policy
+from ttscribe.compiler.settings import CompileSettings, policy
 from ttscribe.compiler.whisper_programs import PROGRAMS, capture_program
 from ttscribe.devices.ttnn.mock import mock_environment
-from ttscribe.whisper.config import WhisperConfig
-from ttscribe.whisper.model import random_model
 
 pytestmark = pytest.mark.xdist_group("emitted-scripts")
 
-# Small, with heads of 64 columns as every published size has.
-SMALL = WhisperConfig(
-    vocab_size=320,
-    num_mel_bins=80,
-    d_model=128,
-    encoder_layers=1,
-    encoder_attention_heads=2,
-    encoder_ffn_dim=256,
-    decoder_layers=1,
-    decoder_attention_heads=2,
-    decoder_ffn_dim=256,
-    max_source_positions=160,
-    max_target_positions=64,
-)
-
-
-@pytest.fixture(scope="module")
-def model():
-    return random_model(SMALL)
-
 
 @pytest.fixture
-def script(model, tmp_path):
+def script(small_model, tmp_path):
     """Write a program's script."""
 
     def write(name, precision="bfp8-hifi4"):
-        captured = capture_program(name, model, suppress=(1, 5))
+        captured = capture_program(name, small_model, suppress=(1, 5))
         path = tmp_path / f"{name}.py"
-        path.write_text(to_script(compile_graph(captured, Settings(policy(precision))).program, path.name))
+        path.write_text(to_script(compile_graph(captured, CompileSettings(policy(precision))).program, path.name))
         return path
 
     return write

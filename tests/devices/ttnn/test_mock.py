@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from ttscribe.compiler.boards import BOARDS
 from ttscribe.devices.ttnn import mock
-from ttscribe.devices.ttnn.boards import BOARDS
 from ttscribe.devices.ttnn.mock import cluster_descriptor, firmware_compiler, inert_program, mock_environment
 from ttscribe.errors import DeviceUnavailable, OptionError
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ttscribe.devices import DEVICES, make_runner, open_program_device
+from ttscribe.devices import make_runner, open_program_device
 from ttscribe.devices.ttnn import device
 from ttscribe.errors import DeviceUnavailable, OptionError
 from ttscribe.transcription import load_model
@@ -22,10 +22,6 @@ def refused(**arguments) -> str:
         open_program_device(**{"device": "ttnn", "precision": "bf16-hifi4", **arguments})
     assert "\n" not in str(caught.value)
     return str(caught.value)
-
-
-def test_ttnn_is_a_device():
-    assert "ttnn" in DEVICES
 
 
 def test_without_a_driver_it_says_so_and_what_needs_no_card():

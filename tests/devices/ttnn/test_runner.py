@@ -13,20 +13,20 @@ SESSION = """
 import json
 import torch
 from ttscribe.compiler.blocklist import Block, Blocklist
-from ttscribe.compiler.compilation import Settings, compile_graph
-from ttscribe.compiler.passes import policy
+from ttscribe.compiler.compilation import compile_graph
+from ttscribe.compiler.settings import CompileSettings, policy
 from ttscribe.compiler.whisper_programs import capture_program
+from ttscribe.decoding import Picks, Rules, TimestampGrammar
 from ttscribe.devices import make_runner
 from ttscribe.devices.ttnn.device import card
-from ttscribe.errors import DeviceUnavailable
-from ttscribe.reports.tuning import measured
+from ttscribe.errors import DeviceUnavailable, OptionError, StateGone
 from ttscribe.whisper.checkpoints import load_checkpoint
 
 def refusal(call, *arguments):
     try:
         call(*arguments)
-    except DeviceUnavailable as error:
-        return str(error)
+    except (DeviceUnavailable, OptionError, StateGone) as error:
+        return type(error).__name__, str(error)
 
 def dram():
     view = ttnn.get_memory_view(device.handle, ttnn.BufferType.DRAM)
@@ -53,8 +53,19 @@ calls.clear()
 found["step"] = list(runner.decode_step(torch.tensor([1]), torch.tensor([2]), state).shape)
 found["calls of a step"] = list(calls)
 calls.clear()
-found["generated"] = len(runner.generate(1, 3, state, limit=5, end=-1))
+rules = Rules.of(checkpoint.suppress_tokens, checkpoint.begin_suppress_tokens, None)
+row = Picks([1], [0.0])
+runner.greedy([row], 2, state, rules, limit=6, end=-1)
+found["picked"] = len(row.tokens), len(row.logprobs)
 found["calls of five tokens"] = sorted(set(calls)), calls.count("execute_trace")
+found["ledger"] = runner.program("greedy_step").ledger["ttnn.argmax"]
+timed = Rules.of(checkpoint.suppress_tokens, (), TimestampGrammar(50364, 50256, 50362, 50))
+runner.greedy([Picks([1], [0.0])], 2, state, timed, limit=3, end=-1)
+found["ledger with timestamps"] = runner.program("greedy_step").ledger["ttnn.argmax"]
+found["limits"] = runner.max_batch, runner.max_decodings, runner.concurrent
+found["two windows"] = refusal(runner.encode, torch.zeros(2, 80, 3000))
+found["in place"] = runner.reorder(state, [0]) == state
+found["a beam"] = refusal(runner.reorder, state, [0, 0])
 before = dram()
 calls.clear()
 second = runner.start(runner.encode(mel))
@@ -68,14 +79,22 @@ calls.clear()
 runner.prefill(torch.tensor([[50257, 50362, 50257]]), second)
 found["another length"] = calls.count("release_trace"), calls.count("begin_trace_capture")
 found["progress"] = all(done <= total for done, total in loaded), loaded[-1][0] == loaded[-1][1]
-found["ledger"] = runner.program("greedy_step").ledger["ttnn.argmax"]
 graph = capture_program("cross_kv", checkpoint.model)
-clock = measured(device)
 for name, blocks in {"whole": (), "split": (Block("aten.linear.default", "tried"),)}.items():
     calls.clear()
-    compiled = compile_graph(graph, Settings(policy("bf16-hifi4"), blocklist=Blocklist(blocks)))
-    found[name] = clock.seconds(compiled) > 0, list(calls), len(compiled.program.host_segments)
-device.close()
+    compiled = compile_graph(graph, CompileSettings(policy("bf16-hifi4"), blocklist=Blocklist(blocks)))
+    params = {param: tensor for param, tensor in compiled.params.items() if tensor is not None}
+    loaded_one = device.load(compiled.program, params)
+    with device.repeated(loaded_one, [device.zeros(value.spec) for value in compiled.program.inputs]) as again:
+        for _ in range(6):
+            again()
+    found[name] = list(calls), len(compiled.program.host_segments)
+runner.close()
+runner.close()
+found["held for others"] = device.handle is not None
+found["closed"] = refusal(runner.encode, mel)
+device.leave()
+found["left by all"] = device.handle is None
 device.close()
 found["opened again"] = card() is not device
 card().close()
@@ -112,7 +131,7 @@ def test_a_step_writes_its_inputs_on_the_second_queue_and_replays_one_trace(foun
 
 
 def test_tokens_picked_on_the_device_are_one_replay_each(found):
-    assert found["generated"] == 5
+    assert found["picked"] == [6, 6]
     kinds, replays = found["calls of five tokens"]
     assert replays == 5
     assert "begin_trace_capture" not in kinds
@@ -123,9 +142,22 @@ def test_a_second_window_records_nothing_and_holds_no_more_memory(found):
     assert found["grown"] == 0
 
 
+def test_one_window_at_a_time_is_all_that_it_says_it_takes(found):
+    assert found["limits"] == [1, 1, False]
+    assert found["two windows"] == ["OptionError", "this device decodes 1 window at a time, not 2"]
+
+
+def test_there_is_no_second_decoding_for_a_beam(found):
+    assert found["in place"]
+    kind, said = found["a beam"]
+    assert kind == "OptionError"
+    assert "holds 1 decoding a chip" in said
+
+
 def test_what_an_earlier_window_left_is_refused(found):
-    assert "encoder states: gone" in found["stale encoder states"]
-    assert "decoder state: gone" in found["stale decoder state"]
+    said = "gone; this card holds 1 decoding at a time, and another has begun since"
+    assert found["stale encoder states"] == ["StateGone", f"encoder states: {said}"]
+    assert found["stale decoder state"] == ["StateGone", f"decoder state: {said}"]
 
 
 def test_a_new_length_of_prompt_ends_all_traces_before_it_allocates(found):
@@ -137,59 +169,91 @@ def test_progress_ends_with_everything_loaded(found):
 
 
 def test_the_ledger_counts_what_ran(found):
-    # Five tokens, and once to compile it before each of three recordings, which run nothing.
-    assert found["ledger"] == 5 + 3
+    # Five tokens, and once to compile it before each of two recordings, which run nothing.
+    assert found["ledger"] == 5 + 2
 
 
-def test_a_program_is_timed_as_a_trace_that_is_gone_afterwards(found):
-    taken, calls, segments = found["whole"]
-    assert (taken, segments) == (True, 0)
+def test_tokens_are_picked_on_the_host_where_the_device_does_not_know_the_rules(found):
+    assert found["ledger with timestamps"] == found["ledger"]
+
+
+def test_a_program_is_repeated_as_a_trace_that_is_gone_afterwards(found):
+    calls, segments = found["whole"]
+    assert segments == 0
     assert calls == ["begin_trace_capture", *["execute_trace"] * 6, "release_trace"]
 
 
-def test_a_program_with_a_host_segment_is_timed_call_by_call(found):
-    taken, calls, segments = found["split"]
-    assert (taken, calls) == (True, [])
+def test_a_program_with_a_host_segment_is_repeated_call_by_call(found):
+    calls, segments = found["split"]
+    assert calls == []
     assert segments > 0
 
 
-def test_a_closed_card_can_be_opened_again(found):
+def test_a_closed_model_leaves_the_card_to_others_and_says_so_when_it_is_used(found):
+    assert found["held for others"]
+    kind, said = found["closed"]
+    assert kind == "DeviceUnavailable"
+    assert said == "this model was closed, and is on no device any more: load it again"
+
+
+def test_the_last_to_leave_a_card_closes_it_and_it_can_be_opened_again(found):
+    assert found["left by all"]
     assert found["opened again"]
 
 
 PAIR = """
 import json
 import torch
+from ttscribe.decoding import Picks, Rules
 from ttscribe.devices import make_runner
 from ttscribe.errors import OptionError
 from ttscribe.whisper.checkpoints import load_checkpoint
 
-def refusal(call, *arguments, **keywords):
+def refusal(call, *arguments):
     try:
-        call(*arguments, **keywords)
+        call(*arguments)
     except OptionError as error:
         return str(error)
 
+def greedy(rows):
+    picked = [Picks([1], [0.0]) for _ in range(rows)]
+    runner.greedy(picked, 2, state, Rules.of((), (), None), limit=3, end=-1)
+    return [len(row.tokens) for row in picked]
+
 checkpoint = load_checkpoint("tiny.en", offline=True)
-runner = make_runner("ttnn:n300x2", checkpoint.model, "bf16-hifi4")
-state = runner.start(runner.encode(torch.zeros(2, 80, 3000)))
-found = {"chips": runner.device.handle.get_num_devices()}
-found["prefill"] = list(runner.prefill(torch.tensor([[50257, 50362]] * 2), state).shape)
-found["step"] = list(runner.decode_step(torch.tensor([1, 2]), torch.tensor([2, 2]), state).shape)
-found["one window"] = refusal(runner.encode, torch.zeros(1, 80, 3000))
-found["picked"] = refusal(runner.generate, 1, 3, state, limit=2, end=-1)
-runner.device.close()
+found = {}
+with make_runner("ttnn:n300x2", checkpoint.model, "bf16-hifi4") as runner:
+    device = runner.device
+    found["chips"], found["most"] = device.handle.get_num_devices(), runner.max_batch
+    for rows in (2, 1):
+        state = runner.start(runner.encode(torch.zeros(rows, 80, 3000)))
+        prefilled = runner.prefill(torch.tensor([[50257, 50362]] * rows), state)
+        stepped = runner.decode_step(torch.full((rows,), 1), torch.full((rows,), 2), state)
+        found[str(rows)] = [*prefilled.shape], [*stepped.shape], greedy(rows)
+    found["three"] = refusal(runner.encode, torch.zeros(3, 80, 3000))
+found["closed"] = device.handle is None
 print(json.dumps(found))
 """
 
 
-def test_two_chips_of_an_n300_decode_a_window_each():
+@pytest.fixture(scope="module")
+def pair():
     done = subprocess.run(
         [sys.executable, "-c", PAIR], env=mock_environment("n300x2"), capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    found = json.loads(done.stdout.splitlines()[-1])
-    assert found["chips"] == 2
-    assert (found["prefill"], found["step"]) == ([2, 2, 51864], [2, 51864])
-    assert found["one window"] == "2 chips take a window each at a time, not 1 in all"
-    assert "device of one chip" in found["picked"]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+def test_two_chips_of_an_n300_decode_a_window_or_two(pair, rows):
+    assert (pair["chips"], pair["most"]) == (2, 2)
+    assert pair[str(rows)] == [[rows, 2, 51864], [rows, 51864], [3] * rows]
+
+
+def test_two_chips_take_no_third_window(pair):
+    assert pair["three"] == "this device decodes 2 windows at a time, not 3"
+
+
+def test_the_end_of_the_block_closes_a_card_that_nobody_else_uses(pair):
+    assert pair["closed"]

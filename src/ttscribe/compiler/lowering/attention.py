@@ -1,18 +1,18 @@
-"""Scaled-dot-product attention, and the softmax of attention that was written out."""
+"""Scaled-dot-product attention."""
 
 import math
-import operator
 from typing import Any
 
 from torch import Tensor, fx
 
 from ttscribe.compiler.lowering.builder import Builder
-from ttscribe.compiler.lowering.guards import FLOATS, all_of, arguments, floats_only, rank_at_least, tensors, value
+from ttscribe.compiler.lowering.guards import FLOATS, all_of, arguments, only_first_result, tensors, value
 from ttscribe.compiler.lowering.registry import Refusal, rule
-from ttscribe.compiler.program import TILE_SIZE, Reason
+from ttscribe.compiler.program import TILE_SIZE, Reason, Role
+from ttscribe.compiler.settings import CompileSettings
 
 # Far enough below any score that its exponential is zero, and finite in bfloat16, so that no row becomes NaN.
-MASKED = -1e9
+_MASKED = -1e9
 
 
 def _arguments(node: fx.Node) -> dict[str, Any]:
@@ -22,7 +22,7 @@ def _arguments(node: fx.Node) -> dict[str, Any]:
     return {**dict(zip(names, arguments(node), strict=False)), **node.kwargs}
 
 
-def _attention(node: fx.Node) -> Refusal | None:
+def _attention(node: fx.Node, _settings: CompileSettings) -> Refusal | None:
     given = _arguments(node)
     query, key = value(given["query"]), value(given["key"])
     if any(tensor.dtype not in FLOATS for tensor in tensors([given["query"], given["key"], given["value"]])):
@@ -54,24 +54,20 @@ def _mask(mask: Tensor, query: Tensor, key: Tensor) -> Refusal | None:
     return Refusal(Reason.SHAPE, f"the mask {[*mask.shape]} does not broadcast to the scores {list(full)}")
 
 
-def _only_first_result(node: fx.Node) -> Refusal | None:
-    if all(user.target is operator.getitem and user.args[1] == 0 for user in node.users):
-        return None
-    return Refusal(Reason.ARGUMENT, "its log-sum-exp or statistics are used, which TT-NN does not give")
-
-
 def _additive(b: Builder, mask: fx.Node, scores: tuple[int, int]) -> str:
     """A mask as what is added to the scores: a boolean one is True where attention is allowed."""
     boolean, given = value(mask).dtype not in FLOATS, tuple(value(mask).shape)
     four = (*(1,) * (4 - len(given)), *given)
     whole = (*four[:2], *scores)
-    if b.is_constant(mask):
+    if b.is_known(mask):
         known = b.places[mask]
         if boolean:
-            zero, far = b.at_setup("aten.full.default", (1,), 0.0), b.at_setup("aten.full.default", (1,), MASKED)
+            zero, far = b.at_setup("aten.full.default", (1,), 0.0), b.at_setup("aten.full.default", (1,), _MASKED)
             known = b.at_setup("aten.where.self", known, zero, far)
-        return b.constant(known if given == whole else b.at_setup("aten.expand.default", known, whole))
-    name = b.op("ttnn.where", b.tensor(mask), true_value=0.0, false_value=MASKED) if boolean else b.tensor(mask)
+        return b.device_constant(known if given == whole else b.at_setup("aten.expand.default", known, whole))
+    name = b.tensor(mask)
+    if boolean:
+        name = b.op("ttnn.where", name, role=Role.ADDITIVE_MASK, true_value=0.0, false_value=_MASKED)
     name = name if given == four else b.op("ttnn.reshape", name, shape=four)
     return name if four == whole else b.op("ttnn.expand", name, shape=whole)
 
@@ -100,7 +96,7 @@ def attention(b: Builder, node: fx.Node) -> str:
     return _written_out(b, query, key, values, mask, scale, causal)
 
 
-@rule("aten._scaled_dot_product_flash_attention_for_cpu.default", guard=all_of(_only_first_result, _attention))
+@rule("aten._scaled_dot_product_flash_attention_for_cpu.default", guard=all_of(only_first_result, _attention))
 def flash_attention(b: Builder, node: fx.Node) -> tuple[str, ...]:
     return (attention(b, node),)
 
@@ -112,13 +108,8 @@ def _written_out(b: Builder, query: str, key: str, values: str, mask: str | None
     if causal:
         rows, columns = b.spec(scores).shape[-2:]
         ones = b.at_setup("aten.full.default", (1, 1, rows, columns), 1.0)
-        above = b.at_setup("aten.mul.Tensor", b.at_setup("aten.triu.default", ones, 1), MASKED)
-        mask = b.constant(above)
+        above = b.at_setup("aten.mul.Tensor", b.at_setup("aten.triu.default", ones, 1), _MASKED)
+        mask = b.device_constant(above)
     if mask is not None:
         scores = b.op("ttnn.add", scores, mask)
     return b.op("ttnn.matmul", b.op("ttnn.softmax", scores, dim=-1), values)
-
-
-@rule("aten._softmax.default", "aten.softmax.int", guard=all_of(floats_only, rank_at_least(2)))
-def softmax(b: Builder, node: fx.Node) -> str:
-    return b.op("ttnn.softmax", b.tensor(arguments(node)[0]), dim=arguments(node)[1])

@@ -1,35 +1,26 @@
-"""What a rule builds with: it appends TT-NN calls to a program and knows every value's spec."""
+"""What a rule builds with: it appends TT-NN calls to a program and knows where every node's result is."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, fx
 
-from ttscribe.compiler.host import resolve, to_meta
+from ttscribe.compiler.editor import Editor
+from ttscribe.compiler.host import host_spec
 from ttscribe.compiler.lowering.guards import value
-from ttscribe.compiler.operations import OPERATIONS
-from ttscribe.compiler.program import (
-    Attribute,
-    Constant,
-    DType,
-    HostOp,
-    HostSpec,
-    Layout,
-    Op,
-    Ref,
-    Step,
-    TensorSpec,
-    Value,
-)
+from ttscribe.compiler.operations import MOVES_IN, MOVES_OUT
+from ttscribe.compiler.program import Attribute, DType, HostSpec, Layout, Op, Ref, Role, Step, TensorSpec
+from ttscribe.compiler.settings import CompileSettings
 
 DEVICE_DTYPES = {
     torch.float32: DType.BFLOAT16,
     torch.bfloat16: DType.BFLOAT16,
     torch.float16: DType.BFLOAT16,
+    # TT-NN's comparisons give 0 and 1 in floating point, and that is what its choices read.
     torch.bool: DType.BFLOAT16,
     torch.int64: DType.INT32,
     torch.int32: DType.INT32,
@@ -58,26 +49,7 @@ class OnHost:
     name: str
 
 
-_NUMBERS = {
-    torch.SymInt: "int",
-    torch.SymFloat: "float",
-    torch.SymBool: "bool",
-    int: "int",
-    float: "float",
-    bool: "bool",
-    str: "str",
-    type(None): "none",
-}
-
 Place = Known | OnDevice | OnHost
-
-
-def host_spec(described: Any) -> HostSpec:
-    """The spec of what a node's meta value describes."""
-    if isinstance(described, Tensor):
-        sizes = tuple(size if type(size) is int else str(size) for size in described.shape)
-        return HostSpec(sizes, str(described.dtype).removeprefix("torch."))
-    return HostSpec((), "tuple" if isinstance(described, list | tuple) else _NUMBERS[type(described)])
 
 
 def device_spec(tensor: Tensor, dtype: DType | None = None, layout: Layout | None = None) -> TensorSpec:
@@ -87,26 +59,17 @@ def device_spec(tensor: Tensor, dtype: DType | None = None, layout: Layout | Non
     return TensorSpec(tuple(tensor.shape), dtype, layout)
 
 
-@dataclass
-class Builder:
-    """State of one lowering. ``places`` says where each FX node's result is."""
+class Builder(Editor):
+    """State of one lowering. ``places`` says where each FX node's result is, ``settings`` what is compiled for."""
 
-    places: dict[fx.Node, Any] = field(default_factory=dict)
-    specs: dict[str, Any] = field(default_factory=dict)
-    setup: list[HostOp] = field(default_factory=list)
-    constants: dict[tuple[str, DType, Layout], Constant] = field(default_factory=dict)
-    body: list[Step] = field(default_factory=list)
-    _moved: dict[tuple[str, str], str] = field(default_factory=dict)
-    _source: str = ""
-
-    def declare(self, name: str, spec: Any) -> Value:
-        """A new value; where the name is taken it gets a number."""
-        unique, count = name, 0
-        while unique in self.specs:
-            count += 1
-            unique = f"{name}_{count}"
-        self.specs[unique] = spec
-        return Value(unique, spec)
+    def __init__(self, settings: CompileSettings | None = None) -> None:
+        super().__init__()
+        self.settings = settings or CompileSettings()
+        self.places: dict[fx.Node, Any] = {}
+        self.body: list[Step] = []
+        # What was moved between host and device: by its name, and the form that it was moved into.
+        self._moved: dict[tuple[str, TensorSpec | HostSpec], str] = {}
+        self._source = ""
 
     def at(self, node: fx.Node) -> Builder:
         """Say which node the next calls come from."""
@@ -124,37 +87,27 @@ class Builder:
         while len(self._moved) > moves:
             self._moved.popitem()
 
-    def spec(self, name: str) -> TensorSpec:
-        spec = self.specs[name]
-        assert isinstance(spec, TensorSpec), f"{name} is not on the device"
-        return spec
-
     def op(
-        self, target: str, *operands: str, keywords: dict[str, str | None] | None = None, **attributes: Attribute
+        self,
+        target: str,
+        *operands: str,
+        keywords: dict[str, str | None] | None = None,
+        role: Role = Role.INTERMEDIATE,
+        **attributes: Attribute,
     ) -> str:
-        """Append a call with one result, and name it."""
-        (name,) = self.ops(target, *operands, keywords=keywords, **attributes)
-        return name
-
-    def ops(
-        self, target: str, *operands: str, keywords: dict[str, str | None] | None = None, **attributes: Attribute
-    ) -> tuple[str, ...]:
-        """Append a call, and name its results."""
-        given = tuple((key, name) for key, name in (keywords or {}).items() if name is not None)
-        kept = tuple((key, item) for key, item in attributes.items() if item is not None)
-        op = Op(target, operands, (), given, kept, (self._source,))
-        specs = OPERATIONS[target].infer(op, [self.spec(name) for name in op.inputs()])
-        outputs = tuple(self.declare(self._source or "value", spec) for spec in specs)
-        self.body.append(Op(target, operands, outputs, given, kept, (self._source,)))
-        return tuple(output.name for output in outputs)
+        """Append a call with one result, and name it; raises SpecError where TT-NN would refuse it."""
+        source = (self._source,)
+        called = self.call(target, *operands, names=(), keywords=keywords, source=source, role=role, **attributes)
+        self.body.append(called)
+        return called.output.name
 
     def tensor(self, argument: Any, dtype: DType | None = None, layout: Layout | None = None) -> str:
         """The device value of a node, moved or made there where it is a host value or a constant."""
         place = self.places[argument]
         if isinstance(place, Known):
-            return self.constant(place, dtype, layout)
+            return self.device_constant(place, dtype, layout)
         if isinstance(place, OnHost):
-            return self.move_in(place.name, value(argument), dtype, layout)
+            return self._move(MOVES_IN, place.name, device_spec(value(argument), dtype, layout))
         return self.cast(place.name, dtype, layout)
 
     def like(self, argument: Any, result: fx.Node) -> str:
@@ -170,53 +123,50 @@ class Builder:
             name = self.op("ttnn.to_layout", name, layout=layout)
         return name
 
-    def is_constant(self, argument: Any) -> bool:
+    def is_known(self, argument: Any) -> bool:
+        """Whether an argument is a node whose result is known when the program is loaded."""
         return isinstance(argument, fx.Node) and isinstance(self.places.get(argument), Known)
 
-    def constant(self, place: Known, dtype: DType | None = None, layout: Layout | None = None) -> str:
-        """A constant's device tensor, made once for each element type and layout."""
+    def device_constant(self, place: Known, dtype: DType | None = None, layout: Layout | None = None) -> str:
+        """A known value's device tensor, made once for each element type and layout."""
         spec: HostSpec = self.specs[place.name]
         described = torch.empty([int(size) for size in spec.shape], dtype=getattr(torch, spec.dtype), device="meta")
-        wanted = device_spec(described, dtype, layout)
-        key = (place.name, wanted.dtype, wanted.layout)
-        if key not in self.constants:
-            self.constants[key] = Constant(self.declare(f"{place.name}_on_device", wanted), place.name)
-        return self.constants[key].value.name
+        return self.constant(place.name, device_spec(described, dtype, layout))
 
-    def at_setup(self, target: str, *args: Any, **kwargs: Any) -> Known:
-        """Compute a constant on the host when the program is loaded; arguments may be constants."""
-        refs = tuple(_refs(argument) for argument in args)
-        result = resolve(target)(*to_meta(refs, self.specs), **to_meta(kwargs, self.specs))
-        output = self.declare(f"{self._source or 'setup'}_constant", host_spec(result))
-        self.setup.append(HostOp(target, refs, tuple(kwargs.items()), output))
-        return Known(output.name)
+    def at_setup(self, target: str, *args: Any) -> Known:
+        """Compute a value on the host when the program is loaded; arguments may be known values."""
+        refs = tuple(map(_as_ref, args))
+        return Known(self.compute(target, *refs, name=f"{self._source or 'setup'}_constant"))
 
-    def move_in(self, name: str, like: Tensor, dtype: DType | None, layout: Layout | None) -> str:
-        """Move a host tensor to the device, once for each element type."""
-        spec = device_spec(like, dtype, layout)
-        key = (name, f"{spec.dtype.value} {spec.layout.value}")
+    def move_out(self, name: str, like: Any) -> str:
+        """Move a device tensor to the host, once, in the element type that PyTorch gave it."""
+        return self._move(MOVES_OUT, name, host_spec(like))
+
+    def _move(self, target: str, name: str, spec: TensorSpec | HostSpec) -> str:
+        key = (name, spec)
         if key not in self._moved:
-            output = self.declare(f"{name}_on_device", spec)
-            attributes: tuple[tuple[str, Attribute], ...] = (("dtype", spec.dtype), ("layout", spec.layout))
-            self.body.append(Op("ttnn.from_torch", (name,), (output,), attributes=attributes, source=(name,)))
-            self._moved[key] = output.name
-        return self._moved[key]
-
-    def move_out(self, name: str, like: Tensor) -> str:
-        """Move a device tensor to the host, in the element type that PyTorch gave it."""
-        spec = host_spec(like)
-        key = (name, spec.dtype)
-        if key not in self._moved:
-            output = self.declare(f"{name}_on_host", spec)
-            attributes: tuple[tuple[str, Attribute], ...] = (("dtype", spec.dtype),)
-            self.body.append(Op("ttnn.to_torch", (name,), (output,), attributes=attributes, source=(name,)))
+            form: dict[str, Attribute] = {"dtype": spec.dtype}
+            if isinstance(spec, TensorSpec):
+                form["layout"] = spec.layout
+            output = self.declare(f"{name}_on_{'device' if target == MOVES_IN else 'host'}", spec)
+            self.body.append(Op(target, (name,), (output,), attributes=tuple(form.items()), source=(name,)))
             self._moved[key] = output.name
         return self._moved[key]
 
 
-def _refs(argument: Any) -> Any:
+def _as_ref(argument: Any) -> Any:
     if isinstance(argument, Known):
         return Ref(argument.name)
     if isinstance(argument, Sequence) and not isinstance(argument, str):
-        return tuple(_refs(item) for item in argument)
+        return tuple(map(_as_ref, argument))
     return argument
+
+
+def bias_rows(b: Builder, argument: Any, rank: int = 2, layout: Layout = Layout.TILE) -> str | None:
+    """A bias [N] as the tensor [1, ..., 1, N] of ``rank`` that TT-NN adds to every row; None where there is none."""
+    if argument is None:
+        return None
+    shape = (1,) * (rank - 1) + tuple(value(argument).shape)
+    if b.is_known(argument):
+        return b.device_constant(b.at_setup("aten.reshape.default", b.places[argument], shape), layout=layout)
+    return b.cast(b.op("ttnn.reshape", b.tensor(argument), shape=shape), layout=layout)

@@ -8,13 +8,13 @@ from typing import Any
 
 from torch import Tensor, fx
 
-from ttscribe.compiler.blocklist import Blocklist
 from ttscribe.compiler.capture.graph import CapturedGraph
-from ttscribe.compiler.host import encode, laid_out
-from ttscribe.compiler.lowering.builder import Builder, Known, OnDevice, OnHost, device_spec, host_spec
+from ttscribe.compiler.host import encode, host_spec, laid_out
+from ttscribe.compiler.lowering.builder import Builder, Known, OnDevice, OnHost, device_spec
 from ttscribe.compiler.lowering.guards import common_guard, is_symbolic, symbols, tensors, value
-from ttscribe.compiler.lowering.placement import keep_at_home
+from ttscribe.compiler.lowering.placement import apply_host_affinity
 from ttscribe.compiler.lowering.registry import RULES, Refusal, target_name
+from ttscribe.compiler.memory import memory_owners
 from ttscribe.compiler.operations.operation import SpecError
 from ttscribe.compiler.program import (
     Fallback,
@@ -24,9 +24,10 @@ from ttscribe.compiler.program import (
     Program,
     Reason,
     Ref,
+    Role,
     Value,
 )
-from ttscribe.compiler.sharing import memory_owners
+from ttscribe.compiler.settings import CompileSettings
 from ttscribe.errors import CompileError
 
 # Results that depend on nothing but shapes: constants, whatever their arguments.
@@ -44,21 +45,21 @@ _BY_MEMORY_ORDER = ("aten.as_strided.default", "aten.as_strided_scatter.default"
 _RANDOM = ("rand", "dropout", "bernoulli", "multinomial", "normal")
 
 
-def refuse(node: fx.Node, blocklist: Blocklist) -> Refusal | None:
+def refuse(node: fx.Node, settings: CompileSettings) -> Refusal | None:
     """Why ``node`` may not be lowered, or None: the one answer that partitioner, report and run time share."""
     name = target_name(node)
-    if (blocked := blocklist.reason(name, node)) is not None:
+    if (blocked := settings.blocklist.reason(name, node)) is not None:
         return Refusal(Reason.BLOCKED, blocked)
     if name == "operator.getitem":
-        return refuse(node.args[0], blocklist)  # type: ignore[arg-type]
+        return refuse(node.args[0], settings)  # type: ignore[arg-type]
     rule = RULES.get(name)
-    refusal = rule.first(node) if rule is not None else None
+    refusal = rule.first(node, settings) if rule is not None else None
     refusal = refusal or common_guard(node)
     if refusal is not None:
         return refusal
     if rule is None:
         return Refusal(Reason.NO_RULE, f"no rule lowers {name} yet; the host computes it")
-    return rule.guard(node)
+    return rule.guard(node, settings)
 
 
 @dataclass
@@ -66,7 +67,6 @@ class Lowering:
     """One lowering of one graph."""
 
     captured: CapturedGraph
-    blocklist: Blocklist
     builder: Builder
 
     def run(self) -> Program:
@@ -77,9 +77,9 @@ class Lowering:
                 self._fold(node)
             elif node.op == "call_function":
                 rest.append(node)
-        refusals = {node: refuse(node, self.blocklist) for node in rest}
+        refusals = {node: refuse(node, self.builder.settings) for node in rest}
         if not self.captured.on_device:
-            keep_at_home(rest, refusals)
+            apply_host_affinity(rest, refusals)
         for group in _schedule(rest, refusals, self._is_placed):
             if refusals[group[0]] is None:
                 for node in group:
@@ -92,14 +92,12 @@ class Lowering:
         for node in self.captured.graph.nodes:
             if node.op not in ("placeholder", "get_attr"):
                 continue
-            described = value(node)
-            if self.captured.on_device and node.name not in self.captured.params:
-                self.builder.specs[node.name] = device_spec(described)
-                self.builder.places[node] = OnDevice(node.name)
-            else:
-                self.builder.specs[node.name] = host_spec(described)
-                known = node.name in self.captured.params
-                self.builder.places[node] = Known(node.name) if known else OnHost(node.name)
+            described, known = value(node), node.name in self.captured.params
+            on_device = self.captured.on_device and not known
+            role = Role.INTERMEDIATE if known else self.captured.roles.get(node.name, Role.ARGUMENT)
+            self.builder.declare(node.name, device_spec(described) if on_device else host_spec(described), role)
+            place = Known if known else OnDevice if on_device else OnHost
+            self.builder.places[node] = place(node.name)
 
     def _is_placed(self, node: fx.Node) -> bool:
         return node in self.builder.places
@@ -113,7 +111,7 @@ class Lowering:
         if name in _SHAPE_ONLY:
             return True
         inputs = node.all_input_nodes
-        return all(self.builder.is_constant(argument) for argument in inputs) and (bool(inputs) or _makes_tensor(node))
+        return all(self.builder.is_known(argument) for argument in inputs) and (bool(inputs) or _makes_tensor(node))
 
     def _fold(self, node: fx.Node) -> None:
         self.builder.setup.append(self._host_op(node, shape_only=target_name(node) in _SHAPE_ONLY))
@@ -147,7 +145,7 @@ class Lowering:
             ops.append(self._host_op(node))
             self.builder.places[node] = OnHost(node.name)
         made = {op.output.name for op in ops}
-        used = dict.fromkeys(name for op in ops for name in op.inputs() if name not in made)
+        used = dict.fromkeys(name for op in ops for name in op.inputs if name not in made)
         outside = [node.name for node in group if any(user not in inside for user in node.users)]
         fallbacks = [
             Fallback(node.name, target_name(node), refusal.reason, refusal.sentence)
@@ -198,8 +196,8 @@ class Lowering:
             outputs = self._write_back(outputs)
         else:
             mutated = [(name, self._output(node)) for name, node in captured.mutations.items()]
-        inputs = tuple(Value(name, builder.specs[name]) for name in captured.inputs)
-        used = {name for op in builder.setup for name in op.inputs()}
+        inputs = tuple(Value(name, builder.specs[name], builder.role(name)) for name in captured.inputs)
+        used = {name for op in builder.setup for name in op.inputs}
         used |= {constant.source for constant in builder.constants.values()} | set(outputs)
         used |= {name for step in builder.body if isinstance(step, HostSegment) for name in step.inputs}
         params = tuple(Value(name, builder.specs[name]) for name in captured.params if name in used)
@@ -241,9 +239,9 @@ class Lowering:
         return output.name
 
 
-def lower(captured: CapturedGraph, blocklist: Blocklist | None = None) -> Program:
+def lower(captured: CapturedGraph, settings: CompileSettings | None = None) -> Program:
     """Lower a captured graph to a naive program: floats bfloat16 in tiles, everything in DRAM, nothing fused."""
-    return Lowering(captured, blocklist or Blocklist(), Builder()).run()
+    return Lowering(captured, Builder(settings)).run()
 
 
 def _schedule(

@@ -1,8 +1,9 @@
 """Guards that hold for every ATen node, and the pieces from which rules make theirs.
 
-A guard looks at a node's meta values only. It returns None to let the node be lowered, or a Refusal; it never raises.
+A guard returns None to let the node be lowered, or a Refusal; it never raises.
 """
 
+import operator
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import Tensor, fx
 
 from ttscribe.compiler.lowering.registry import Guard, Refusal
 from ttscribe.compiler.program import Reason
+from ttscribe.compiler.settings import CompileSettings
 
 FLOATS = (torch.float32, torch.bfloat16, torch.float16)
 INTEGERS = (torch.int64, torch.int32, torch.uint8, torch.int16, torch.int8)
@@ -110,7 +112,7 @@ def guard_empty(node: fx.Node, arguments: tuple[Any, ...]) -> Refusal | None:
     return None
 
 
-def floats_only(node: fx.Node) -> Refusal | None:
+def floats_only(node: fx.Node, _settings: CompileSettings) -> Refusal | None:
     """For rules whose TT-NN operation computes in floating point."""
     found = next((tensor for tensor in tensors((*node.args, node)) if tensor.dtype not in FLOATS), None)
     if found is None:
@@ -120,7 +122,7 @@ def floats_only(node: fx.Node) -> Refusal | None:
     )
 
 
-def no_integer_arithmetic(node: fx.Node) -> Refusal | None:
+def no_integer_arithmetic(node: fx.Node, _settings: CompileSettings) -> Refusal | None:
     """64-bit arithmetic would wrap at 32 bits on the device: it stays on the host, but for adding a small number."""
     if value(node).dtype in FLOATS:
         return None
@@ -131,8 +133,15 @@ def no_integer_arithmetic(node: fx.Node) -> Refusal | None:
     return Refusal(Reason.DTYPE, "64-bit integer arithmetic would wrap at the device's 32 bits")
 
 
+def only_first_result(node: fx.Node, _settings: CompileSettings) -> Refusal | None:
+    """For rules of operations with further results that TT-NN does not give."""
+    if all(user.target is operator.getitem and user.args[1] == 0 for user in node.users):
+        return None
+    return Refusal(Reason.ARGUMENT, "its log-sum-exp or statistics are used, which TT-NN does not give")
+
+
 def rank_at_least(minimum: int) -> Guard:
-    def guard(node: fx.Node) -> Refusal | None:
+    def guard(node: fx.Node, _settings: CompileSettings) -> Refusal | None:
         if all(tensor.ndim >= minimum for tensor in tensors(node)):
             return None
         return Refusal(Reason.SHAPE, f"fewer than {minimum} dimensions have no tile on the device")
@@ -143,13 +152,13 @@ def rank_at_least(minimum: int) -> Guard:
 def all_of(*guards: Guard) -> Guard:
     """The first refusal of several guards."""
 
-    def guard(node: fx.Node) -> Refusal | None:
-        return next((refusal for check in guards if (refusal := check(node)) is not None), None)
+    def guard(node: fx.Node, settings: CompileSettings) -> Refusal | None:
+        return next((refusal for check in guards if (refusal := check(node, settings)) is not None), None)
 
     return guard
 
 
-def guard_aten_clone(node: fx.Node) -> Refusal | None:
+def guard_aten_clone(node: fx.Node, _settings: CompileSettings) -> Refusal | None:
     """``aten.clone`` of a symbolic integer: where torch.compile of ``generate()`` used to die."""
     symbol = next(symbols(node.args), None)
     if symbol is None:

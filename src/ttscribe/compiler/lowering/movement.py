@@ -19,6 +19,7 @@ from ttscribe.compiler.lowering.guards import (
 )
 from ttscribe.compiler.lowering.registry import Refusal, rule
 from ttscribe.compiler.program import Reason
+from ttscribe.compiler.settings import CompileSettings
 
 _KEEPS_VALUES = (
     "aten.alias.default",
@@ -43,7 +44,7 @@ def same(b: Builder, node: fx.Node) -> str:
     return b.tensor(arguments(node)[0])
 
 
-def _not_training(node: fx.Node) -> Refusal | None:
+def _not_training(node: fx.Node, _settings: CompileSettings) -> Refusal | None:
     _, rate, train = arguments(node)
     return Refusal(Reason.ARGUMENT, "dropout is for training; call module.eval() first") if train and rate else None
 
@@ -59,7 +60,7 @@ def clone(b: Builder, node: fx.Node) -> str:
     return b.tensor(arguments(node)[0])
 
 
-def _keeps_kind(node: fx.Node) -> Refusal | None:
+def _keeps_kind(node: fx.Node, _settings: CompileSettings) -> Refusal | None:
     """For a cast of, or a copy from, a node's last tensor."""
     *_, source = tensors(arguments(node))
     before, after = source.dtype, value(node).dtype
@@ -69,7 +70,7 @@ def _keeps_kind(node: fx.Node) -> Refusal | None:
     return Refusal(Reason.DTYPE, f"a cast from {before} to {after} changes what the device can hold exactly")
 
 
-def _same_shape(node: fx.Node) -> Refusal | None:
+def _same_shape(node: fx.Node, _settings: CompileSettings) -> Refusal | None:
     if value(arguments(node)[0]).shape == value(arguments(node)[1]).shape:
         return None
     return Refusal(Reason.SHAPE, "a copy that broadcasts; expand the source first")

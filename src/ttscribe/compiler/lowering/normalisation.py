@@ -1,17 +1,17 @@
-"""Layer normalisation."""
+"""Layer normalisation and softmax."""
 
 from typing import Any
 
 from torch import fx
 
-from ttscribe.compiler.lowering.attention import _only_first_result
 from ttscribe.compiler.lowering.builder import Builder
-from ttscribe.compiler.lowering.guards import all_of, arguments, floats_only, rank_at_least
+from ttscribe.compiler.lowering.guards import all_of, arguments, floats_only, only_first_result, rank_at_least
 from ttscribe.compiler.lowering.registry import Refusal, rule
 from ttscribe.compiler.program import Reason
+from ttscribe.compiler.settings import CompileSettings
 
 
-def _last_dimension(node: fx.Node) -> Refusal | None:
+def _last_dimension(node: fx.Node, _settings: CompileSettings) -> Refusal | None:
     if len(arguments(node)[1]) == 1:
         return None
     return Refusal(Reason.SHAPE, "TT-NN normalises over the last dimension only")
@@ -28,8 +28,11 @@ def layer_norm(b: Builder, node: fx.Node) -> str:
     return b.op("ttnn.layer_norm", b.tensor(x), keywords=rows, epsilon=epsilon)
 
 
-@rule(
-    "aten.native_layer_norm.default", guard=all_of(_only_first_result, floats_only, rank_at_least(2), _last_dimension)
-)
+@rule("aten.native_layer_norm.default", guard=all_of(only_first_result, floats_only, rank_at_least(2), _last_dimension))
 def native_layer_norm(b: Builder, node: fx.Node) -> tuple[str, ...]:
     return (layer_norm(b, node),)
+
+
+@rule("aten._softmax.default", "aten.softmax.int", guard=all_of(floats_only, rank_at_least(2)))
+def softmax(b: Builder, node: fx.Node) -> str:
+    return b.op("ttnn.softmax", b.tensor(arguments(node)[0]), dim=arguments(node)[1])

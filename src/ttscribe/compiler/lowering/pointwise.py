@@ -19,6 +19,7 @@ from ttscribe.compiler.lowering.guards import (
 )
 from ttscribe.compiler.lowering.registry import Refusal, rule
 from ttscribe.compiler.program import DType, Layout, Reason
+from ttscribe.compiler.settings import CompileSettings
 
 _UNARY = {
     "abs": "abs",
@@ -104,7 +105,7 @@ def _sum_or_difference(b: Builder, node: fx.Node, *, target: str) -> str:
     return b.op(f"ttnn.{target}", b.like(left, node), added)
 
 
-def _same_kind(node: fx.Node) -> Refusal | None:
+def _same_kind(node: fx.Node, _settings: CompileSettings) -> Refusal | None:
     """A whole number above 256 added to a bfloat16 would be rounded: PyTorch's promotion stays on the host."""
     kinds = {tensor.dtype in FLOATS for tensor in tensors([*arguments(node), node])}
     if len(kinds) == 1:
@@ -146,7 +147,7 @@ def _compare(b: Builder, node: fx.Node, *, target: str) -> str:
     return b.cast(made, DType.BFLOAT16, Layout.TILE)
 
 
-def _comparable(node: fx.Node) -> Refusal | None:
+def _comparable(node: fx.Node, _settings: CompileSettings) -> Refusal | None:
     dtypes, number = {tensor.dtype for tensor in tensors(arguments(node))}, arguments(node)[1]
     if dtypes <= set(FLOATS) or (dtypes <= set(WIDE_INTEGERS) and (isinstance(number, fx.Node) or _is_int32(number))):
         return None
@@ -162,7 +163,7 @@ for _aten, _ttnn in _COMPARISON.items():
         rule(f"aten.{_aten}.{_overload}", guard=_comparable)(partial(_compare, target=_ttnn))
 
 
-def _booleans(node: fx.Node) -> Refusal | None:
+def _booleans(node: fx.Node, _settings: CompileSettings) -> Refusal | None:
     if all(str(tensor.dtype) == "torch.bool" for tensor in tensors([*arguments(node), node])):
         return None
     return Refusal(Reason.DTYPE, "only booleans are combined on the device")
@@ -179,7 +180,7 @@ def logical_not(b: Builder, node: fx.Node) -> str:
     return b.op("ttnn.logical_not", b.tensor(arguments(node)[0]))
 
 
-def _chooses_floats(node: fx.Node) -> Refusal | None:
+def _chooses_floats(node: fx.Node, _settings: CompileSettings) -> Refusal | None:
     if value(node).dtype in FLOATS and all(t.dtype in (*FLOATS, torch.bool) for t in tensors(arguments(node))):
         return None
     return Refusal(Reason.DTYPE, "only floating point is chosen from on the device, by booleans")

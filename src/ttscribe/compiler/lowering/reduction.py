@@ -9,6 +9,7 @@ from ttscribe.compiler.lowering.builder import Builder
 from ttscribe.compiler.lowering.guards import all_of, arguments, floats_only, tensors, value
 from ttscribe.compiler.lowering.registry import Refusal, rule
 from ttscribe.compiler.program import Layout, Reason
+from ttscribe.compiler.settings import CompileSettings
 
 _REDUCTIONS = {
     "aten.sum.dim_IntList": "sum",
@@ -23,7 +24,7 @@ def _dims(node: fx.Node) -> list[int]:
     return [given] if isinstance(given, int) else list(given or ())
 
 
-def _one_dimension(node: fx.Node) -> Refusal | None:
+def _one_dimension(node: fx.Node, _settings: CompileSettings) -> Refusal | None:
     if len(_dims(node)) == 1 and value(node).ndim:
         return None
     return Refusal(
@@ -41,7 +42,7 @@ for _aten, _ttnn in _REDUCTIONS.items():
     rule(_aten, guard=all_of(floats_only, _one_dimension))(partial(_reduce, target=_ttnn))
 
 
-def _last(node: fx.Node) -> Refusal | None:
+def _last(node: fx.Node, _settings: CompileSettings) -> Refusal | None:
     x = next(tensors(arguments(node)[0]))
     dim = arguments(node)[1] if len(arguments(node)) > 1 else None
     if not x.dtype.is_floating_point:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 from torch import fx
 
 from ttscribe.compiler.program import Reason
+from ttscribe.compiler.settings import CompileSettings
 
 if TYPE_CHECKING:
     from ttscribe.compiler.lowering.builder import Builder
@@ -22,7 +23,9 @@ class Refusal:
     sentence: str
 
 
-Guard: TypeAlias = Callable[[fx.Node], Refusal | None]
+# A guard decides by a node's meta values and by the settings: "not of this shape", "not on this board", "not at this
+# precision". It never raises.
+Guard: TypeAlias = Callable[[fx.Node, CompileSettings], Refusal | None]
 Emit: TypeAlias = "Callable[[Builder, fx.Node], str | tuple[str, ...]]"
 F = TypeVar("F", bound=Emit)
 
@@ -44,7 +47,7 @@ class Rule:
 RULES: dict[str, Rule] = {}
 
 
-def accept(node: fx.Node) -> Refusal | None:  # noqa: ARG001
+def accept(_node: fx.Node, _settings: CompileSettings) -> Refusal | None:
     """The guard of a rule that takes whatever the common guard let through."""
     return None
 

@@ -1,13 +1,27 @@
-"""Attention: splitting into heads, scaled dot products, joining heads."""
+"""Attention: splitting into heads, scaled dot products, joining heads.
+
+Shapes: B batch, T queries, S keys, H heads, K heads of keys, E a head's width, U users of one decode step.
+"""
+
+from __future__ import annotations
 
 from dataclasses import replace
 
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ttscribe.compiler.operations.emulation import Call
+from ttscribe.compiler.operations.matmul import multiplied
 from ttscribe.compiler.operations.operation import (
     BLOCK_DTYPES,
+    Emulate,
+    Family,
+    InferSpecs,
+    Kernel,
     Operation,
     Specs,
     broadcast,
-    elements,
     keyword_spec,
     require,
     require_rank,
@@ -15,9 +29,12 @@ from ttscribe.compiler.operations.operation import (
     result,
 )
 from ttscribe.compiler.program import DRAM, TILE_SIZE, DType, Layout, Memory, Op, Sharding, TensorSpec
+from ttscribe.errors import EmulationError
 
 _ATTENTION_DTYPES = (DType.BFLOAT16, *BLOCK_DTYPES)
 _MOST_USERS = 32
+# Scores that the emulator has at hand at a time: few enough to stay in a cache through softmax and both products.
+_SCORES_AT_ONCE = 1 << 21
 
 
 def _head_size(op: Op, width: int, heads: int) -> int:
@@ -124,9 +141,9 @@ def _attention_device_operations(op: Op, _inputs: Specs, _outputs: Specs) -> int
     return 1 + (op.keyword("attn_mask") is not None and op.attribute("scale") != 1)
 
 
-def _attention_flops(_op: Op, inputs: Specs, outputs: Specs) -> int:
-    """Both products, over all keys."""
-    return 4 * elements(outputs[0]) * int(inputs[1].shape[2])
+def _keys(_op: Op, inputs: Specs, _outputs: Specs) -> int:
+    """Terms of the second product, which gives as many elements as there are in the result; the first does as much."""
+    return int(inputs[1].shape[2])
 
 
 def _attention_decode(op: Op, specs: Specs) -> tuple[TensorSpec, ...]:
@@ -149,42 +166,150 @@ def _attention_decode(op: Op, specs: Specs) -> tuple[TensorSpec, ...]:
     return (result(op, q, q.shape, memory=DRAM),)
 
 
-_PLACED = ("program_config", "compute_kernel_config", "memory_config")
+def _split(x: Tensor, heads: int) -> Tensor:
+    """[B, 1, T, H E] as [B, H, T, E]."""
+    batch, _, length, width = x.shape
+    return x.reshape(batch, length, heads, width // heads).transpose(1, 2)
+
+
+def _emulate_create_heads(call: Call) -> tuple[Tensor, ...]:
+    heads, kv_heads = _head_counts(call.op)
+    if len(call.data) == 2:
+        q = _split(call.data[0], heads)
+        k, v = torch.split(_split(call.data[1], 2 * kv_heads), kv_heads, 1)
+    else:
+        q, k, v = torch.split(_split(call.data[0], heads + 2 * kv_heads), [heads, kv_heads, kv_heads], 1)
+    return q, k.mT if call.attribute("transpose_k_heads", True) else k, v
+
+
+def _emulate_create_heads_decode(call: Call) -> tuple[Tensor, ...]:
+    (x,) = call.data
+    heads, kv_heads = _head_counts(call.op)
+    _, _, users, width = x.shape
+    split = x.reshape(1, users, heads + 2 * kv_heads, width // (heads + 2 * kv_heads))
+    return torch.split(split, [heads, kv_heads, kv_heads], 2)
+
+
+def _emulate_concat_heads(call: Call) -> Tensor:
+    (x,) = call.data
+    return x.transpose(1, 2).flatten(2).unsqueeze(1)
+
+
+def _emulate_concat_heads_decode(call: Call) -> Tensor:
+    """TT-NN gives a whole tile of rows; those beyond the users are zero here."""
+    (x,) = call.data
+    rows = x.flatten(2)
+    return F.pad(rows, (0, 0, 0, _MOST_USERS - rows.shape[1])).unsqueeze(0)
+
+
+def _emulate_attention(call: Call) -> Tensor:
+    q, k, v = call.data
+    mask = call.keyword("attn_mask")
+    causal = call.attribute("is_causal", True)
+    if causal and not call.exact:
+        mask = torch.full(q.shape[2:3] * 2, float("-inf")).triu(1)
+    return _attend(call, q, k, v, mask, causal=causal)
+
+
+def _emulate_attention_decode(call: Call) -> Tensor:
+    """Each user's one query attends to keys up to and including its position."""
+    q, k, v = call.data
+    positions = call.keywords["cur_pos_tensor"].data.flatten()
+    used = int(positions.max()) + 1
+    if not 0 < used <= k.shape[2]:
+        raise EmulationError(f"position {used - 1} is outside a cache of {k.shape[2]}")
+    k, v = k[:, :, :used], v[:, :, :used]
+    beyond = torch.arange(used) > positions[:, None]
+    mask = torch.zeros(beyond.shape).masked_fill(beyond, float("-inf"))[:, None, None]
+    return _attend(call, q[0].unsqueeze(2), k, v, mask, causal=False).squeeze(2).unsqueeze(0)
+
+
+def _attend(call: Call, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, *, causal: bool) -> Tensor:
+    scale = call.attribute("scale", q.shape[-1] ** -0.5)
+    groups = q.shape[1] // k.shape[1]
+    if groups > 1:
+        k, v = k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1)
+    if call.exact:
+        return F.scaled_dot_product_attention(q, k, v, mask, is_causal=causal, scale=scale)
+    fidelity = call.fidelity("HiFi2")
+    rows = max(1, _SCORES_AT_ONCE // (q.shape[0] * q.shape[1] * k.shape[2]))
+    attended = torch.empty_like(q)
+    for start in range(0, q.shape[2], rows):
+        piece = slice(start, start + rows)
+        masked = mask if mask is None or mask.shape[-2] == 1 else mask[..., piece, :]
+        attended[:, :, piece] = _attend_rows(call, q[:, :, piece], k, v, masked, scale, fidelity)
+    return attended
+
+
+def _attend_rows(
+    call: Call, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float, fidelity: str
+) -> Tensor:
+    """Softmax is float32 inside; the probabilities are stored as bfloat16 before the second product."""
+    scores = multiplied(torch.matmul, q, k.mT, fidelity).mul_(scale)
+    if mask is not None:
+        scores += mask
+    return multiplied(torch.matmul, call.rounded(scores.softmax(-1), DType.BFLOAT16), v, fidelity)
+
+
+def _heads_operation(
+    name: str,
+    infer_specs: InferSpecs,
+    emulate: Emulate,
+    attributes: tuple[str, ...],
+    *,
+    most_operands: int = 1,
+    into: str | None = None,
+) -> Operation:
+    return Operation(
+        f"ttnn.experimental.{name}",
+        Family.ATTENTION,
+        infer_specs,
+        (1, most_operands),
+        attributes=attributes,
+        into=into,
+        moves_values=True,
+        emulate=emulate,
+    )
+
+
+_CONFIGURED = ("is_causal", "scale", "program_config", "compute_kernel_config", "memory_config")
+_COUNTS = ("num_heads", "num_kv_heads", "memory_config")
 
 ATTENTION = (
-    Operation(
-        "ttnn.experimental.nlp_create_qkv_heads",
+    _heads_operation(
+        "nlp_create_qkv_heads",
         _create_heads,
-        (1, 2),
-        attributes=("num_heads", "num_kv_heads", "transpose_k_heads", "memory_config"),
+        _emulate_create_heads,
+        (*_COUNTS, "transpose_k_heads"),
+        most_operands=2,
         into="output_tensors",
     ),
-    Operation(
-        "ttnn.experimental.nlp_create_qkv_heads_decode",
-        _create_heads_decode,
-        attributes=("num_heads", "num_kv_heads", "memory_config"),
-    ),
-    Operation("ttnn.experimental.nlp_concat_heads", _concat_heads, attributes=("memory_config",)),
-    Operation(
-        "ttnn.experimental.nlp_concat_heads_decode",
-        _concat_heads_decode,
-        attributes=("num_heads",),
-    ),
+    _heads_operation("nlp_create_qkv_heads_decode", _create_heads_decode, _emulate_create_heads_decode, _COUNTS),
+    _heads_operation("nlp_concat_heads", _concat_heads, _emulate_concat_heads, ("memory_config",)),
+    _heads_operation("nlp_concat_heads_decode", _concat_heads_decode, _emulate_concat_heads_decode, ("num_heads",)),
     Operation(
         "ttnn.transformer.scaled_dot_product_attention",
+        Family.ATTENTION,
         _attention,
         (3, 3),
         keywords=("attn_mask",),
-        attributes=("is_causal", "scale", *_PLACED),
-        flops=_attention_flops,
+        attributes=_CONFIGURED,
+        terms=_keys,
+        products=2,
         device_operations=_attention_device_operations,
+        kernel=Kernel(),
+        emulate=_emulate_attention,
     ),
     Operation(
         "ttnn.transformer.scaled_dot_product_attention_decode",
+        Family.ATTENTION,
         _attention_decode,
         (3, 3),
         keywords=("cur_pos_tensor",),
-        attributes=("is_causal", "scale", *_PLACED),
-        flops=_attention_flops,
+        attributes=_CONFIGURED,
+        terms=_keys,
+        products=2,
+        kernel=Kernel(),
+        emulate=_emulate_attention_decode,
     ),
 )

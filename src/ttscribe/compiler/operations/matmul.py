@@ -1,25 +1,59 @@
-"""Matrix products, and the convolution that TT-NN makes one of."""
+"""Matrix products, with the multipliers' precision.
 
-from collections.abc import Sequence
-from dataclasses import replace
+A Wormhole multiplier takes 5 mantissa bits of SrcA and 7 of SrcB (hidden bit included) per pass, and in a product the
+first operand goes to SrcB, the second to SrcA (tt-metal, ``tech_reports/matrix_engine/matrix_engine.md``). Math
+fidelity is the number of passes: LoFi has the high parts only, HiFi2 adds SrcA's low part, HiFi3 SrcB's, HiFi4 the
+product of both low parts. Sums here are float32 with one rounding at the end: accumulation in a 16-bit destination is
+not modelled, nor is the cut of float32 operands to the 19 bits that a source register holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
 from math import prod
+from typing import TypeAlias
 
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ttscribe.compiler.operations.emulation import Call
 from ttscribe.compiler.operations.operation import (
+    Extent,
+    Family,
+    Kernel,
     Operation,
     Specs,
-    elements,
     keyword_spec,
     require,
     require_float,
-    require_rank,
     require_tile,
     result,
 )
-from ttscribe.compiler.program import DRAM, SHARDED_AS_MADE, Config, Layout, Op, TensorSpec
+from ttscribe.compiler.operations.rounding import truncated
+from ttscribe.compiler.program import DRAM, Op, TensorSpec
+from ttscribe.errors import EmulationError
 
-ACTIVATIONS = (None, "gelu", "relu", "silu")
-_PRODUCT = ("transpose_a", "transpose_b", "activation", "core_grid", "program_config", "compute_kernel_config")
-_PLACED = ("dtype", "memory_config")
+Bilinear: TypeAlias = Callable[[Tensor, Tensor], Tensor]
+
+ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {"gelu": F.gelu, "relu": F.relu, "silu": F.silu}
+# Mantissa bits of a pass, without the hidden one.
+_FIRST_BITS, _SECOND_BITS = 6, 4
+
+
+def multiplied(multiply: Bilinear, first: Tensor, second: Tensor, fidelity: str) -> Tensor:
+    """``multiply(first, second)`` as a matrix engine of that fidelity gives it; ``multiply`` is linear in both."""
+    if fidelity == "HiFi4":
+        return multiply(first, second)
+    high = truncated(first, _FIRST_BITS)
+    if fidelity == "HiFi2":
+        return multiply(high, second)
+    second_high = truncated(second, _SECOND_BITS)
+    if fidelity == "LoFi":
+        return multiply(high, second_high)
+    if fidelity == "HiFi3":
+        return multiply(first, second) - multiply(first - high, second - second_high)
+    raise EmulationError(f"there is no math fidelity {fidelity}")
 
 
 def _transposed(shape: Sequence[int], transpose: bool) -> tuple[int, ...]:
@@ -43,9 +77,9 @@ def _product(op: Op, specs: Specs) -> tuple[TensorSpec, ...]:
     left = _transposed(x.shape, op.attribute("transpose_a", False))
     right = _transposed(weight.shape, op.attribute("transpose_b", False))
     require(left[-1] == right[-2], f"{op.target} cannot multiply {left} by {right}: inner dimensions differ")
-    require(op.attribute("activation") in ACTIVATIONS, f"{op.target} has no activation {op.attribute('activation')!r}")
-    shape = (*_leading(op, left[:-2], right[:-2]), left[-2], right[-1])
-    return (result(op, x, shape, memory=DRAM),)
+    activation = op.attribute("activation")
+    require(activation is None or activation in ACTIVATIONS, f"{op.target} has no activation {activation!r}")
+    return (result(op, x, (*_leading(op, left[:-2], right[:-2]), left[-2], right[-1]), memory=DRAM),)
 
 
 def _linear(op: Op, specs: Specs) -> tuple[TensorSpec, ...]:
@@ -58,92 +92,64 @@ def _linear(op: Op, specs: Specs) -> tuple[TensorSpec, ...]:
     return (output,)
 
 
-def _product_flops(op: Op, inputs: Specs, outputs: Specs) -> int:
-    inner: int = inputs[0].shape[-2 if op.attribute("transpose_a", False) else -1]
-    return 2 * elements(outputs[0]) * inner
+def _terms(op: Op, inputs: Specs, _outputs: Specs) -> int:
+    return int(inputs[0].shape[-2 if op.attribute("transpose_a", False) else -1])
 
 
-def _product_device_operations(op: Op, inputs: Specs, _outputs: Specs) -> int:
-    """A grid or a program configuration lets the product apply its activation; one of matrices leaves out the bias."""
-    fused = op.attribute("core_grid") is not None or op.attribute("program_config") is not None
-    batched = prod(inputs[1].shape[:-2]) > 1
-    return 1 + (op.attribute("activation") is not None and not fused) + (op.keyword("bias") is not None and batched)
+def _is_placed(op: Op) -> bool:
+    """With a grid or a program configuration, a product applies its activation itself."""
+    return op.attribute("core_grid") is not None or op.attribute("program_config") is not None
 
 
-def _conv1d(op: Op, specs: Specs) -> tuple[TensorSpec, ...]:
-    x, weight = specs[0], specs[1]
-    batch, length = op.attribute("batch_size"), op.attribute("input_length")
-    channels, out_channels = op.attribute("in_channels"), op.attribute("out_channels")
-    kernel, groups = op.attribute("kernel_size"), op.attribute("groups", 1)
-    require_rank(op, weight, 3)
-    require_float(op, x, weight)
-    wanted = (out_channels, channels // groups, kernel)
-    require(weight.shape == wanted, f"{op.target} takes a weight of shape {wanted}, not {weight.shape}")
-    require(
-        x.shape[-1] == channels and prod(x.shape) == batch * length * channels,
-        f"{op.target} takes {batch} x {length} x {channels} elements, channels last, not {x.shape}",
+def _device_operations(op: Op, inputs: Specs, _outputs: Specs) -> int:
+    """An activation may be a launch of its own; a product of several matrices leaves the bias to another."""
+    activates = op.attribute("activation") is not None and not _is_placed(op)
+    return 1 + activates + (op.keyword("bias") is not None and prod(inputs[1].shape[:-2]) > 1)
+
+
+def _emulate(call: Call) -> Tensor:
+    """TT-NN multiplies in HiFi2 when nothing is said, but in LoFi when it is given a grid."""
+    first, second = call.data
+    if call.attribute("transpose_a", False):
+        first = first.mT
+    if call.attribute("transpose_b", False):
+        second = second.mT
+    placed = _is_placed(call.op)
+    product = multiplied(torch.matmul, first, second, call.fidelity("LoFi" if placed else "HiFi2"))
+    bias = call.keyword("bias")
+    if bias is not None:
+        product += bias.flatten()
+    activation = call.attribute("activation")
+    if activation is None:
+        return product
+    if not placed:
+        # The activation is then an operation of its own, on what the product has stored.
+        product = call.rounded(product, call.attribute("dtype", call.operands[0].spec.dtype))
+    return ACTIVATIONS[activation](product)
+
+
+_ATTRIBUTES = (
+    *("transpose_a", "transpose_b", "activation", "core_grid", "program_config", "compute_kernel_config"),
+    *("dtype", "memory_config"),
+)
+
+MATMUL = tuple(
+    Operation(
+        name,
+        Family.MATMUL,
+        infer_specs,
+        (2, 2),
+        keywords=keywords,
+        attributes=_ATTRIBUTES,
+        extent=extent,
+        terms=_terms,
+        device_operations=_device_operations,
+        kernel=Kernel(on_grid=True),
+        emulate=_emulate,
     )
-    bias = keyword_spec(op, specs, "bias_tensor")
-    require(bias is None or prod(bias.shape) == out_channels, f"{op.target} takes a bias of {out_channels} elements")
-    rows = batch * conv1d_length(op)
-    memory = DRAM if op.attribute("slice_config") is None else SHARDED_AS_MADE
-    return (result(op, replace(x, layout=Layout.TILE, memory=memory), (1, 1, rows, out_channels)),)
-
-
-def conv1d_length(op: Op) -> int:
-    """How many positions the convolution gives for one signal."""
-    padding = op.attribute("padding", 0)
-    padded = op.attribute("input_length") + (sum(padding) if isinstance(padding, tuple) else 2 * padding)
-    reach = op.attribute("dilation", 1) * (op.attribute("kernel_size") - 1) + 1
-    return int((padded - reach) // op.attribute("stride", 1) + 1)
-
-
-def _conv1d_flops(_op: Op, inputs: Specs, outputs: Specs) -> int:
-    weight: TensorSpec = inputs[1]
-    return 2 * elements(outputs[0]) * prod(weight.shape[1:])
-
-
-def _conv1d_device_operations(op: Op, inputs: Specs, outputs: Specs) -> int:
-    """To shards, halo, move, convolution, from shards. In L1 there need be no shards to make and no move."""
-    to_shards = inputs[0].memory.sharding is None
-    from_shards = outputs[0].memory.sharding is None
-    config: Config | None = op.attribute("conv_config")
-    stays = config is not None and dict(config.fields).get("reallocate_halo_output") is False
-    moves = op.attribute("slice_config") is None or not stays
-    return 2 + to_shards + from_shards + moves
-
-
-MATMUL = (
-    Operation(
-        "ttnn.linear",
-        _linear,
-        (2, 2),
-        keywords=("bias",),
-        attributes=_PRODUCT + _PLACED,
-        flops=_product_flops,
-        device_operations=_product_device_operations,
-    ),
-    Operation(
-        "ttnn.matmul",
-        _product,
-        (2, 2),
-        attributes=_PRODUCT + _PLACED,
-        flops=_product_flops,
-        device_operations=_product_device_operations,
-    ),
-    Operation(
-        "ttnn.conv1d",
-        _conv1d,
-        (2, 2),
-        keywords=("bias_tensor",),
-        attributes=(
-            *("in_channels", "out_channels", "batch_size", "input_length", "kernel_size", "stride", "padding"),
-            *("dilation", "groups", "conv_config", "compute_config", "slice_config"),
-            *_PLACED,
-        ),
-        operand_names=("input_tensor", "weight_tensor"),
-        named_from=0,
-        flops=_conv1d_flops,
-        device_operations=_conv1d_device_operations,
-    ),
+    for name, infer_specs, keywords, extent in (
+        ("ttnn.linear", _linear, ("bias",), Extent.ROW),
+        # Its second operand may have as many matrices as the first.
+        ("ttnn.matmul", _product, (), Extent.TENSOR),
+    )
 )

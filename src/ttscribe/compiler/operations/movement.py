@@ -1,18 +1,31 @@
-"""Operations that move elements: shapes, pieces, copies, layouts, memory, and look-ups by index."""
+"""Operations that move elements: shapes, pieces, copies, element types, layouts, memory."""
+
+from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
 
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ttscribe.compiler.operations.emulation import Call
 from ttscribe.compiler.operations.operation import (
     BLOCK_DTYPES,
+    Count,
+    Emulate,
+    Extent,
+    Family,
+    InferSpecs,
     Operation,
     Specs,
     broadcast,
     dimension,
+    one,
     require,
-    require_rank,
     reshape_device_operations,
     result,
+    same_as_input,
     tile_padded,
 )
 from ttscribe.compiler.program import DRAM, TILE_SIZE, DType, Layout, Op, TensorSpec
@@ -23,11 +36,11 @@ _THROUGH_ROWS = 3
 
 def _reshape(op: Op, specs: Specs) -> tuple[TensorSpec, ...]:
     (x,) = specs
-    shape = resolved_shape(op, x.shape)
+    shape = _resolved_shape(op, x.shape)
     return (result(op, x, shape),)
 
 
-def resolved_shape(op: Op, old: Sequence[int]) -> tuple[int, ...]:
+def _resolved_shape(op: Op, old: Sequence[int]) -> tuple[int, ...]:
     """The shape that a reshape asks for, its one -1 filled in."""
     asked = op.attribute("shape")
     known = prod(size for size in asked if size != -1)
@@ -42,11 +55,11 @@ def _reshape_device_operations(_op: Op, inputs: Specs, outputs: Specs) -> int:
 
 def _permute(op: Op, specs: Specs) -> tuple[TensorSpec, ...]:
     (x,) = specs
-    order = permutation(op, len(x.shape))
+    order = _permutation(op, len(x.shape))
     return (result(op, x, [x.shape[dim] for dim in order]),)
 
 
-def permutation(op: Op, rank: int) -> tuple[int, ...]:
+def _permutation(op: Op, rank: int) -> tuple[int, ...]:
     """The order of dimensions that a permute or a transpose asks for."""
     if op.target == "ttnn.transpose":
         first, second = (dimension(op, op.attribute(name), rank) for name in ("dim1", "dim2"))
@@ -59,11 +72,11 @@ def permutation(op: Op, rank: int) -> tuple[int, ...]:
 
 def _permute_device_operations(op: Op, inputs: Specs, _outputs: Specs) -> int:
     shape = inputs[0].shape
-    order = permutation(op, len(shape))
+    order = _permutation(op, len(shape))
     return int(any(dim != at and (shape[dim] > 1 or shape[at] > 1) for at, dim in enumerate(order)))
 
 
-def slice_steps(op: Op) -> tuple[int, ...]:
+def _slice_steps(op: Op) -> tuple[int, ...]:
     """The step of each dimension of a slice; one where none is given."""
     steps: tuple[int, ...] | None = op.attribute("slice_step")
     return steps or (1,) * len(op.attribute("slice_start"))
@@ -71,7 +84,7 @@ def slice_steps(op: Op) -> tuple[int, ...]:
 
 def _slice(op: Op, specs: Specs) -> tuple[TensorSpec, ...]:
     (x,) = specs
-    starts, ends, steps = op.attribute("slice_start"), op.attribute("slice_end"), slice_steps(op)
+    starts, ends, steps = op.attribute("slice_start"), op.attribute("slice_end"), _slice_steps(op)
     require(len(starts) == len(ends) == len(steps) == len(x.shape), f"{op.target} takes a range for each dimension")
     for start, end, step, size in zip(starts, ends, steps, x.shape, strict=True):
         within = 0 <= start <= end <= size and step > 0
@@ -85,7 +98,7 @@ def _slice(op: Op, specs: Specs) -> tuple[TensorSpec, ...]:
 
 def _slice_keeps_tiles(op: Op, x: TensorSpec) -> bool:
     whole = len(x.shape) > 1 and all(start % TILE_SIZE == 0 for start in op.attribute("slice_start")[-2:])
-    return x.layout is Layout.TILE and whole and all(step == 1 for step in slice_steps(op))
+    return x.layout is Layout.TILE and whole and all(step == 1 for step in _slice_steps(op))
 
 
 def _slice_device_operations(op: Op, inputs: Specs, outputs: Specs) -> int:
@@ -136,12 +149,12 @@ def _repeat(op: Op, specs: Specs) -> tuple[TensorSpec, ...]:
 
 def _expand(op: Op, specs: Specs) -> tuple[TensorSpec, ...]:
     (x,) = specs
-    shape = expanded_shape(op, x.shape)
+    shape = _expanded_shape(op, x.shape)
     require(broadcast(op, x.shape, shape) == shape, f"{op.target} cannot expand {x.shape} to {shape}")
     return (result(op, x, shape),)
 
 
-def expanded_shape(op: Op, old: tuple[int, ...]) -> tuple[int, ...]:
+def _expanded_shape(op: Op, old: tuple[int, ...]) -> tuple[int, ...]:
     """The shape that an expand asks for, -1 standing for the dimension's own size."""
     asked: tuple[int, ...] = op.attribute("shape")
     require(len(asked) >= len(old), f"{op.target} cannot expand {old} to {asked}")
@@ -182,16 +195,11 @@ def _pad_device_operations(_op: Op, inputs: Specs, outputs: Specs) -> int:
     return fill * (3 if x.dtype in BLOCK_DTYPES else 1) + int(x.padded_shape != padded.padded_shape)
 
 
-def _copy_of(op: Op, specs: Specs) -> tuple[TensorSpec, ...]:
-    (x,) = specs
-    return (result(op, x, x.shape),)
-
-
 def _clone(op: Op, specs: Specs) -> tuple[TensorSpec, ...]:
     (x,) = specs
     kept = op.attribute("dtype", x.dtype) is x.dtype
     require(kept or x.layout is Layout.TILE, f"{op.target} changes the dtype in tile layout only")
-    return (result(op, x, x.shape),)
+    return same_as_input(op, specs)
 
 
 def _to_layout(op: Op, specs: Specs) -> tuple[TensorSpec, ...]:
@@ -205,157 +213,104 @@ def _if_changed(_op: Op, inputs: Specs, outputs: Specs) -> int:
     return int(inputs[0] != outputs[0])
 
 
-def _embedding(op: Op, specs: Specs) -> tuple[TensorSpec, ...]:
-    ids, weight = specs
-    require(ids.dtype is DType.UINT32, f"{op.target} takes ids of uint32, not {ids.dtype.value}")
-    require(weight.dtype in (DType.BFLOAT16, *BLOCK_DTYPES), f"{op.target} does not take {weight.dtype.value} weights")
-    require_rank(op, ids, 1, 2)
-    rows = prod(weight.shape[:-2]) == 1 and len(weight.shape) > 1
-    require(rows, f"{op.target} takes a matrix of weights, not {weight.shape}")
-    shape = (*ids.shape, weight.shape[-1])
-    return (result(op, ids, shape, dtype=DType.BFLOAT16, layout=Layout.ROW_MAJOR),)
+def _emulate_reshape(call: Call) -> Tensor:
+    (x,) = call.data
+    return x.reshape(_resolved_shape(call.op, x.shape))
 
 
-def _embedding_device_operations(_op: Op, inputs: Specs, outputs: Specs) -> int:
-    """Untilize the weights, look up, tilize the result unless it is whole tiles, convert it."""
-    weight, (output,) = inputs[1], outputs
-    tilize = output.layout is Layout.TILE and tile_padded(output)
-    return 1 + (weight.layout is Layout.TILE) + tilize + (output.dtype is not DType.BFLOAT16)
+def _emulate_permute(call: Call) -> Tensor:
+    (x,) = call.data
+    return x.permute(_permutation(call.op, x.dim()))
 
 
-def _scatter(op: Op, specs: Specs) -> tuple[TensorSpec, ...]:
-    x, index, source = specs
-    dimension(op, op.attribute("dim"), len(x.shape))
-    require(not index.dtype.floating, f"{op.target} takes an index of integers, not {index.dtype.value}")
-    require(source.dtype is x.dtype, f"{op.target} takes a source of {x.dtype.value}, not {source.dtype.value}")
-    require(index.shape == source.shape, f"{op.target} takes an index and a source of one shape")
-    require(len(index.shape) == len(x.shape), f"{op.target} takes an index of rank {len(x.shape)}")
-    return (result(op, x, x.shape),)
+def _emulate_slice(call: Call) -> Tensor:
+    (x,) = call.data
+    ranges = zip(call.attribute("slice_start"), call.attribute("slice_end"), _slice_steps(call.op), strict=True)
+    return x[tuple(slice(start, end, step) for start, end, step in ranges)]
 
 
-def _gather(op: Op, specs: Specs) -> tuple[TensorSpec, ...]:
-    x, index = specs
-    dimension(op, op.attribute("dim"), len(x.shape))
-    require(index.dtype is DType.UINT32, f"{op.target} takes an index of uint32, not {index.dtype.value}")
-    require(len(index.shape) == len(x.shape) > 1, f"{op.target} takes an index of the tensor's rank, at least two")
-    return (result(op, x, index.shape),)
+def _emulate_concat(call: Call) -> Tensor:
+    return torch.cat(call.data, call.attribute("dim"))
 
 
-def _along_rows(op: Op, x: TensorSpec) -> bool:
-    return dimension(op, op.attribute("dim"), len(x.shape)) == len(x.shape) - 1
+def _emulate_repeat(call: Call) -> Tensor:
+    (x,) = call.data
+    return x.repeat(call.attribute("shape"))
 
 
-def _scatter_device_operations(op: Op, inputs: Specs, _outputs: Specs) -> int:
-    """One along rows in row-major layout; each other way, all three tensors are converted, and the result back."""
-    (x, *_) = inputs
-    conversions = (x.layout is Layout.TILE) + (not _along_rows(op, x))
-    return 1 + 4 * conversions
+def _emulate_expand(call: Call) -> Tensor:
+    (x,) = call.data
+    return x.expand(_expanded_shape(call.op, tuple(x.shape)))
 
 
-def _gather_device_operations(op: Op, inputs: Specs, _outputs: Specs) -> int:
-    """One in row-major layout; in tiles, padding is cleared and cut; other dimensions are transposed there and back."""
-    (x, *_) = inputs
-    return (1 if x.layout is Layout.ROW_MAJOR else 3) + 3 * (not _along_rows(op, x))
+def _emulate_pad(call: Call) -> Tensor:
+    (x,) = call.data
+    flat = [size for pair in reversed(call.attribute("padding")) for size in pair]
+    return F.pad(x, flat, value=call.attribute("value", 0))
 
 
-_MEMORY = ("memory_config",)
+def _emulate_typecast(call: Call) -> Tensor:
+    """Floats become integers toward zero."""
+    (x,) = call.data
+    dtype: DType = call.attribute("dtype")
+    return x if dtype.floating else x.trunc()
 
+
+def _unchanged(call: Call) -> Tensor:
+    (x,) = call.data
+    return x
+
+
+def _move(
+    name: str,
+    infer_specs: InferSpecs,
+    positional: tuple[str, ...],
+    device_operations: Count,
+    emulate: Emulate,
+    *,
+    attributes: tuple[str, ...] = ("memory_config",),
+    extent: Extent = Extent.TENSOR,
+    moves_values: bool = True,
+) -> Operation:
+    return Operation(
+        f"ttnn.{name}",
+        Family.MOVEMENT,
+        infer_specs,
+        attributes=attributes,
+        positional=positional,
+        extent=extent,
+        moves_values=moves_values,
+        device_operations=device_operations,
+        emulate=emulate,
+    )
+
+
+_SLICED = ("slice_start", "slice_end", "slice_step")
+
+_CAST = ("dtype", "memory_config")
+_EACH = Extent.ELEMENT
 
 MOVEMENT = (
-    Operation(
-        "ttnn.reshape",
-        _reshape,
-        attributes=_MEMORY,
-        positional=("shape",),
-        device_operations=_reshape_device_operations,
-    ),
-    Operation(
-        "ttnn.permute",
-        _permute,
-        attributes=_MEMORY,
-        positional=("dims",),
-        device_operations=_permute_device_operations,
-    ),
-    Operation(
-        "ttnn.transpose",
-        _permute,
-        attributes=_MEMORY,
-        positional=("dim1", "dim2"),
-        device_operations=_permute_device_operations,
-    ),
-    Operation(
-        "ttnn.slice",
-        _slice,
-        attributes=_MEMORY,
-        positional=("slice_start", "slice_end", "slice_step"),
-        device_operations=_slice_device_operations,
-    ),
+    _move("reshape", _reshape, ("shape",), _reshape_device_operations, _emulate_reshape),
+    _move("permute", _permute, ("dims",), _permute_device_operations, _emulate_permute),
+    _move("transpose", _permute, ("dim1", "dim2"), _permute_device_operations, _emulate_permute),
+    _move("slice", _slice, _SLICED, _slice_device_operations, _emulate_slice),
     Operation(
         "ttnn.concat",
+        Family.MOVEMENT,
         _concat,
         (1, None),
         attributes=("dim", "memory_config"),
-        device_operations=_concat_device_operations,
         variadic=True,
+        moves_values=True,
+        device_operations=_concat_device_operations,
+        emulate=_emulate_concat,
     ),
-    Operation(
-        "ttnn.repeat",
-        _repeat,
-        attributes=_MEMORY,
-        positional=("shape",),
-        device_operations=_repeat_device_operations,
-    ),
-    Operation(
-        "ttnn.expand",
-        _expand,
-        attributes=_MEMORY,
-        positional=("shape",),
-        device_operations=_repeat_device_operations,
-    ),
-    Operation(
-        "ttnn.pad",
-        _pad,
-        attributes=_MEMORY,
-        positional=("padding", "value"),
-        device_operations=_pad_device_operations,
-    ),
-    Operation("ttnn.clone", _clone, attributes=("dtype", "memory_config")),
-    Operation("ttnn.typecast", _copy_of, attributes=_MEMORY, positional=("dtype",)),
-    Operation(
-        "ttnn.to_layout",
-        _to_layout,
-        attributes=("dtype", "memory_config"),
-        positional=("layout",),
-        device_operations=_if_changed,
-    ),
-    Operation(
-        "ttnn.to_memory_config",
-        _copy_of,
-        attributes=("dtype",),
-        positional=("memory_config",),
-        device_operations=_if_changed,
-    ),
-    Operation(
-        "ttnn.embedding",
-        _embedding,
-        (2, 2),
-        attributes=("layout", "dtype", "memory_config"),
-        device_operations=_embedding_device_operations,
-    ),
-    Operation(
-        "ttnn.scatter",
-        _scatter,
-        (3, 3),
-        attributes=("dim", "memory_config"),
-        operand_names=("index", "src"),
-        device_operations=_scatter_device_operations,
-    ),
-    Operation(
-        "ttnn.gather",
-        _gather,
-        (2, 2),
-        attributes=("dim", "memory_config"),
-        operand_names=("index",),
-        device_operations=_gather_device_operations,
-    ),
+    _move("repeat", _repeat, ("shape",), _repeat_device_operations, _emulate_repeat),
+    _move("expand", _expand, ("shape",), _repeat_device_operations, _emulate_expand),
+    _move("pad", _pad, ("padding", "value"), _pad_device_operations, _emulate_pad, moves_values=False),
+    _move("clone", _clone, (), one, _unchanged, attributes=_CAST),
+    _move("typecast", same_as_input, ("dtype",), one, _emulate_typecast, extent=_EACH, moves_values=False),
+    _move("to_layout", _to_layout, ("layout",), _if_changed, _unchanged, attributes=_CAST, extent=_EACH),
+    _move("to_memory_config", same_as_input, ("memory_config",), _if_changed, _unchanged, attributes=("dtype",)),
 )

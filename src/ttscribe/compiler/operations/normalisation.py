@@ -1,8 +1,17 @@
 """Normalisations and softmax, over the last dimension but for softmax's ``dim``."""
 
+from __future__ import annotations
+
 from math import prod
 
+import torch.nn.functional as F
+from torch import Tensor
+
+from ttscribe.compiler.operations.emulation import Call
 from ttscribe.compiler.operations.operation import (
+    SUMS_IN_32_BITS,
+    Extent,
+    Family,
     Operation,
     Specs,
     dimension,
@@ -12,11 +21,14 @@ from ttscribe.compiler.operations.operation import (
     require_float,
     require_tile,
     result,
+    same_as_input,
 )
 from ttscribe.compiler.program import TILE_SIZE, Layout, Op, TensorSpec
 
 # What one element costs: sums for mean and variance, subtract, scale, and the affine part.
 _FLOPS_PER_ELEMENT = 5
+# TT-NN's own default, where a call does not say; PyTorch's is 1e-5.
+_EPSILON = 1e-12
 
 
 def _flops(_op: Op, _inputs: Specs, outputs: Specs) -> int:
@@ -46,24 +58,55 @@ def _softmax(op: Op, specs: Specs) -> tuple[TensorSpec, ...]:
     require_tile(op, x)
     require_float(op, x)
     dimension(op, op.attribute("dim", -1), len(x.shape))
-    return (result(op, x, x.shape),)
+    return same_as_input(op, specs)
+
+
+def _parts(call: Call) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """What is normalised, and the rows that scale and shift it."""
+    (x,) = call.data
+    residual, weight, bias = (call.keyword(name) for name in ("residual_input_tensor", "weight", "bias"))
+    x = x if residual is None else x + residual
+    return x, None if weight is None else weight.flatten(), None if bias is None else bias.flatten()
+
+
+def _emulate_layer_norm(call: Call) -> Tensor:
+    x, weight, bias = _parts(call)
+    return F.layer_norm(x, x.shape[-1:], weight, bias, call.attribute("epsilon", _EPSILON))
+
+
+def _emulate_rms_norm(call: Call) -> Tensor:
+    x, weight, bias = _parts(call)
+    normed = F.rms_norm(x, x.shape[-1:], weight, call.attribute("epsilon", _EPSILON))
+    return normed if bias is None else normed + bias
+
+
+def _emulate_softmax(call: Call) -> Tensor:
+    (x,) = call.data
+    return x.softmax(call.attribute("dim", -1))
 
 
 NORMALISATION = (
     *(
         Operation(
             name,
+            Family.NORMALISATION,
             _norm,
             keywords=("weight", "bias", "residual_input_tensor"),
             attributes=("epsilon", "memory_config", "program_config", "compute_kernel_config"),
+            extent=Extent.ROW,
             flops=_flops,
+            kernel=SUMS_IN_32_BITS,
+            emulate=emulate,
         )
-        for name in ("ttnn.layer_norm", "ttnn.rms_norm")
+        for name, emulate in (("ttnn.layer_norm", _emulate_layer_norm), ("ttnn.rms_norm", _emulate_rms_norm))
     ),
     Operation(
         "ttnn.softmax",
+        Family.NORMALISATION,
         _softmax,
         attributes=("dim", "numeric_stable", "memory_config", "compute_kernel_config"),
         flops=_flops,
+        kernel=SUMS_IN_32_BITS,
+        emulate=_emulate_softmax,
     ),
 )

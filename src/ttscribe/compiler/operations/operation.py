@@ -1,12 +1,21 @@
-"""What is known of one TT-NN operation: its calls, the tensors that it returns, and what it costs."""
+"""The record of one TT-NN operation: all that is known of it, for whoever compiles, checks, costs or emulates it.
+
+What TT-NN accepts and returns, and how many device operations a call launches, were tried call by call with TT-NN
+0.81.1's own host code on a mock n150; ``tests/compiler/operations/answers.txt`` holds the answers. Counts for calls
+beside those (mixed layouts, running sums, look-ups) are what the same paths give.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from enum import Enum
 from math import prod
 from typing import Any, TypeAlias
 
+from torch import Tensor
+
+from ttscribe.compiler.operations.emulation import Call
 from ttscribe.compiler.program import TILE_SIZE, DType, HostSpec, Layout, Op, Ref, Spec, TensorSpec
 
 BLOCK_DTYPES = (DType.BFLOAT8_B, DType.BFLOAT4_B)
@@ -18,8 +27,32 @@ class SpecError(ValueError):
 
 # Inputs are device tensors but for ttnn.from_torch; outputs but for ttnn.to_torch.
 Specs: TypeAlias = Sequence[Any]
-Rule: TypeAlias = Callable[[Op, Specs], tuple[Spec, ...]]
+InferSpecs: TypeAlias = Callable[[Op, Specs], tuple[Spec, ...]]
 Count: TypeAlias = Callable[[Op, Specs, Specs], int]
+Emulate: TypeAlias = Callable[[Call], Tensor | tuple[Tensor, ...]]
+
+
+class Family(str, Enum):
+    """What kind of work an operation is: the one classification, also the name of its file here and of its rules'."""
+
+    MATMUL = "matmul"
+    CONVOLUTION = "convolution"
+    ATTENTION = "attention"
+    NORMALISATION = "normalisation"
+    POINTWISE = "pointwise"
+    REDUCTION = "reduction"
+    MOVEMENT = "movement"
+    LOOKUP = "lookup"
+    STATE = "state"
+    TRANSFER = "transfer"
+
+
+class Extent(Enum):
+    """How far an element of a result reaches into the first operand: what may be moved past the operation."""
+
+    ELEMENT = "element"  # to the element in its own place: any move may be done before or after
+    ROW = "row"  # to the row in its own place: leading dimensions may be regrouped
+    TENSOR = "tensor"  # further
 
 
 def none(_op: Op, _inputs: Specs, _outputs: Specs) -> int:
@@ -43,67 +76,110 @@ def per_input_element(_op: Op, inputs: Specs, _outputs: Specs) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Operation:
-    """A row of the table of operations.
+class Kernel:
+    """How an operation's arithmetic is configured.
 
-    ``rule`` turns the call and its inputs' specs into its outputs' specs. ``operands`` is how few and how many tensors
-    go by position (at most None: any number); ``keywords`` names the tensors that go by keyword, ``attributes`` all
-    other arguments but for the ``positional`` ones, which a call takes by position after the operands. Where TT-NN's
-    order is another, ``operand_names`` are what operands from ``named_from`` on are called, in order; a name that an
-    attribute has taken is skipped. ``mutates`` are indices of operands that are written in place; ``into`` is the
-    keyword that names a tensor for the first result, which the call then does not make (``output_tensors``: a list of
-    one). A ``variadic`` operation takes its operands as one list.
+    ``attribute`` is the keyword that takes TT-NN's compute kernel configuration; ``fidelity`` None where the precision
+    policy decides, ``accumulate_fp32`` whether sums are kept in 32 bits. ``on_grid`` says that the call also takes a
+    core grid, without which TT-NN applies activations in a call of their own.
+    """
+
+    attribute: str = "compute_kernel_config"
+    fidelity: str | None = None
+    accumulate_fp32: bool = False
+    on_grid: bool = False
+
+
+# Norms and sums: the vector unit's sums of many terms lose too much in 16 bits, and cost little in 32.
+SUMS_IN_32_BITS = Kernel(fidelity="HiFi4", accumulate_fp32=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """The record of one TT-NN operation.
+
+    Calls: ``operands`` is how few and how many tensors go by position (at most None: any number); ``keywords`` names
+    the tensors that go by keyword, ``attributes`` all other arguments but for the ``positional`` ones, which a call
+    takes by position after the operands. Where TT-NN's order is another, ``operand_names`` are what operands from
+    ``named_from`` on are called, in order; a name that an attribute has taken is skipped. A ``variadic`` operation
+    takes its operands as one list.
+
+    Results: ``infer_specs`` turns a call and its inputs' specs into its outputs' specs. ``mutates`` are indices of
+    operands that are written in place; ``into`` is the keyword that names a tensor for the first result, which the call
+    then does not make (``output_tensors``: a list of one). From ``host_operands`` on, tensors stay on the host, where
+    TT-NN prepares them itself. ``extent`` says what a result's element depends on; ``moves_values`` that results hold
+    nothing but what inputs hold already.
+
+    Cost: ``device_operations`` counts launches. On the matrix engine each element of a result sums ``terms`` products,
+    ``products`` times over; ``flops`` counts the arithmetic of all other operations.
+
+    Arithmetic: ``kernel`` is how it is configured, None where nothing can be; ``emulate`` computes the call on the CPU.
     """
 
     name: str
-    rule: Rule
+    family: Family
+    infer_specs: InferSpecs
     operands: tuple[int, int | None] = (1, 1)
     keywords: tuple[str, ...] = ()
     attributes: tuple[str, ...] = ()
     positional: tuple[str, ...] = ()
     operand_names: tuple[str, ...] = ()
     named_from: int = 1
-    flops: Count = none
-    device_operations: Count = one
+    variadic: bool = False
     mutates: tuple[int, ...] = ()
     into: str | None = None
-    variadic: bool = False
+    host_operands: int | None = None
+    extent: Extent = Extent.TENSOR
+    moves_values: bool = False
+    device_operations: Count = one
+    terms: Count | None = None
+    products: int = 1
+    flops: Count = none
+    kernel: Kernel | None = None
+    emulate: Emulate | None = None
 
     def infer(self, op: Op, specs: Specs) -> tuple[Spec, ...]:
-        """Specs of the outputs, from those of ``op.inputs()`` in order; raises SpecError where TT-NN would refuse."""
+        """Specs of the outputs, from those of ``op.inputs`` in order; raises SpecError where TT-NN would refuse."""
         self._check_arguments(op)
         given = None if self.into is None else keyword_spec(op, specs, self.into)
         if given is None:
-            return self.rule(op, specs)
-        others = [(key, name) for key, name in op.keywords if key != self.into]
-        result_aside = [
-            spec
-            for spec, key in zip(specs, (*op.operands, *(key for key, _ in op.keywords)), strict=True)
-            if key != self.into
-        ]
-        made: Any = self.rule(replace(op, keywords=tuple(others)), result_aside)[0]
+            return self.infer_specs(op, specs)
+        without = replace(op, keywords=tuple(item for item in op.keywords if item[0] != self.into))
+        parameters = (*op.operands, *(key for key, _ in op.keywords))
+        rest = [spec for spec, parameter in zip(specs, parameters, strict=True) if parameter != self.into]
+        made: Any = self.infer_specs(without, rest)[0]
         same = (made.shape, made.dtype, made.layout) == (given.shape, given.dtype, given.layout)
         require(same, f"{self.name} cannot write {made} into {given}")
         return ()
+
+    def flop_count(self, op: Op, inputs: Specs, outputs: Specs) -> int:
+        """Floating-point operations of a call; a multiply-add is two."""
+        if self.terms is None:
+            return self.flops(op, inputs, outputs)
+        return 2 * self.products * elements(outputs[0]) * self.terms(op, inputs, outputs)
 
     def written(self, op: Op) -> list[str]:
         """Names of the tensors that a call writes in place."""
         into = op.keyword(self.into) if self.into is not None else None
         return [op.operands[index] for index in self.mutates] + ([] if into is None else [into])
 
+    def prepared_on_host(self, op: Op) -> tuple[str, ...]:
+        """Names of the tensors that stay on the host for TT-NN to prepare."""
+        return () if self.host_operands is None else op.inputs[self.host_operands :]
+
     def call(self, op: Op) -> tuple[list[Any], dict[str, Any]]:
         """The arguments of the TT-NN call by position and by keyword, tensors as Refs (a variadic list as one list)."""
         tensors: list[Any] = [Ref(name) for name in op.operands]
-        named = self.named_operands(op)
-        given = dict(op.attributes)
+        named = self._named_operands(op)
+        attributes = dict(op.attributes)
         keywords: dict[str, Any] = {name: Ref(tensor) for name, tensor in (*named.items(), *op.keywords)}
         if self.into == "output_tensors" and self.into in keywords:
             keywords[self.into] = [keywords[self.into]]
         front = [tensors] if self.variadic else tensors[: len(tensors) - len(named)]
-        behind = [given.pop(name) for name in self.positional if name in given]
-        return [*front, *behind], {**keywords, **given}
+        behind = [attributes.pop(name) for name in self.positional if name in attributes]
+        return [*front, *behind], {**keywords, **attributes}
 
-    def named_operands(self, op: Op) -> dict[str, str]:
+    def _named_operands(self, op: Op) -> dict[str, str]:
         """The operands that a call takes by keyword."""
         attributes = dict(op.attributes)
         free = [name for name in self.operand_names if name not in attributes]
@@ -148,6 +224,12 @@ def result(op: Op, like: TensorSpec, shape: Sequence[int], **changes: Any) -> Te
     tile = spec.dtype not in BLOCK_DTYPES or spec.layout is Layout.TILE
     require(tile, f"{op.target} cannot give {spec.dtype.value} in row-major layout")
     return spec
+
+
+def same_as_input(op: Op, specs: Specs) -> tuple[TensorSpec, ...]:
+    """The rule of operations whose result has their one input's shape, and its form but for what attributes say."""
+    (x,) = specs
+    return (result(op, x, x.shape),)
 
 
 def broadcast(op: Op, *shapes: Sequence[int]) -> tuple[int, ...]:

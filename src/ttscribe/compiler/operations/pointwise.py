@@ -1,6 +1,17 @@
 """Element by element: of one tensor, of two, or a choice between two."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ttscribe.compiler.operations.emulation import Call
 from ttscribe.compiler.operations.operation import (
+    Extent,
+    Family,
     Operation,
     Specs,
     broadcast,
@@ -8,32 +19,73 @@ from ttscribe.compiler.operations.operation import (
     require,
     require_tile,
     result,
+    same_as_input,
 )
+from ttscribe.compiler.operations.rounding import rounded
 from ttscribe.compiler.program import DType, Layout, Op, TensorSpec
+from ttscribe.errors import EmulationError
 
-FLOAT_UNARY = (
-    *("gelu", "silu", "tanh", "sigmoid", "exp", "exp2", "expm1", "log", "log2", "log1p", "sqrt", "rsqrt", "reciprocal"),
-    *("sin", "cos", "tan", "erf", "floor", "ceil", "round", "trunc", "sign", "isfinite", "isnan", "isinf", "softplus"),
-)
+# Each with what computes it.
+_FLOAT_UNARY: dict[str, Callable[[Tensor], Tensor]] = {
+    "silu": F.silu,
+    "softplus": F.softplus,
+    **{
+        name: getattr(torch, name)
+        for name in (
+            *("tanh", "sigmoid", "exp", "exp2", "expm1", "log", "log2", "log1p", "sqrt", "rsqrt", "reciprocal"),
+            *("sin", "cos", "tan", "erf", "floor", "ceil", "round", "trunc", "sign", "isfinite", "isnan", "isinf"),
+        )
+    },
+}
 # These take int32 too; uint32 but for neg.
-INTEGER_UNARY = ("relu", "neg", "abs", "square", "logical_not")
+_INTEGER_UNARY: dict[str, Callable[[Tensor], Tensor]] = {
+    name: getattr(torch, name) for name in ("relu", "neg", "abs", "square", "logical_not")
+}
 
-# Tensors of two floating-point dtypes mix in arithmetic only, and these two take an integer with a float.
-ARITHMETIC = ("add", "subtract", "multiply", "divide", "rsub")
-TYPECASTING = ("multiply", "divide")
-COMPARISON = ("eq", "ne", "lt", "le", "gt", "ge", "logical_and", "logical_or")
-OTHER_BINARY = ("pow", "maximum", "minimum")
+# Tensors of two floating-point dtypes mix in arithmetic only, and two of these take an integer with a float.
+_ARITHMETIC: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    **{name: getattr(torch, name) for name in ("add", "subtract", "multiply")},
+    "divide": torch.true_divide,
+    "rsub": lambda first, second: second - first,
+}
+_TYPECASTING = ("multiply", "divide")
+_OTHER_BINARY: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    name: getattr(torch, name)
+    for name in (
+        *("eq", "ne", "lt", "le", "gt", "ge", "logical_and", "logical_or"),
+        *("pow", "maximum", "minimum"),
+    )
+}
 
 # What ttnn.where chooses between: operands after the predicate are those of the two that no attribute gives.
-WHERE_VALUES = ("true_value", "false_value")
+_WHERE_VALUES = ("true_value", "false_value")
 
 
 def _unary(op: Op, specs: Specs) -> tuple[TensorSpec, ...]:
     (x,) = specs
     name = op.target.removeprefix("ttnn.")
-    takes = x.dtype.floating or (name in INTEGER_UNARY and not (name == "neg" and x.dtype is DType.UINT32))
+    takes = x.dtype.floating or (name in _INTEGER_UNARY and not (name == "neg" and x.dtype is DType.UINT32))
     require(takes, f"{op.target} does not take {x.dtype.value}")
-    return (result(op, x, x.shape),)
+    return same_as_input(op, specs)
+
+
+def _unary_operation(name: str, function: Callable[[Tensor], Tensor]) -> Operation:
+    return Operation(
+        f"ttnn.{name}",
+        Family.POINTWISE,
+        _unary,
+        attributes=("memory_config",),
+        extent=Extent.ELEMENT,
+        flops=per_output_element,
+        emulate=lambda call: function(*call.data),
+    )
+
+
+def _emulate_gelu(call: Call) -> Tensor:
+    if call.attribute("fast_and_approximate_mode", False):
+        raise EmulationError("the approximate gelu is not emulated")
+    (x,) = call.data
+    return F.gelu(x)
 
 
 def _binary(op: Op, specs: Specs) -> tuple[TensorSpec, ...]:
@@ -52,9 +104,8 @@ def _binary_dtype(op: Op, specs: Specs) -> DType:
     name = op.target.removeprefix("ttnn.")
     dtypes: list[DType] = [spec.dtype for spec in specs]
     floating = [dtype for dtype in dtypes if dtype.floating]
-    mixed = len(set(dtypes)) > 1
-    if mixed:
-        allowed = name in TYPECASTING if len(floating) == 1 else name in ARITHMETIC and bool(floating)
+    if len(set(dtypes)) > 1:
+        allowed = name in _TYPECASTING if len(floating) == 1 else name in _ARITHMETIC and bool(floating)
         require(allowed, f"{op.target} does not mix {' with '.join(dtype.value for dtype in dtypes)}")
     require(name != "pow" or len(dtypes) == 1 or bool(floating), f"{op.target} of integers takes a whole number")
     if floating:
@@ -65,14 +116,40 @@ def _binary_dtype(op: Op, specs: Specs) -> DType:
 def _binary_device_operations(op: Op, inputs: Specs, outputs: Specs) -> int:
     """One, after converting an operand of another layout, or an integer among floats."""
     converted = sum(spec.layout is not outputs[0].layout for spec in inputs)
-    typecast = op.target.removeprefix("ttnn.") in TYPECASTING and len({spec.dtype.floating for spec in inputs}) > 1
+    typecast = op.target.removeprefix("ttnn.") in _TYPECASTING and len({spec.dtype.floating for spec in inputs}) > 1
     return 1 + converted + typecast
+
+
+def _binary_operation(name: str, function: Callable[[Tensor, Tensor], Tensor]) -> Operation:
+    return Operation(
+        f"ttnn.{name}",
+        Family.POINTWISE,
+        _binary,
+        (1, 2),
+        attributes=("memory_config",) if name == "pow" else ("memory_config", "dtype"),
+        positional=("other",),
+        extent=Extent.ELEMENT,
+        flops=per_output_element,
+        device_operations=_binary_device_operations,
+        emulate=lambda call: function(*_pair(call)),
+    )
+
+
+def _pair(call: Call) -> tuple[Tensor, Tensor]:
+    """Both operands; a number is stored in the tensor's dtype, but for exponents, which the card keeps in full."""
+    if len(call.data) == 2:
+        first, second = call.data
+        return first, second
+    (first,) = call.data
+    number = torch.tensor(call.attribute("other"), dtype=first.dtype)
+    full = call.exact or call.op.target == "ttnn.pow"
+    return first, number if full else rounded(number, call.operands[0].spec.dtype)
 
 
 def _where(op: Op, specs: Specs) -> tuple[TensorSpec, ...]:
     predicate, *values = specs
-    numbers = [name for name in WHERE_VALUES if op.attribute(name) is not None]
-    require(len(values) + len(numbers) == 2, f"{op.target} takes {' and '.join(WHERE_VALUES)}, tensors or numbers")
+    numbers = [name for name in _WHERE_VALUES if op.attribute(name) is not None]
+    require(len(values) + len(numbers) == 2, f"{op.target} takes {' and '.join(_WHERE_VALUES)}, tensors or numbers")
     if not numbers:
         require_tile(op, *specs)
     require(len({value.dtype.floating for value in values}) < 2, f"{op.target} does not mix floats with integers")
@@ -85,53 +162,72 @@ def _where_device_operations(_op: Op, inputs: Specs, outputs: Specs) -> int:
     return 1 + (outputs[0].dtype.floating and not inputs[0].dtype.floating)
 
 
+def _emulate_where(call: Call) -> Tensor:
+    predicate, *tensors = call.data
+    remaining = iter(tensors)
+    numbers = (call.attribute(name) for name in _WHERE_VALUES)
+    true, false = (next(remaining) if number is None else number for number in numbers)
+    return torch.where(predicate != 0, true, false)
+
+
 def _clamp(op: Op, specs: Specs) -> tuple[TensorSpec, ...]:
-    (x,) = specs
     bounded = op.attribute("min") is not None or op.attribute("max") is not None
     require(bounded, f"{op.target} takes a smallest or a largest value")
-    return (result(op, x, x.shape),)
+    return same_as_input(op, specs)
+
+
+def _emulate_clamp(call: Call) -> Tensor:
+    (x,) = call.data
+    return x.clamp(call.attribute("min"), call.attribute("max"))
 
 
 def _triangle(op: Op, specs: Specs) -> tuple[TensorSpec, ...]:
     (x,) = specs
     require_tile(op, x)
     require(len(x.shape) >= 2, f"{op.target} takes a matrix")
-    return (result(op, x, x.shape),)
+    return same_as_input(op, specs)
 
 
-def _binary_operation(name: str) -> Operation:
-    asked = ("memory_config",) if name == "pow" else ("memory_config", "dtype")
+def _triangle_operation(name: str, function: Callable[..., Tensor]) -> Operation:
     return Operation(
         f"ttnn.{name}",
-        _binary,
-        (1, 2),
-        attributes=asked,
-        positional=("other",),
-        flops=per_output_element,
-        device_operations=_binary_device_operations,
+        Family.POINTWISE,
+        _triangle,
+        attributes=("diagonal", "memory_config"),
+        emulate=lambda call: function(*call.data, diagonal=call.attribute("diagonal", 0)),
     )
 
 
 POINTWISE = (
-    *(
-        Operation(
-            f"ttnn.{name}",
-            _unary,
-            attributes=("memory_config", "fast_and_approximate_mode") if name == "gelu" else ("memory_config",),
-            flops=per_output_element,
-        )
-        for name in FLOAT_UNARY + INTEGER_UNARY
+    Operation(
+        "ttnn.gelu",
+        Family.POINTWISE,
+        _unary,
+        attributes=("memory_config", "fast_and_approximate_mode"),
+        extent=Extent.ELEMENT,
+        flops=per_output_element,
+        emulate=_emulate_gelu,
     ),
-    *(_binary_operation(name) for name in ARITHMETIC + COMPARISON + OTHER_BINARY),
+    *(_unary_operation(*each) for each in (_FLOAT_UNARY | _INTEGER_UNARY).items()),
+    *(_binary_operation(*each) for each in (_ARITHMETIC | _OTHER_BINARY).items()),
     Operation(
         "ttnn.where",
+        Family.POINTWISE,
         _where,
         (1, 3),
-        attributes=(*WHERE_VALUES, "memory_config"),
-        operand_names=WHERE_VALUES,
+        attributes=(*_WHERE_VALUES, "memory_config"),
+        operand_names=_WHERE_VALUES,
         device_operations=_where_device_operations,
+        emulate=_emulate_where,
     ),
-    Operation("ttnn.clamp", _clamp, attributes=("min", "max", "memory_config"), flops=per_output_element),
-    Operation("ttnn.tril", _triangle, attributes=("diagonal", "memory_config")),
-    Operation("ttnn.triu", _triangle, attributes=("diagonal", "memory_config")),
+    Operation(
+        "ttnn.clamp",
+        Family.POINTWISE,
+        _clamp,
+        attributes=("min", "max", "memory_config"),
+        flops=per_output_element,
+        emulate=_emulate_clamp,
+    ),
+    _triangle_operation("tril", torch.tril),
+    _triangle_operation("triu", torch.triu),
 )

@@ -1,8 +1,17 @@
 """Reductions, and the running sum."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from dataclasses import replace
 
+import torch
+from torch import Tensor
+
+from ttscribe.compiler.operations.emulation import Call
 from ttscribe.compiler.operations.operation import (
+    SUMS_IN_32_BITS,
+    Family,
     Operation,
     Specs,
     dimension,
@@ -11,6 +20,7 @@ from ttscribe.compiler.operations.operation import (
     require_tile,
     reshape_device_operations,
     result,
+    same_as_input,
     tile_padded,
 )
 from ttscribe.compiler.program import DType, Layout, Op, TensorSpec
@@ -18,7 +28,7 @@ from ttscribe.compiler.program import DType, Layout, Op, TensorSpec
 _EXTREMES = ("ttnn.max", "ttnn.min")
 
 
-def reduced_dims(op: Op, rank: int) -> tuple[int, ...]:
+def _reduced_dims(op: Op, rank: int) -> tuple[int, ...]:
     """The dimensions that the call reduces, counted from the front; all, when it names none."""
     dim = op.attribute("dim")
     if dim is None:
@@ -28,7 +38,7 @@ def reduced_dims(op: Op, rank: int) -> tuple[int, ...]:
 
 
 def _reduced_shape(op: Op, shape: tuple[int, ...], keepdim: bool) -> tuple[int, ...]:
-    dims = reduced_dims(op, len(shape))
+    dims = _reduced_dims(op, len(shape))
     if keepdim:
         return tuple(1 if dim in dims else size for dim, size in enumerate(shape))
     return tuple(size for dim, size in enumerate(shape) if dim not in dims)
@@ -47,7 +57,7 @@ def _reduce_device_operations(op: Op, inputs: Specs, outputs: Specs) -> int:
     Extremes are found in tiles, along rows and columns only; sums over leading dimensions have their padding cut.
     """
     x = inputs[0]
-    dims = reduced_dims(op, len(x.shape))
+    dims = _reduced_dims(op, len(x.shape))
     leading = any(dim < len(x.shape) - 2 for dim in dims)
     padded = tile_padded(x)
     if op.target in _EXTREMES:
@@ -56,6 +66,23 @@ def _reduce_device_operations(op: Op, inputs: Specs, outputs: Specs) -> int:
         prepared, around = padded, leading and padded
     kept = replace(x, shape=_reduced_shape(op, x.shape, keepdim=True), layout=outputs[0].layout)
     return prepared + len(dims) + around + reshape_device_operations(kept, outputs[0].shape)
+
+
+def _reduction(name: str, function: Callable[..., Tensor]) -> Operation:
+    def emulate(call: Call) -> Tensor:
+        (x,) = call.data
+        return function(x, _reduced_dims(call.op, x.dim()), call.attribute("keepdim", False))
+
+    return Operation(
+        f"ttnn.{name}",
+        Family.REDUCTION,
+        _reduce,
+        attributes=("dim", "keepdim", "memory_config", "compute_kernel_config"),
+        flops=per_input_element,
+        device_operations=_reduce_device_operations,
+        kernel=SUMS_IN_32_BITS,
+        emulate=emulate,
+    )
 
 
 def _argmax(op: Op, specs: Specs) -> tuple[TensorSpec, ...]:
@@ -71,16 +98,21 @@ def _argmax(op: Op, specs: Specs) -> tuple[TensorSpec, ...]:
 def _argmax_device_operations(op: Op, inputs: Specs, _outputs: Specs) -> int:
     """One; in another layout than that dimension wants, one more."""
     x = inputs[0]
-    from_end = len(x.shape) - max(reduced_dims(op, len(x.shape)), default=0)
+    from_end = len(x.shape) - max(_reduced_dims(op, len(x.shape)), default=0)
     preferred = {1: (Layout.TILE, Layout.ROW_MAJOR), 2: (Layout.TILE,)}.get(from_end, ())
     return 1 if op.attribute("dim") is None or x.layout in preferred else 2
+
+
+def _emulate_argmax(call: Call) -> Tensor:
+    (x,) = call.data
+    return x.argmax(call.attribute("dim"), call.attribute("keepdim", False))
 
 
 def _cumsum(op: Op, specs: Specs) -> tuple[TensorSpec, ...]:
     (x,) = specs
     require_tile(op, x)
     dimension(op, op.attribute("dim"), len(x.shape))
-    return (result(op, x, x.shape),)
+    return same_as_input(op, specs)
 
 
 def _cumsum_device_operations(op: Op, inputs: Specs, outputs: Specs) -> int:
@@ -91,30 +123,33 @@ def _cumsum_device_operations(op: Op, inputs: Specs, outputs: Specs) -> int:
     return (1 if in_place else 3) + (dtype is not x.dtype)
 
 
+def _emulate_cumsum(call: Call) -> Tensor:
+    (x,) = call.data
+    return x.cumsum(call.attribute("dim"))
+
+
 REDUCTION = (
-    *(
-        Operation(
-            f"ttnn.{name}",
-            _reduce,
-            attributes=("dim", "keepdim", "memory_config", "compute_kernel_config"),
-            flops=per_input_element,
-            device_operations=_reduce_device_operations,
-        )
-        for name in ("sum", "mean", "max", "min")
-    ),
+    _reduction("sum", torch.sum),
+    _reduction("mean", torch.mean),
+    _reduction("max", torch.amax),
+    _reduction("min", torch.amin),
     Operation(
         "ttnn.argmax",
+        Family.REDUCTION,
         _argmax,
         attributes=("dim", "keepdim", "memory_config"),
+        into="output_tensor",
         flops=per_input_element,
         device_operations=_argmax_device_operations,
-        into="output_tensor",
+        emulate=_emulate_argmax,
     ),
     Operation(
         "ttnn.cumsum",
+        Family.REDUCTION,
         _cumsum,
         attributes=("dim", "dtype"),
         flops=per_input_element,
         device_operations=_cumsum_device_operations,
+        emulate=_emulate_cumsum,
     ),
 )

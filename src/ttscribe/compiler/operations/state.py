@@ -1,27 +1,23 @@
-"""Tensors written in place or freed, and what crosses between host and device."""
+"""Tensors written in place: caches, copies, counters."""
 
+from __future__ import annotations
+
+from torch import Tensor
+
+from ttscribe.compiler.operations.emulation import Call, DeviceTensor, settled
 from ttscribe.compiler.operations.operation import (
+    Family,
+    InferSpecs,
     Operation,
     Specs,
     keyword_spec,
-    none,
     per_input_element,
     require,
     require_rank,
     require_tile,
-    result,
 )
-from ttscribe.compiler.program import DType, HostSpec, Layout, Op, TensorSpec
-
-# What torch calls each device dtype on the host, when the call does not say.
-HOST_DTYPES = {
-    DType.BFLOAT16: "bfloat16",
-    DType.BFLOAT8_B: "bfloat16",
-    DType.BFLOAT4_B: "bfloat16",
-    DType.FLOAT32: "float32",
-    DType.INT32: "int32",
-    DType.UINT32: "uint32",
-}
+from ttscribe.compiler.program import DType, Layout, Op, TensorSpec
+from ttscribe.errors import EmulationError
 
 
 def _require_cache(op: Op, cache: TensorSpec, new: TensorSpec) -> None:
@@ -87,50 +83,68 @@ def _plus_one(op: Op, specs: Specs) -> tuple[TensorSpec, ...]:
     return ()
 
 
-def _deallocate(_op: Op, _specs: Specs) -> tuple[TensorSpec, ...]:
+def _write_rows(call: Call, cache: DeviceTensor, new: DeviceTensor) -> None:
+    """Put each user's new row of every head where its position says."""
+    positions = call.keywords["update_idxs_tensor"].data.tolist()
+    room = cache.data.shape[2]
+    rows = call.rounded(new.data, cache.spec.dtype)
+    for user, position in enumerate(positions):
+        if not 0 <= position < room:
+            raise EmulationError(f"position {position} is outside a cache of {room}")
+        cache.data[user, :, position] = rows[0, user]
+
+
+def _emulate_update(call: Call) -> tuple[Tensor, ...]:
+    """Caches and new rows in turn: one pair, or keys' and values'."""
+    for cache, new in zip(call.operands[::2], call.operands[1::2], strict=True):
+        _write_rows(call, cache, new)
     return ()
 
 
-def _from_torch(op: Op, specs: Specs) -> tuple[TensorSpec, ...]:
-    (host,) = specs
-    require(isinstance(host, HostSpec), f"{op.target} takes a value on the host")
-    require(host.dtype != "int", f"{op.target} takes a tensor, not a number")
-    require(all(isinstance(size, int) for size in host.shape), f"{op.target} takes a tensor of known shape")
-    for name in ("dtype", "layout"):
-        require(op.attribute(name) is not None, f"{op.target} takes {name}")
-    return (result(op, TensorSpec(()), host.shape),)
+def _emulate_fill_cache(call: Call) -> tuple[Tensor, ...]:
+    cache, new = call.data
+    cache[call.attribute("batch_idx"), :, : new.shape[2]] = new[0]
+    return ()
 
 
-def _to_torch(op: Op, specs: Specs) -> tuple[HostSpec, ...]:
-    (x,) = specs
-    require(isinstance(x, TensorSpec), f"{op.target} takes a value on the device")
-    return (HostSpec(x.shape, op.attribute("dtype") or HOST_DTYPES[x.dtype]),)
+def _emulate_copy(call: Call) -> tuple[Tensor, ...]:
+    source, destination = call.operands
+    destination.data.copy_(settled(source.data, destination.spec, exact=call.exact))
+    return ()
+
+
+def _emulate_plus_one(call: Call) -> tuple[Tensor, ...]:
+    (x,) = call.data
+    x += 1
+    return ()
+
+
+def _update(name: str, infer_specs: InferSpecs, operands: int) -> Operation:
+    return Operation(
+        f"ttnn.experimental.{name}",
+        Family.STATE,
+        infer_specs,
+        (operands, operands),
+        keywords=("update_idxs_tensor",),
+        mutates=tuple(range(0, operands, 2)),
+        emulate=_emulate_update,
+    )
 
 
 STATE = (
+    _update("paged_update_cache", _paged_update_cache, 2),
+    _update("paged_fused_update_cache", _paged_fused_update_cache, 4),
     Operation(
-        "ttnn.experimental.paged_update_cache",
-        _paged_update_cache,
+        "ttnn.fill_cache",
+        Family.STATE,
+        _fill_cache,
         (2, 2),
-        keywords=("update_idxs_tensor",),
+        positional=("batch_idx",),
         mutates=(0,),
+        emulate=_emulate_fill_cache,
     ),
+    Operation("ttnn.copy", Family.STATE, _copy, (2, 2), mutates=(1,), emulate=_emulate_copy),
     Operation(
-        "ttnn.experimental.paged_fused_update_cache",
-        _paged_fused_update_cache,
-        (4, 4),
-        keywords=("update_idxs_tensor",),
-        mutates=(0, 2),
+        "ttnn.plus_one", Family.STATE, _plus_one, mutates=(0,), flops=per_input_element, emulate=_emulate_plus_one
     ),
-    Operation("ttnn.fill_cache", _fill_cache, (2, 2), positional=("batch_idx",), mutates=(0,)),
-    Operation("ttnn.copy", _copy, (2, 2), mutates=(1,)),
-    Operation("ttnn.plus_one", _plus_one, flops=per_input_element, mutates=(0,)),
-    Operation("ttnn.deallocate", _deallocate, device_operations=none),
-    Operation(
-        "ttnn.from_torch",
-        _from_torch,
-        attributes=("dtype", "layout", "memory_config"),
-        device_operations=none,
-    ),
-    Operation("ttnn.to_torch", _to_torch, attributes=("dtype",), device_operations=none),
 )

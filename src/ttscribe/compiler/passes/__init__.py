@@ -1,69 +1,67 @@
-"""Passes: Program to Program, in one visible order."""
+"""Passes: Program to Program, in one visible order. Each takes the settings too: board, precision."""
 
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping
 from typing import TypeAlias
 
 from ttscribe.compiler.passes.activations import fuse_activation, fuse_bias
 from ttscribe.compiler.passes.boundary import (
-    convolutions_take_rows,
-    count_in_place,
-    inputs_as_read,
+    increment_in_place,
+    propagate_layouts_to_inputs,
+    skip_regrouping_before_convolutions,
     write_into_state,
 )
 from ttscribe.compiler.passes.cache import update_caches_in_place
 from ttscribe.compiler.passes.embeddings import add_rows_before_tiling
 from ttscribe.compiler.passes.heads import fuse_heads, join_heads
 from ttscribe.compiler.passes.memory import (
+    choose_attention_chunks,
     convolve_in_l1,
     free_after_last_use,
     place_in_memory,
-    size_attention,
 )
 from ttscribe.compiler.passes.moves import cancel_moves
-from ttscribe.compiler.passes.precision import DEFAULT_POLICY, POLICIES, Precision, choose_precision, policy
-from ttscribe.compiler.passes.rank import four_dimensions
+from ttscribe.compiler.passes.precision import choose_precision
+from ttscribe.compiler.passes.rank import use_four_dimensions
 from ttscribe.compiler.program import Program
+from ttscribe.compiler.settings import CompileSettings
 
-Pass: TypeAlias = Callable[[Program], Program]
+Pass: TypeAlias = Callable[[Program, CompileSettings], Program]
+
+PASSES: Mapping[str, Pass] = {
+    "cancel_moves": cancel_moves,
+    "fuse_bias": fuse_bias,
+    "fuse_activation": fuse_activation,
+    "fuse_heads": fuse_heads,
+    "join_heads": join_heads,
+    "update_caches_in_place": update_caches_in_place,
+    "add_rows_before_tiling": add_rows_before_tiling,
+    "use_four_dimensions": use_four_dimensions,
+    "skip_regrouping_before_convolutions": skip_regrouping_before_convolutions,
+    "propagate_layouts_to_inputs": propagate_layouts_to_inputs,
+    "increment_in_place": increment_in_place,
+    # Once more: the passes before this one bring moves together that were apart.
+    "cancel_moves_again": cancel_moves,
+    "write_into_state": write_into_state,
+    "choose_precision": choose_precision,
+    "choose_attention_chunks": choose_attention_chunks,
+    "convolve_in_l1": convolve_in_l1,
+    "place_in_memory": place_in_memory,
+    "free_after_last_use": free_after_last_use,
+}
 
 
-def passes(precision: Precision) -> dict[str, Pass]:
-    """Every pass by name, in the order in which they run."""
-    return {
-        "cancel_moves": cancel_moves,
-        "fuse_bias": fuse_bias,
-        "fuse_activation": fuse_activation,
-        "fuse_heads": fuse_heads,
-        "join_heads": join_heads,
-        "update_caches_in_place": update_caches_in_place,
-        "add_rows_before_tiling": add_rows_before_tiling,
-        "four_dimensions": four_dimensions,
-        "convolutions_take_rows": convolutions_take_rows,
-        "inputs_as_read": inputs_as_read,
-        "count_in_place": count_in_place,
-        "join_moves": cancel_moves,
-        "write_into_state": write_into_state,
-        "choose_precision": partial(choose_precision, precision=precision),
-        "size_attention": size_attention,
-        "convolve_in_l1": convolve_in_l1,
-        "place_in_memory": place_in_memory,
-        "free_after_last_use": free_after_last_use,
-    }
-
-
-def stages(program: Program, precision: Precision) -> Iterator[tuple[str, Program]]:
+def stages(program: Program, settings: CompileSettings) -> Iterator[tuple[str, Program]]:
     """The program as lowered, then after each pass, by the pass's name."""
     yield "lowered", program
-    for name, apply in passes(precision).items():
-        program = apply(program)
+    for name, apply in PASSES.items():
+        program = apply(program, settings)
         yield name, program
 
 
-def optimise(program: Program, precision: Precision) -> Program:
+def optimise(program: Program, settings: CompileSettings) -> Program:
     """The program after every pass."""
-    *_, (_, final) = stages(program, precision)
+    *_, (_, final) = stages(program, settings)
     return final
 
 
-__all__ = ["DEFAULT_POLICY", "POLICIES", "Pass", "Precision", "optimise", "passes", "policy", "stages"]
+__all__ = ["PASSES", "Pass", "optimise", "stages"]

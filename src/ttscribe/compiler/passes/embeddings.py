@@ -2,42 +2,31 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
 from dataclasses import replace
 
-from ttscribe.compiler.passes.rewrite import Editor, producers, uses
-from ttscribe.compiler.program import Layout, Op, Program, Step
+from ttscribe.compiler.editor import Rewriter, rewrite
+from ttscribe.compiler.program import Layout, Op, Program
+from ttscribe.compiler.settings import CompileSettings
 
-_LOOKS_UP = "ttnn.embedding"
 
-
-def add_rows_before_tiling(program: Program) -> Program:
+def add_rows_before_tiling(program: Program, _settings: CompileSettings) -> Program:
     """``add(tiled rows, tiled rows)`` becomes ``tile(add(rows, rows))`` where both are looked up for this sum only."""
-    made, counts, editor = producers(program), uses(program), Editor(program)
-    sums = {id(op) for op in program.ops if _adds_rows(op, made, counts, editor)}
-    looked_up = {id(made[name]) for op in program.ops if id(op) in sums for name in op.operands}
-    body: list[Step] = []
-    for step in program.body:
-        if isinstance(step, Op) and id(step) in looked_up:
-            kept = tuple(item for item in step.attributes if item[0] != "layout")
-            body.append(editor.reinfer(replace(step, attributes=kept)))
-        elif isinstance(step, Op) and id(step) in sums:
-            rows = editor.op("ttnn.add", *step.operands, source=step.source)
-            tiled = editor.op(
-                "ttnn.to_layout", rows.output.name, names=[step.output.name], source=step.source, layout=Layout.TILE
-            )
-            body += [rows, tiled]
-        else:
-            body.append(step)
-    return editor.finish(body)
+    return rewrite(program, {"ttnn.add": _add_rows})
 
 
-def _adds_rows(op: Op, made: Mapping[str, Op], counts: Counter[str], editor: Editor) -> bool:
-    if op.target != "ttnn.add" or len(op.operands) != 2 or op.attributes:
-        return False
-    sources = [made.get(name) for name in op.operands]
-    found = all(source is not None and source.target == _LOOKS_UP for source in sources)
-    alone = all(counts[name] == 1 for name in op.operands)
-    first, second = (editor.specs[name] for name in op.operands)
-    return found and alone and first == second and first.layout is Layout.TILE
+def _add_rows(rewriter: Rewriter, add: Op) -> list[Op] | None:
+    looked_up = [rewriter.producer(name, "ttnn.embedding") for name in add.operands]
+    alone = all(rewriter.uses(name) == 1 for name in add.operands)
+    if len(looked_up) != 2 or add.attributes or not alone:
+        return None
+    first, second = (rewriter.spec(name) for name in add.operands)
+    if None in looked_up or first != second or first.layout is not Layout.TILE:
+        return None
+    for op in filter(None, looked_up):
+        kept = tuple(item for item in op.attributes if item[0] != "layout")
+        rewriter.amend(op, rewriter.reinferred(replace(op, attributes=kept)))
+    rows = rewriter.call("ttnn.add", *add.operands, source=add.source)
+    return [
+        rows,
+        rewriter.call("ttnn.to_layout", rows.output.name, names=add.results, source=add.source, layout=Layout.TILE),
+    ]

@@ -1,80 +1,82 @@
 """Cancel permutations and reshapes: sink them below element-wise calls until they meet their inverses."""
 
-from ttscribe.compiler.passes.rewrite import Editor, producers, uses, written_inputs
-from ttscribe.compiler.program import Op, Program, Step
-from ttscribe.compiler.sharing import memory_owners
+from __future__ import annotations
 
-_UNARY = {"ttnn.gelu", "ttnn.relu", "ttnn.silu", "ttnn.tanh", "ttnn.sigmoid", "ttnn.to_layout", "ttnn.typecast"}
-_MOVES = ("ttnn.permute", "ttnn.reshape")
+from typing import Any
+
+from ttscribe.compiler.editor import Rewriter, Rule, rewrite
+from ttscribe.compiler.memory import memory_owners
+from ttscribe.compiler.operations import OPERATIONS, Extent
+from ttscribe.compiler.program import Op, Program
+from ttscribe.compiler.settings import CompileSettings
+
+_REARRANGES = ("ttnn.permute", "ttnn.reshape")
+_ELEMENTWISE = tuple(name for name, operation in OPERATIONS.items() if operation.extent is Extent.ELEMENT)
 
 
-def cancel_moves(program: Program) -> Program:
+def cancel_moves(program: Program, _settings: CompileSettings) -> Program:
     """Repeat until nothing moves: each round sinks every move by one call and joins neighbours."""
     while True:
-        after = _join(_sink(program))
+        after = _join(rewrite(program, dict.fromkeys(_ELEMENTWISE, _sinking())))
         if after == program:
             return program
         program = after
 
 
-def _sink(program: Program) -> Program:
+def _sinking() -> Rule:
     """``unary(move(x))`` becomes ``move(unary(x))`` where the move has no other reader."""
-    made, counts, editor = producers(program), uses(program), Editor(program)
-    body: list[Step] = []
     sunk: set[str] = set()
-    for step in program.body:
-        move = made.get(step.operands[0]) if isinstance(step, Op) and step.target in _UNARY else None
-        if not isinstance(step, Op) or move is None or move.target not in _MOVES or move.output.name in sunk:
-            body.append(step)
-            continue
-        if counts[move.output.name] != 1 or step.output.name in program.outputs:
-            body.append(step)
-            continue
-        inner = editor.op(
-            step.target, move.operands[0], keywords=dict(step.keywords), source=step.source, **step.attributes_by_name()
-        )
-        outer = editor.op(
-            move.target, inner.output.name, names=[step.output.name], source=move.source, **move.attributes_by_name()
-        )
-        body += [inner, outer]
-        sunk.add(step.output.name)
-    return editor.finish(body)
+
+    def sink(rewriter: Rewriter, unary: Op) -> list[Op] | None:
+        move = rewriter.producer(unary.operands[0], *_REARRANGES) if len(unary.inputs) == 1 else None
+        # A move that has come down in this round is no longer where the walk began.
+        if move is None or move.output.name in sunk or rewriter.uses(move.output.name) != 1:
+            return None
+        if unary.output.name in rewriter.program.outputs:
+            return None
+        inner = rewriter.call(unary.target, move.operands[0], source=unary.source, **unary.attributes_by_name())
+        sunk.add(unary.output.name)
+        return [inner, _move(rewriter, move.target, inner.output.name, unary, move, **move.attributes_by_name())]
+
+    return sink
+
+
+def _move(rewriter: Rewriter, target: str, operand: str, result: Op, source: Op, **attributes: Any) -> Op:
+    """A move that gives ``result``'s value."""
+    return rewriter.call(target, operand, names=result.results, source=source.source, **attributes)
 
 
 def _join(program: Program) -> Program:
     """Two moves of one kind in a row become one, or none; what is moved out of the way of a write stays."""
-    made, editor, written = producers(program), Editor(program), written_inputs(program)
-    owners = memory_owners(program.body, editor.specs)
-    body: list[Step] = []
-    for step in program.body:
-        if not isinstance(step, Op) or step.target not in _MOVES:
-            body.append(step)
-            continue
-        before = made.get(step.operands[0])
-        source = step.operands[0] if before is None else before.operands[0]
+    written = {name for op in program.ops for name in OPERATIONS[op.target].written(op)}
+    owners = memory_owners(program.body, program.specs())
+
+    def join(rewriter: Rewriter, step: Op) -> list[Op] | None:
+        (operand,) = step.operands
+        any_producer = rewriter.producer(operand)
+        source = operand if any_producer is None else any_producer.operands[0]
         if owners.get(source, source) in written:
-            body.append(step)
-            continue
-        joined = _joined(editor, step, before) if before is not None and before.target == step.target else step
-        if _is_identity(editor, joined):
-            editor.rename(step.output.name, joined.operands[0])
-        else:
-            body.append(joined)
-    return editor.finish(body)
+            return None
+        before = rewriter.producer(operand, step.target)
+        joined = step if before is None else _joined(rewriter, step, before)
+        if _changes_nothing(rewriter, joined):
+            rewriter.rename(step.output.name, joined.operands[0])
+            return []
+        return [joined]
+
+    return rewrite(program, dict.fromkeys(_REARRANGES, join))
 
 
-def _joined(editor: Editor, step: Op, before: Op) -> Op:
+def _joined(rewriter: Rewriter, step: Op, before: Op) -> Op:
+    (operand,) = before.operands
     if step.target == "ttnn.reshape":
-        attributes = {"shape": step.attribute("shape")}
-    else:
-        first, second = before.attribute("dims"), step.attribute("dims")
-        attributes = {"dims": tuple(first[dim] for dim in second)}
-    operand = before.operands[0]
-    return editor.op(step.target, operand, names=[step.output.name], source=step.source, **attributes)
+        return _move(rewriter, step.target, operand, step, step, shape=step.attribute("shape"))
+    first, second = before.attribute("dims"), step.attribute("dims")
+    return _move(rewriter, step.target, operand, step, step, dims=tuple(first[dim] for dim in second))
 
 
-def _is_identity(editor: Editor, op: Op) -> bool:
-    if op.target == "ttnn.permute":
-        dims = op.attribute("dims")
+def _changes_nothing(rewriter: Rewriter, move: Op) -> bool:
+    if move.target == "ttnn.permute":
+        dims = move.attribute("dims")
         return bool(dims == tuple(range(len(dims))))
-    return bool(editor.spec(op.operands[0]).shape == op.attribute("shape"))
+    return bool(rewriter.spec(move.operands[0]).shape == move.attribute("shape"))

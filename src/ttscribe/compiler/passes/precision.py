@@ -6,59 +6,18 @@ left to it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from ttscribe.compiler.passes.rewrite import Editor
-from ttscribe.compiler.program import Config, DType, Op, Program, Step
-from ttscribe.errors import OptionError
-
-
-@dataclass(frozen=True, slots=True)
-class Precision:
-    """A policy. ``weights`` is the element type of matrices; activations, biases, norms and tables are bfloat16.
-
-    ``fidelity`` is the math fidelity of matrix products and attention; norms and sums always have HiFi4 and a 32-bit
-    accumulator. ``exact`` asks the emulator for float32 throughout, and changes nothing on a card.
-    """
-
-    name: str
-    weights: DType
-    fidelity: str
-    exact: bool = False
+from ttscribe.compiler.editor import Rewriter, rewrite
+from ttscribe.compiler.operations import OPERATIONS
+from ttscribe.compiler.program import Config, DType, Op, Program
+from ttscribe.compiler.settings import CompileSettings, Precision
 
 
-POLICIES: Mapping[str, Precision] = {
-    policy.name: policy
-    for policy in (
-        Precision("exact", DType.BFLOAT16, "HiFi4", exact=True),
-        Precision("bf16-hifi4", DType.BFLOAT16, "HiFi4"),
-        Precision("bf16-hifi2", DType.BFLOAT16, "HiFi2"),
-        Precision("bfp8-hifi4", DType.BFLOAT8_B, "HiFi4"),
-        Precision("bfp8-hifi2", DType.BFLOAT8_B, "HiFi2"),
-    )
-}
-DEFAULT_POLICY = "bf16-hifi4"
-
-
-def policy(name: str) -> Precision:
-    """The policy of that name; OptionError names those that there are."""
-    if name not in POLICIES:
-        raise OptionError(f"no precision is called {name!r}; there is {', '.join(POLICIES)}")
-    return POLICIES[name]
-
-
-_PRODUCTS = ("ttnn.linear", "ttnn.matmul")
-_ATTENTION = (
-    "ttnn.transformer.scaled_dot_product_attention",
-    "ttnn.transformer.scaled_dot_product_attention_decode",
-)
-_SUMS = ("ttnn.layer_norm", "ttnn.rms_norm", "ttnn.softmax", "ttnn.sum", "ttnn.mean", "ttnn.max", "ttnn.min")
-
-
-def choose_precision(program: Program, precision: Precision) -> Program:
+def choose_precision(program: Program, settings: CompileSettings) -> Program:
     """Give weights the policy's element type, and every product, attention, norm and sum its compute configuration."""
-    weights = {op.operands[1] for op in program.ops if op.target == "ttnn.linear"} - _read_otherwise(program)
+    precision = settings.precision
+    weights = _weights(program)
     constants = tuple(
         replace(constant, value=replace(constant.value, spec=replace(constant.value.spec, dtype=precision.weights)))
         if constant.value.name in weights
@@ -66,20 +25,20 @@ def choose_precision(program: Program, precision: Precision) -> Program:
         for constant in program.constants
     )
     program = replace(program, constants=constants, precision=precision.name)
-    editor = Editor(program)
-    body: list[Step] = [
-        editor.reinfer(_configured(step, precision)) if isinstance(step, Op) and step.outputs else step
-        for step in program.body
-    ]
-    return editor.finish(body)
+
+    def configure(rewriter: Rewriter, op: Op) -> list[Op] | None:
+        return [rewriter.reinferred(_configured(op, precision))] if op.outputs else None
+
+    return rewrite(program, dict.fromkeys(OPERATIONS, configure))
 
 
-def _read_otherwise(program: Program) -> set[str]:
-    """Values that something other than a product by them reads: those keep their element type."""
-    inputs = [
-        (op.target == "ttnn.linear" and at == 1, name) for op in program.ops for at, name in enumerate(op.inputs())
-    ]
-    return {name for multiplies, name in inputs if not multiplies} | {*program.outputs}
+def _weights(program: Program) -> set[str]:
+    """Values that linear layers multiply by, and that nothing else reads: others keep their element type."""
+    multiplied = {op.operands[1] for op in program.ops if op.target == "ttnn.linear"}
+    otherwise = {
+        name for op in program.ops for at, name in enumerate(op.inputs) if not (op.target == "ttnn.linear" and at == 1)
+    }
+    return multiplied - otherwise - {*program.outputs}
 
 
 def compute_config(fidelity: str, *, accumulate_fp32: bool) -> Config:
@@ -96,18 +55,15 @@ def compute_config(fidelity: str, *, accumulate_fp32: bool) -> Config:
 
 
 def _configured(op: Op, precision: Precision) -> Op:
-    if op.target in _PRODUCTS:
-        config = compute_config(precision.fidelity, accumulate_fp32=False)
-        return op.with_attributes(compute_kernel_config=config, core_grid=Config("FullGrid", ()))
-    if op.target in _ATTENTION:
-        return op.with_attributes(compute_kernel_config=compute_config(precision.fidelity, accumulate_fp32=False))
-    if op.target in _SUMS:
-        return op.with_attributes(compute_kernel_config=compute_config("HiFi4", accumulate_fp32=True))
+    kernel = OPERATIONS[op.target].kernel
+    if kernel is None:
+        return op
+    config = compute_config(kernel.fidelity or precision.fidelity, accumulate_fp32=kernel.accumulate_fp32)
+    op = op.with_attributes(**{kernel.attribute: config})
+    if kernel.on_grid:
+        return op.with_attributes(core_grid=Config("FullGrid", ()))
     if op.target == "ttnn.conv1d":
         given: Config | None = op.attribute("conv_config")
         fields = {"weights_dtype": DType.BFLOAT16, **dict(() if given is None else given.fields)}
-        return op.with_attributes(
-            conv_config=Config("Conv1dConfig", tuple(fields.items())),
-            compute_config=compute_config("HiFi4", accumulate_fp32=False),
-        )
+        return op.with_attributes(conv_config=Config("Conv1dConfig", tuple(fields.items())))
     return op

@@ -4,26 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ttscribe.compiler.passes.rewrite import Editor
-from ttscribe.compiler.program import HostSegment, Op, Program, Ref, Step, TensorSpec
+from ttscribe.compiler.editor import Rewriter
+from ttscribe.compiler.operations import OPERATIONS, Extent
+from ttscribe.compiler.program import Op, Program, Ref, TensorSpec
+from ttscribe.compiler.settings import CompileSettings
 
-_ROW_WISE = {
-    "ttnn.linear",
-    "ttnn.layer_norm",
-    "ttnn.rms_norm",
-    "ttnn.gelu",
-    "ttnn.relu",
-    "ttnn.silu",
-    "ttnn.tanh",
-    "ttnn.add",
-    "ttnn.subtract",
-    "ttnn.multiply",
-}
+_ROW_WISE = tuple(name for name, operation in OPERATIONS.items() if operation.extent is not Extent.TENSOR)
 
 
-def four_dimensions(program: Program) -> Program:
+def use_four_dimensions(program: Program, _settings: CompileSettings) -> Program:
     """[B, T, D] becomes [B, 1, T, D] through every call that works row by row; reshapes between the two disappear."""
-    return _Widening(program).run()
+    widening = _Widening(program)
+    rules = {**dict.fromkeys(_ROW_WISE, widening.widen), "ttnn.reshape": widening.reshape}
+    return widening.rewriter.run(rules)
 
 
 def _wide_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -31,30 +24,17 @@ def _wide_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 class _Widening:
-    def __init__(self, program: Program) -> None:
-        self.program = program
-        self.editor = Editor(program)
-        self.constants = {constant.value.name for constant in program.constants}
-        self.wide: dict[str, str] = {}
-        self.body: list[Step] = []
+    """``wide`` has the value of four dimensions that holds what one of three does, by the latter's name."""
 
-    def run(self) -> Program:
-        for step in self.program.body:
-            if isinstance(step, HostSegment):
-                self.body.append(step)
-            elif step.target == "ttnn.reshape":
-                self._reshape(step)
-            elif step.target in _ROW_WISE and len(self._shape(step.output.name)) == 3:
-                self._widen(step)
-            else:
-                self.body.append(step)
-        return self.editor.finish(self.body)
+    def __init__(self, program: Program) -> None:
+        self.rewriter = Rewriter(program)
+        self.wide: dict[str, str] = {}
 
     def _shape(self, name: str) -> tuple[int, ...]:
-        spec = self.editor.specs[name]
+        spec = self.rewriter.specs[name]
         return spec.shape if isinstance(spec, TensorSpec) else ()
 
-    def _reshape(self, step: Op) -> None:
+    def reshape(self, rewriter: Rewriter, step: Op) -> list[Op] | None:
         """Remember a reshape between the two forms; it stays only if something still reads its result."""
         source, result = step.operands[0], step.output.name
         before, after = self._shape(source), self._shape(result)
@@ -62,39 +42,40 @@ class _Widening:
             self.wide[result] = source
         elif len(before) == 3 and after == _wide_shape(before):
             if source in self.wide:
-                self.editor.rename(result, self.wide[source])
-                return
+                rewriter.rename(result, self.wide[source])
+                return []
             self.wide[source] = result
-        self.body.append(step)
+        return None
 
-    def _widen(self, step: Op) -> None:
+    def widen(self, rewriter: Rewriter, step: Op) -> list[Op] | None:
         name = step.output.name
-        operands = tuple(map(self._operand, step.operands))
-        keywords = tuple((key, self._operand(item)) for key, item in step.keywords)
-        wide = self.editor.reinfer(
-            replace(step, operands=operands, keywords=keywords), [self.editor.fresh(f"{name}_rows")]
-        )
+        if len(self._shape(name)) != 3:
+            return None
+        reshapes: list[Op] = []
+        operands = tuple(self._operand(operand, reshapes) for operand in step.operands)
+        keywords = tuple((key, self._operand(item, reshapes)) for key, item in step.keywords)
+        changed = replace(step, operands=operands, keywords=keywords)
+        wide = rewriter.reinferred(changed, [rewriter.fresh(f"{name}_rows")])
         self.wide[name] = wide.output.name
-        narrow = self.editor.op("ttnn.reshape", wide.output.name, names=[name], shape=self._shape(name))
-        self.body += [wide, narrow]
+        narrow = rewriter.call("ttnn.reshape", wide.output.name, names=[name], shape=self._shape(name))
+        return [*reshapes, wide, narrow]
 
-    def _operand(self, name: str) -> str:
+    def _operand(self, name: str, reshapes: list[Op]) -> str:
         """The four-dimensional form of an operand of three dimensions; weights and biases have fewer and stay."""
         if len(self._shape(name)) != 3:
             return name
         if name not in self.wide:
-            self.wide[name] = self._wide_constant(name) if name in self.constants else self._wide_value(name)
+            constant = self.rewriter.is_constant(name)
+            self.wide[name] = self._wide_constant(name) if constant else self._wide_value(name, reshapes)
         return self.wide[name]
 
     def _wide_constant(self, name: str) -> str:
-        source = self.editor.constant_source(name)
-        assert source is not None
+        source = self.rewriter.constant_source(name)
         shape = _wide_shape(self._shape(name))
-        wide = self.editor.at_setup("aten.reshape.default", Ref(source), shape, name=f"{source}_rows")
-        return self.editor.constant(wide, self.editor.spec(name))
+        wide = self.rewriter.compute("aten.reshape.default", Ref(source), shape, name=f"{source}_rows")
+        return self.rewriter.constant(wide, self.rewriter.spec(name))
 
-    def _wide_value(self, name: str) -> str:
-        shape = _wide_shape(self._shape(name))
-        reshape = self.editor.op("ttnn.reshape", name, names=[self.editor.fresh(f"{name}_rows")], shape=shape)
-        self.body.append(reshape)
-        return reshape.output.name
+    def _wide_value(self, name: str, reshapes: list[Op]) -> str:
+        names = [self.rewriter.fresh(f"{name}_rows")]
+        reshapes.append(self.rewriter.call("ttnn.reshape", name, names=names, shape=_wide_shape(self._shape(name))))
+        return reshapes[-1].output.name

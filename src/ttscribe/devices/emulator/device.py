@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ttscribe.compiler.operations.emulation import DeviceTensor, settled, torch_dtype
 from ttscribe.compiler.program import Program, TensorSpec
 from ttscribe.devices import programs
-from ttscribe.devices.emulator.loaded import LoadedProgram
-from ttscribe.devices.emulator.tensors import DeviceTensor, settled, torch_dtype
+from ttscribe.devices.emulator.loaded import EmulatedProgram
 
 
 class EmulatedDevice:
@@ -21,12 +21,12 @@ class EmulatedDevice:
     def __init__(self, exact: bool = False) -> None:
         self.exact = exact
 
-    def load(self, program: Program, params: Mapping[str, Tensor]) -> LoadedProgram:
+    def load(self, program: Program, params: Mapping[str, Tensor]) -> EmulatedProgram:
         """Bind ``params`` by name, run the program's setup, and hold its constants.
 
         Raises EmulationError for a param that is missing or of another shape. Params must not change afterwards.
         """
-        return LoadedProgram(program, params, exact=self.exact)
+        return EmulatedProgram(program, params, exact=self.exact)
 
     def to_device(self, tensor: Tensor, spec: TensorSpec) -> DeviceTensor:
         """A copy of a host tensor of the spec's shape, in its dtype; raises EmulationError for another shape."""
@@ -41,6 +41,10 @@ class EmulatedDevice:
     def zeros(self, spec: TensorSpec) -> DeviceTensor:
         """A tensor of zeros: what state is before anything is written to it."""
         return DeviceTensor(spec, torch.zeros(spec.shape, dtype=torch_dtype(spec.dtype)))
+
+    def copy(self, tensor: DeviceTensor) -> DeviceTensor:
+        """The same values in memory of their own."""
+        return DeviceTensor(tensor.spec, tensor.data.clone())
 
     @contextmanager
     def repeated(self, loaded: programs.LoadedProgram, inputs: Sequence[Any]) -> Iterator[Callable[[], None]]:

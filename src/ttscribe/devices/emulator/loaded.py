@@ -10,15 +10,16 @@ import torch
 from torch import Tensor
 
 from ttscribe.compiler import host
-from ttscribe.compiler.operations import OPERATIONS
+from ttscribe.compiler.operations import MOVES_IN, MOVES_OUT, OPERATIONS
+from ttscribe.compiler.operations.emulation import Call, DeviceTensor, settled
 from ttscribe.compiler.program import DType, HostOp, HostSegment, HostSpec, Op, Program, Step, TensorSpec, Value
-from ttscribe.devices.emulator.operations import EMULATED, emulate
-from ttscribe.devices.emulator.tensors import Call, DeviceTensor, EmulationError, settled
+from ttscribe.errors import EmulationError
 
-_MOVES_IN, _MOVES_OUT = "ttnn.from_torch", "ttnn.to_torch"
+# What holds element by element in the emulator's float32 and int64, so that moved values need no rounding again.
+_ELEMENTWISE_DTYPES = (DType.BFLOAT16, DType.FLOAT32, DType.INT32, DType.UINT32)
 
 
-class LoadedProgram:
+class EmulatedProgram:
     """Call it with the program's inputs, in order; it gives the outputs, in order.
 
     Host inputs and outputs are torch tensors and numbers, those on the device DeviceTensors. ``ledger`` counts every
@@ -84,7 +85,7 @@ class LoadedProgram:
             return
         try:
             results = self._run_device(step, values)
-        except (RuntimeError, IndexError) as error:
+        except (EmulationError, RuntimeError, IndexError) as error:
             raise EmulationError(f"{self.program.name}: step {index} ({step.target}): {error}") from error
         values.update({value.name: result for value, result in zip(step.outputs, results, strict=True)})
         self.ledger[step.target] += 1
@@ -95,17 +96,46 @@ class LoadedProgram:
 
     def _run_device(self, op: Op, values: Mapping[str, Any]) -> tuple[Any, ...]:
         operands = tuple(values[name] for name in op.operands)
-        if op.target == _MOVES_IN:
+        if op.target == MOVES_IN:
             moved = self._on_device(op.output, operands[0])
             return (DeviceTensor(moved.spec, _owned(moved.data, operands[0])),)
-        if op.target == _MOVES_OUT:
+        if op.target == MOVES_OUT:
             spec = op.output.spec
             return (operands[0].data.to(getattr(torch, spec.dtype), copy=True),) if isinstance(spec, HostSpec) else ()
         keywords = {parameter: values[name] for parameter, name in op.keywords}
-        specs = tuple(value.spec for value in op.outputs if isinstance(value.spec, TensorSpec))
-        inputs = [operand.spec for operand in (*operands, *keywords.values())]
-        free = not OPERATIONS[op.target].device_operations(op, inputs, specs)
-        return emulate(Call(op, operands, keywords, self.exact), specs, shares_memory=free)
+        return emulated(Call(op, operands, keywords, self.exact))
+
+
+def emulated(call: Call) -> tuple[DeviceTensor, ...]:
+    """Run one call.
+
+    Results own their memory, so that no later write in place changes them, but for a call that launches nothing: its
+    result is another view of the same bytes, on the card and here.
+    """
+    operation = OPERATIONS[call.op.target]
+    assert operation.emulate is not None
+    made = operation.emulate(call)
+    results = (made,) if isinstance(made, Tensor) else made
+    if operation.into is not None and (destination := call.keywords.get(operation.into)) is not None:
+        destination.data.copy_(settled(results[0], destination.spec, exact=call.exact))
+        return ()
+    specs = [value.spec for value in call.op.outputs if isinstance(value.spec, TensorSpec)]
+    inputs = [tensor.spec for tensor in (*call.operands, *call.keywords.values())]
+    free = not operation.device_operations(call.op, inputs, specs)
+    return tuple(_result(call, data, spec, shares_memory=free) for data, spec in zip(results, specs, strict=True))
+
+
+def _result(call: Call, data: Tensor, spec: TensorSpec, *, shares_memory: bool) -> DeviceTensor:
+    held = {operand.spec.dtype for operand in call.operands if operand.spec.dtype.floating == spec.dtype.floating}
+    moves = OPERATIONS[call.op.target].moves_values
+    kept = moves and held == {spec.dtype} and spec.dtype in _ELEMENTWISE_DTYPES
+    data = settled(data, spec, exact=call.exact or kept)
+    if shares_memory:
+        return DeviceTensor(spec, data)
+    data = data.contiguous()
+    start = data.untyped_storage().data_ptr()
+    shared = any(operand.data.untyped_storage().data_ptr() == start for operand in call.operands)
+    return DeviceTensor(spec, data.clone(memory_format=torch.contiguous_format) if shared else data)
 
 
 def _require_held_by(dtype: DType, data: Tensor) -> None:
@@ -124,15 +154,14 @@ def _owned(data: Tensor, source: Tensor) -> Tensor:
 
 def _require_known(program: Program) -> None:
     for op in program.ops:
-        if op.target not in EMULATED and op.target not in (_MOVES_IN, _MOVES_OUT):
+        operation = OPERATIONS.get(op.target)
+        if (operation is None or operation.emulate is None) and op.target not in (MOVES_IN, MOVES_OUT):
             raise EmulationError(f"{program.name}: {op.target} is not emulated")
 
 
 def _used(program: Program) -> set[str]:
     used = {*program.outputs, *(name for _, name in program.mutations)}
-    for step in program.body:
-        used.update(step.inputs() if isinstance(step, Op) else step.inputs)
-    return used
+    return used.union(*(step.inputs for step in program.body))
 
 
 def _last_uses(program: Program) -> list[list[str]]:
@@ -140,17 +169,10 @@ def _last_uses(program: Program) -> list[list[str]]:
     seen = {*program.outputs, *(name for pair in program.mutations for name in pair)}
     last: list[list[str]] = []
     for step in reversed(program.body):
-        names = _names(step)
+        names = list(dict.fromkeys([*step.inputs, *(value.name for value in step.outputs)]))
         last.append([name for name in names if name not in seen])
         seen.update(names)
     return last[::-1]
-
-
-def _names(step: Step) -> list[str]:
-    """Every value that a step uses or makes, once each."""
-    if isinstance(step, Op):
-        return list(dict.fromkeys([*step.inputs(), *(value.name for value in step.outputs)]))
-    return list(dict.fromkeys([*step.inputs, *(op.output.name for op in step.ops)]))
 
 
 def _fits(spec: TensorSpec | HostSpec, given: Any) -> bool:

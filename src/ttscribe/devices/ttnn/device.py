@@ -9,22 +9,23 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ttscribe.compiler.boards import BOARDS, Board, board
+from ttscribe.compiler.memory import prepared_on_host
 from ttscribe.compiler.program import Program, TensorSpec, Value
+from ttscribe.decoding import Closable
 from ttscribe.devices import programs
-from ttscribe.devices.ttnn.boards import Board, board
-from ttscribe.devices.ttnn.calls import Calls, host_weights
-from ttscribe.devices.ttnn.loaded import LoadedProgram, complaint, hold
+from ttscribe.devices.ttnn.calls import Calls
+from ttscribe.devices.ttnn.loaded import TtnnProgram, complaint
 from ttscribe.devices.ttnn.mock import is_mock, stand_in_for_dispatch
 from ttscribe.devices.ttnn.traces import Trace
 from ttscribe.devices.ttnn.weights import HostValues, Recipes, WeightCache, content
 from ttscribe.errors import DeviceUnavailable
-from ttscribe.whisper.checkpoints.bundled import cache_folder
+from ttscribe.files import cache_folder
 
 CARDS = Path("/dev/tenstorrent")
 SFPI = Path("/opt/tenstorrent/sfpi")
@@ -105,7 +106,10 @@ _OPEN: list[TtnnDevice] = []
 
 
 def card(board_name: str | None = None) -> TtnnDevice:
-    """This process's card, opened when it is first asked for: it cannot be opened twice."""
+    """This process's card, opened when it is first asked for: it cannot be opened twice.
+
+    Whoever asks for it leaves it by ``leave``, and the last one to leave closes it.
+    """
     if not _OPEN or _OPEN[0].handle is None:
         _OPEN[:] = [TtnnDevice(board_name)]
     elif board_name is not None:
@@ -113,10 +117,11 @@ def card(board_name: str | None = None) -> TtnnDevice:
         _require_board(_OPEN[0].library, wanted)
         if wanted.chips != _OPEN[0].chips:
             raise DeviceUnavailable(f"the card is open already, with {_OPEN[0].chips} of its chips")
+    _OPEN[0].users += 1
     return _OPEN[0]
 
 
-class TtnnDevice:
+class TtnnDevice(Closable):
     """One chip, or several that run the same program, each on data of its own ("n300x2").
 
     It is freed by ``close``, at the end of a ``with`` block, and when Python ends, Ctrl-C included.
@@ -128,27 +133,21 @@ class TtnnDevice:
         ``progress`` is called with the bytes of weights that are on the device and those that there are, while a
         program is loaded. Raises DeviceUnavailable, in one line that says what to do.
         """
-        self.board = None if board_name is None else board(board_name)
-        self.chips = 1 if self.board is None else self.board.chips
+        wanted = None if board_name is None else board(board_name)
         require_card()
         self.library = library()
         if is_mock():
             stand_in_for_dispatch(self.library)
-        self.handle = _open(self.library, self.board)
+        self.handle = _open(self.library, wanted)
+        self.board = wanted or _board_of(self.library, self.handle)
+        self.chips = 1 if wanted is None else wanted.chips
+        self.users = 0
         atexit.register(self.close)
         self.progress = progress
         folder = cache_folder() / "weights" / f"ttnn-{_version()}"
         self._cache = WeightCache(folder, self.library)
         self._constants: dict[str, Any] = {}
         self._calls = Calls(self.library, self.handle)
-
-    def __enter__(self) -> TtnnDevice:  # noqa: PYI034 - Python 3.10 has no Self
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Free the card; tensors on it are gone. Closing twice is harmless."""
@@ -159,13 +158,19 @@ class TtnnDevice:
             close(self.handle)
             self.handle = None
 
-    def load(self, program: Program, params: Mapping[str, Tensor]) -> LoadedProgram:
+    def leave(self) -> None:
+        """One user of the card less; the last one closes it."""
+        self.users -= 1
+        if self.users <= 0:
+            self.close()
+
+    def load(self, program: Program, params: Mapping[str, Tensor]) -> TtnnProgram:
         """Bind ``params`` by name and hold the program's constants; those that programs share are held once.
 
         Matrices are converted on the host once and kept on disk by their content.
         """
         recipes = Recipes(program, {name: content(tensor) for name, tensor in params.items()})
-        values, on_host = HostValues(program, params), host_weights(program)
+        values, on_host = HostValues(program, params), prepared_on_host(program)
         sizes = {constant.value.name: _spec(constant.value).bytes for constant in program.constants}
         done, total = 0, sum(sizes.values())
 
@@ -179,13 +184,17 @@ class TtnnDevice:
                 self.progress(done, total)
             return self._constants[key]
 
-        held = hold(program, constant, values.__getitem__)
-        return LoadedProgram(program, Calls(self.library, self.handle), held)
+        held = {each.value.name: constant(each.value, each.source) for each in program.constants}
+        # Host values that host segments read, or that are given back as they are.
+        known = {value.name for value in program.params} | {op.output.name for op in program.setup}
+        read = {*program.outputs, *(name for step in program.body for name in step.inputs)}
+        held |= {name: values[name] for name in known & read}
+        return TtnnProgram(program, Calls(self.library, self.handle), held)
 
     def _constant(self, key: str, value: Value, data: Callable[[], Tensor], on_host: bool) -> Any:
         spec = _spec(value)
         if on_host:
-            return self.library.from_torch(data().float(), dtype=self._calls.arguments.argument(spec.dtype))
+            return self.library.from_torch(data().float(), dtype=self._calls.argument(spec.dtype))
         return self._calls.place(self._cache.get(key, lambda: self._calls.host_tensor(data(), spec)), spec)
 
     def to_device(self, tensor: Tensor, spec: TensorSpec) -> Any:
@@ -205,6 +214,10 @@ class TtnnDevice:
 
     def zeros(self, spec: TensorSpec) -> Any:
         return self._calls.place(self._calls.host_tensor(torch.zeros(spec.shape), spec), spec)
+
+    def copy(self, tensor: Any) -> Any:
+        """The same values in memory of their own."""
+        return self.library.clone(tensor)
 
     @contextmanager
     def repeated(self, loaded: programs.LoadedProgram, inputs: Sequence[Any]) -> Iterator[Callable[[], None]]:
@@ -260,7 +273,18 @@ def command_queues(chosen: Board | None) -> int:
     return 1 if is_mock() and chosen is not None and chosen.chips > 1 else 2
 
 
+def _kind(ttnn: Any) -> str:
+    return str(ttnn.cluster.get_cluster_type()).rpartition(".")[2].lower()
+
+
+def _board_of(ttnn: Any, handle: Any) -> Board:
+    """The board that was opened; where we do not know it (a system of several cards), a board of the same chip."""
+    architecture = str(handle.arch()).rpartition(".")[2].lower()
+    alike = (known for known in BOARDS.values() if known.architecture == architecture)
+    return BOARDS.get(_kind(ttnn)) or next(alike)
+
+
 def _require_board(ttnn: Any, chosen: Board) -> None:
-    found = str(ttnn.cluster.get_cluster_type()).rpartition(".")[2].lower()
+    found = _kind(ttnn)
     if found != chosen.kind:
         raise DeviceUnavailable(f"this machine's board is {found}, not {chosen.kind}: choose --device ttnn:{found}")

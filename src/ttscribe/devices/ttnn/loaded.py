@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from torch import Tensor
-
 from ttscribe.compiler import host
-from ttscribe.compiler.program import HostSegment, Op, Program, TensorSpec, Value
+from ttscribe.compiler.program import HostSegment, Op, Program
 from ttscribe.devices.ttnn.calls import Calls
-from ttscribe.errors import TtscribeError
+from ttscribe.errors import CallRefused
 
 
-class CallRefused(TtscribeError):
-    """TT-NN refused a call of a program; the message has the program, the step, and TT-NN's first line."""
-
-
-class LoadedProgram:
+class TtnnProgram:
     """Call it with the program's inputs, in order; it gives the outputs, in order.
 
     Host inputs and outputs are torch tensors and numbers, those on the device TT-NN's. ``held`` has the constants, on
@@ -70,21 +64,3 @@ def complaint(error: BaseException) -> str:
         condition = lines[0].partition(": ")[2]
         return " ".join([*lines[1:], f"({condition})"] if lines[1:] else [condition])
     return " ".join(lines)
-
-
-def hold(
-    program: Program,
-    constant: Callable[[Value, str], Any],
-    host_value: Callable[[str], Tensor],
-) -> dict[str, Any]:
-    """What a loaded program holds: each constant by ``constant(value, source)``, host values that segments read."""
-    held = {}
-    for each in program.constants:
-        assert isinstance(each.value.spec, TensorSpec)
-        held[each.value.name] = constant(each.value, each.source)
-    known = {value.name for value in program.params} | {op.output.name for op in program.setup}
-    for step in program.body:
-        names = step.inputs if isinstance(step, HostSegment) else tuple(step.inputs())
-        held.update({name: host_value(name) for name in names if name in known})
-    held.update({name: host_value(name) for name in program.outputs if name in known})
-    return held

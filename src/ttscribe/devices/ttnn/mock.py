@@ -29,9 +29,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from ttscribe.devices.ttnn.boards import Board, board
+from ttscribe.compiler.boards import Board, board
 from ttscribe.errors import DeviceUnavailable
-from ttscribe.whisper.checkpoints.bundled import cache_folder
+from ttscribe.files import cache_folder, make_folder, replacing
 
 _SUFFIX = 0x42  # of board ids: any will do
 
@@ -116,11 +116,12 @@ def _runtime_root(folder: Path) -> Path:
     wheel = Path(found.origin).resolve().parent
     root = folder / f"ttnn-{version('ttnn')}-{zlib.crc32(bytes(wheel)):08x}"
     compilers = root / "runtime" / "sfpi" / "compiler" / "bin"
-    compilers.mkdir(parents=True, exist_ok=True)
+    make_folder(compilers)
     for name, target in _links(wheel):
         link = root / name
         if not link.is_symlink():
-            _link(link, target)
+            with replacing(link) as new:
+                new.symlink_to(target)
     _write(compilers / "inert.elf", inert_program())
     compiler = _COMPILER.replace("@VERSION@", firmware_compiler(wheel))
     _write(compilers / "riscv-tt-elf-g++", compiler.encode(), mode=0o755)
@@ -134,20 +135,13 @@ def _links(wheel: Path) -> Iterator[tuple[str, Path]]:
     yield "runtime/hw", wheel / "runtime" / "hw"
 
 
-def _link(link: Path, target: Path) -> None:
-    new = link.with_name(f"{link.name}.{os.getpid()}")
-    new.symlink_to(target)
-    new.replace(link)
-
-
 def _write(path: Path, content: bytes, mode: int = 0o644) -> None:
     """Replace a file as a whole, if it differs: another process may be reading it."""
     if path.exists() and path.read_bytes() == content:
         return
-    new = path.with_name(f"{path.name}.{os.getpid()}")
-    new.write_bytes(content)
-    new.chmod(mode)
-    new.replace(path)
+    with replacing(path) as new:
+        new.write_bytes(content)
+        new.chmod(mode)
 
 
 def firmware_compiler(wheel: Path) -> str:

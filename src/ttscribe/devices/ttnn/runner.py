@@ -8,13 +8,16 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from ttscribe.compiler.compilation import Settings
-from ttscribe.compiler.program import TensorSpec
+from ttscribe.compiler.program import Role, TensorSpec, Value
+from ttscribe.compiler.settings import CompileSettings
+from ttscribe.decoding import Picks, Rules, greedy_on_host
+from ttscribe.devices.cpu import require_batch
 from ttscribe.devices.programs import LoadedProgram, ProgramRunner
 from ttscribe.devices.ttnn.device import TtnnDevice, command_queues
 from ttscribe.devices.ttnn.traces import Queues, Trace
-from ttscribe.errors import DeviceUnavailable, OptionError
+from ttscribe.errors import OptionError, StateGone
 from ttscribe.whisper.model import WhisperModel
 
 # Replayed; prefill runs call by call, once a window, since each length of prompt is a program of its own.
@@ -22,8 +25,8 @@ _TRACED = ("encode", "cross_kv", "decode_step", "greedy_step")
 
 
 @dataclass(frozen=True)
-class _Turn:
-    """Stands for encoder states or a decoder state: on a card there is one of each, that of the latest turn."""
+class _Generation:
+    """Stands for encoder states or a decoder state: on a card there is one of each, that of the latest generation."""
 
     number: int
 
@@ -32,20 +35,22 @@ class TtnnRunner(ProgramRunner):
     """Runs a Whisper model on a card, one window at a time; on several chips, one each, batched in dimension 0.
 
     Encoder states, caches, and every program's inputs are allocated once; a trace reads and writes them where they
-    are. A new window's ``encode`` overwrites the last one's states, a new ``start`` its caches: what is used after that
-    raises DeviceUnavailable rather than decode another window's audio.
+    are. So one decoding is alive at a time: a new window's ``encode`` overwrites the last one's states, a new ``start``
+    its caches, and what is used after that raises StateGone.
     """
 
     device: TtnnDevice
+    max_decodings: int | None = 1
 
     def __init__(
-        self, model: WhisperModel, device: TtnnDevice, settings: Settings, suppress: Sequence[int] = ()
+        self, model: WhisperModel, device: TtnnDevice, settings: CompileSettings, suppress: Sequence[int] = ()
     ) -> None:
         super().__init__(model, device, settings, suppress)
+        self.max_batch = device.chips
         self._queues = Queues(device.library, device.handle, command_queues(device.board))
-        self._tensors: dict[str, Any] = {}
+        self._tensors: dict[tuple[str, str], Any] = {}
         self._traces: dict[str, Trace] = {}
-        self._encoded = self._started = _Turn(0)
+        self._encoded = self._started_last = _Generation(0)
 
     def program(self, name: str, prompt_length: int = 0) -> LoadedProgram:
         """The loaded program. What lasts may only be allocated while no trace is recorded, so loading ends them all."""
@@ -53,68 +58,91 @@ class TtnnRunner(ProgramRunner):
             self._release()
             loaded = super().program(name, prompt_length)
             for value in loaded.program.inputs:
-                key = _key(name, value.name)
+                key = _key(name, value)
                 if name != "prefill" and key not in self._tensors and isinstance(value.spec, TensorSpec):
                     self._tensors[key] = self.device.zeros(value.spec)
         return super().program(name, prompt_length)
 
-    def encode(self, mel: Tensor) -> _Turn:
-        if mel.shape[0] != self.device.chips:
-            raise OptionError(f"{self.device.chips} chips take a window each at a time, not {mel.shape[0]} in all")
+    def encode(self, mel: Tensor) -> _Generation:
+        require_batch(len(mel), self.max_batch)
         self._write("encode", mel=mel.transpose(1, 2))
         self._replay("encode")
-        self._encoded = _Turn(self._encoded.number + 1)
+        self._encoded = _Generation(self._encoded.number + 1)
         return self._encoded
 
-    def start(self, encoder_states: _Turn) -> _Turn:
-        self._require(encoder_states, self._encoded, "encoder states")
+    def start(self, encoder_states: _Generation) -> _Generation:
+        _require(encoder_states, self._encoded, "encoder states")
         self._replay("cross_kv")
-        self._started = _Turn(self._started.number + 1)
-        return self._started
+        self._started_last = _Generation(self._started_last.number + 1)
+        return self._started_last
 
-    def prefill(self, tokens: Tensor, state: _Turn) -> Tensor:
-        self._require(state, self._started, "decoder state")
+    def prefill(self, tokens: Tensor, state: _Generation) -> Tensor:
+        _require(state, self._started_last, "decoder state")
         loaded = self.program("prefill", tokens.shape[1])
         # Recording runs every program: now, while the caches hold nothing of this window but what cross_kv makes again.
         self._trace("decode_step")
-        (spec,) = (value.spec for value in loaded.program.inputs if value.name == "tokens")
-        assert isinstance(spec, TensorSpec)
-        given = {**self._tensors, _key("prefill", "tokens"): self.device.to_device(tokens, spec)}
-        return self._logits(*loaded(*(given[_key("prefill", value.name)] for value in loaded.program.inputs)))
+        given = dict(self._tensors)
+        for value in loaded.program.inputs_of(Role.ARGUMENT):
+            assert isinstance(value.spec, TensorSpec)
+            given[_key("prefill", value)] = self.device.to_device(self._for_every_chip(tokens), value.spec)
+        outputs = loaded(*(given[_key("prefill", value)] for value in loaded.program.inputs))
+        return self._logits(outputs, len(tokens))
 
-    def decode_step(self, token: Tensor, position: Tensor, state: _Turn) -> Tensor:
-        self._require(state, self._started, "decoder state")
+    def decode_step(self, token: Tensor, position: Tensor, state: _Generation) -> Tensor:
+        _require(state, self._started_last, "decoder state")
         self._write("decode_step", token=token, position=position)
-        return self._logits(*self._replay("decode_step"))
+        return self._logits(self._replay("decode_step"), len(token))
 
-    def generate(self, token: int, position: int, state: _Turn, *, limit: int, end: int) -> list[int]:
-        self._require(state, self._started, "decoder state")
-        if self.device.chips > 1:
-            raise OptionError("tokens are picked on a device of one chip: several would end at different tokens")
-        self._write("greedy_step", token=torch.tensor([token]), position=torch.tensor([position]))
-        following: list[int] = []
-        while len(following) < limit and (not following or following[-1] != end):
-            (chosen,) = self._replay("greedy_step")
-            following.append(int(self.device.to_host(chosen, torch.int64)))
-        return following
+    def greedy(
+        self, picked: Sequence[Picks], position: int, state: _Generation, rules: Rules, *, limit: int, end: int
+    ) -> None:
+        if not self._applies(rules):
+            greedy_on_host(self, picked, position, state, rules, limit=limit, end=end)
+            return
+        _require(state, self._started_last, "decoder state")
+        tokens = torch.tensor([row.tokens[-1] for row in picked])
+        self._write("greedy_step", token=tokens, position=torch.full(tokens.shape, position))
+        while any(row.goes_on(limit, end) for row in picked):
+            # Chips go on together; what one gives after its row's end is thrown away.
+            for row, pick in zip(picked, self._read_picks(self._replay("greedy_step")), strict=False):
+                if row.goes_on(limit, end):
+                    row.take(*pick)
 
-    def _require(self, given: _Turn, latest: _Turn, what: str) -> None:
-        if given != latest:
-            raise DeviceUnavailable(f"{what}: gone; a card holds one window's, and another has begun since")
+    def reorder(self, state: _Generation, rows: Sequence[int]) -> _Generation:
+        if [*rows] != [*range(len(rows))]:
+            raise OptionError(
+                f"this card holds {self.max_decodings} decoding a chip, where it stands: it has no beams to reorder"
+            )
+        return state
 
-    def _write(self, program: str, **inputs: Tensor) -> None:
+    def close(self) -> None:
+        if not self._closed:
+            self._release()
+            self._tensors.clear()
+            super().close()
+            self.device.leave()
+
+    def _for_every_chip(self, tensor: Tensor) -> Tensor:
+        """[B, ...] as a row for each chip: those without a window of their own get zeros."""
+        missing = self.device.chips - len(tensor)
+        return F.pad(tensor, (0, 0) * (tensor.dim() - 1) + (0, missing)) if missing else tensor
+
+    def _write(self, program: str, **arguments: Tensor) -> None:
         loaded = self.program(program)
         self._trace(program)
-        specs = {value.name: value.spec for value in loaded.program.inputs}
-        for name, tensor in inputs.items():
-            spec = specs[name]
-            assert isinstance(spec, TensorSpec)
-            self._queues.write(self.device.host_tensor(tensor, spec), self._tensors[_key(program, name)])
+        for value in loaded.program.inputs_of(Role.ARGUMENT):
+            assert isinstance(value.spec, TensorSpec)
+            host = self.device.host_tensor(self._for_every_chip(arguments[value.name]), value.spec)
+            self._queues.write(host, self._tensors[_key(program, value)])
 
     def _replay(self, program: str) -> tuple[Any, ...]:
         trace = self._trace(program)
         self._queues.replay(trace)
         return trace.outputs
+
+    def _logits(self, outputs: Sequence[Any], rows: int) -> Tensor:
+        (logits,) = outputs
+        return self.device.to_host(logits, torch.float32)[:rows]
 
     def _trace(self, program: str) -> Trace:
         """The program's trace. All are recorded together, after everything that lasts is allocated."""
@@ -128,10 +156,11 @@ class TtnnRunner(ProgramRunner):
 
     def _record(self, name: str) -> Trace:
         loaded = self.program(name)
-        given = [self._tensors[_key(name, value.name)] for value in loaded.program.inputs]
+        given = [self._tensors[_key(name, value)] for value in loaded.program.inputs]
         trace = Trace(self.device.library, self.device.handle, loaded, given)
         if name == "encode":
-            (self._tensors[_key("cross_kv", "encoder_states")],) = trace.outputs
+            (handed_over,) = self.program("cross_kv").program.inputs_of(Role.HANDED_OVER)
+            (self._tensors[_key("cross_kv", handed_over)],) = trace.outputs
         return trace
 
     def _release(self) -> None:
@@ -140,6 +169,11 @@ class TtnnRunner(ProgramRunner):
         self._traces.clear()
 
 
-def _key(program: str, name: str) -> str:
-    """What tells an input's tensor: the state's are every program's, in one form; others are a program's own."""
-    return name if name.startswith("state_") else f"{program} {name}"
+def _key(program: str, value: Value) -> tuple[str, str]:
+    """What tells an input's tensor: the state's are every program's, by name; others are a program's own."""
+    return ("" if value.role is Role.STATE else program, value.name)
+
+
+def _require(given: _Generation, latest: _Generation, what: str) -> None:
+    if given != latest:
+        raise StateGone(f"{what}: gone; this card holds 1 decoding at a time, and another has begun since")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ttscribe.devices.programs import LoadedProgram
-from ttscribe.devices.ttnn.loaded import CallRefused
+from ttscribe.errors import CallRefused
 
 
 class Trace:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from ttscribe.compiler import host
 from ttscribe.compiler.program import HostOp, Program, Ref, TensorSpec
+from ttscribe.files import TEMPORARY, make_folder, replacing, write_text
 
 _SUFFIX = ".tensorbin"  # TT-NN writes and reads no other
 _ABANDONED_S = 24 * 3600
@@ -77,7 +77,7 @@ class HostValues:
     def __getitem__(self, name: str) -> Tensor:
         if name not in self._values:
             op = self._made[name]
-            self._values[name] = host.run(op, {needed: self[needed] for needed in op.inputs()})
+            self._values[name] = host.run(op, {needed: self[needed] for needed in op.inputs})
         value: Tensor = self._values[name]
         return value
 
@@ -105,23 +105,16 @@ class WeightCache:
         return self.folder / f"{key}{_SUFFIX}", self.folder / f"{key}.digest"
 
     def _put(self, key: str, tensor: Any) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         self._remove_abandoned()
         path, digest = self._paths(key)
-        unfinished = path.with_name(f"{key}.{os.getpid()}{_SUFFIX}")
-        unfinished_digest = digest.with_name(f"{key}.{os.getpid()}.digest")
-        try:
-            self.library.dump_tensor(unfinished, tensor)
-            unfinished_digest.write_text(_file_digest(unfinished))
-            unfinished_digest.replace(digest)
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
-            unfinished_digest.unlink(missing_ok=True)
+        with replacing(path) as new:
+            self.library.dump_tensor(new, tensor)
+            write_text(digest, _file_digest(new))
 
     def _remove_abandoned(self) -> None:
         """What processes that were killed while they wrote have left, a day ago or earlier."""
-        for left in self.folder.glob("*.*.*"):
+        for left in self.folder.glob(f"{TEMPORARY}*"):
             with suppress(FileNotFoundError):
                 if time.time() - left.stat().st_mtime > _ABANDONED_S:
                     left.unlink()

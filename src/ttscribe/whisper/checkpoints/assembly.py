@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ttscribe.errors import CheckpointInvalid
-from ttscribe.whisper.checkpoints.settings import Settings
+from ttscribe.whisper.checkpoints.generation_settings import GenerationSettings
 from ttscribe.whisper.config import WhisperConfig
 from ttscribe.whisper.model import WhisperModel
 from ttscribe.whisper.tokenizer import Tokenizer
@@ -18,16 +18,18 @@ _STORED_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a format's reader gives: ``tensors`` have Hugging Face's names without "model.", read as they are taken.
+    """What a format's reader gives.
 
-    ``origin`` is the file or folder that errors name; ``original_name`` what the checkpoint calls itself, or "".
+    ``tensors`` are pairs of a name, Hugging Face's without "model.", and the tensor as stored; each is read when it is
+    taken, so that weights that are converted are never in memory twice. ``origin`` is the file or folder that errors
+    name; ``original_name`` what the checkpoint calls itself, or "".
     """
 
     origin: Path
     config: WhisperConfig
     tensors: Iterable[tuple[str, Tensor]]
     tokenizer: Tokenizer
-    settings: Settings
+    settings: GenerationSettings
     original_name: str = ""
 
 
@@ -37,6 +39,7 @@ def build_model(parts: Parts, dtype: torch.dtype) -> WhisperModel:
     Raises:
         CheckpointInvalid: a tensor is missing, unknown, of the wrong shape or not floating point; it is named.
     """
+    # A model on the meta device has names and shapes but no memory; assign=True then gives it the tensors themselves.
     with torch.device("meta"):
         model = WhisperModel(parts.config)
     expected = model.state_dict()

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ttscribe.errors import CheckpointInvalid
 from ttscribe.whisper.checkpoints.assembly import Parts
-from ttscribe.whisper.checkpoints.settings import read_settings
+from ttscribe.whisper.checkpoints.generation_settings import read_generation_settings
 from ttscribe.whisper.config import WhisperConfig
 from ttscribe.whisper.json_files import read_object
 from ttscribe.whisper.tokenizer import Tokenizer
@@ -54,7 +54,7 @@ _SETTINGS = {
 
 
 class Variable(NamedTuple):
-    """Where a variable lies in the file."""
+    """Where a variable lies in the file: ``offset`` and ``size`` are in bytes."""
 
     shape: tuple[int, ...]
     dtype: torch.dtype
@@ -77,7 +77,8 @@ def read(folder: Path) -> Parts:
     if vocabulary is None:
         raise CheckpointInvalid(f"{folder} has no tokenizer.json or vocabulary.json: the checkpoint is incomplete")
     tokenizer = Tokenizer.from_file(vocabulary, config.vocab_size)
-    return Parts(model.path, config, _tensors(model), tokenizer, read_settings(known, folder / "config.json"))
+    settings = read_generation_settings(known, folder / "config.json")
+    return Parts(model.path, config, _tensors(model), tokenizer, settings)
 
 
 class ModelFile:
@@ -99,23 +100,32 @@ class ModelFile:
             raise self._damaged() from None
 
     def tensor(self, name: str) -> Tensor:
-        """A variable, dequantised to float32 where it is int8 or int16; otherwise as stored, a view where aligned."""
+        """A variable, dequantised to float32 where it is int8 or int16; otherwise as stored, a view where aligned.
+
+        Raises:
+            CheckpointInvalid: it is quantised, and its scale is absent or of the wrong size.
+        """
         stored = self._stored(name)
         if stored.dtype not in _QUANTISED:
             return stored
         if f"{name}_scale" not in self.variables:
             raise CheckpointInvalid(f"{self.path}: {name} is quantised but has no scale")
+        # One scale for the whole tensor or one for each row; the stored integer is the value times the scale.
         scale = self._stored(f"{name}_scale").float()
         if scale.numel() not in {1, len(stored)}:
             raise CheckpointInvalid(f"{self.path}: {name} has {len(stored)} rows but {scale.numel()} scales")
         return stored.float().div_(scale.reshape(-1, *[1] * (stored.ndim - 1)))
 
     def scalar(self, name: str) -> int | None:
-        """A whole number that is part of the specification, or None."""
+        """A whole number that is part of the specification, stored as a variable without dimensions, or None."""
         return int(self._stored(name)) if name in self.variables and not self.variables[name].shape else None
 
     def shape(self, name: str, rank: int) -> tuple[int, ...]:
-        """Dimensions of a variable that must be there and have ``rank`` of them."""
+        """Dimensions of a variable that must be there and have ``rank`` of them.
+
+        Raises:
+            CheckpointInvalid: it is not there, or has another number of dimensions.
+        """
         if name not in self.variables:
             raise CheckpointInvalid(f"{self.path} is incomplete: it has no {name}")
         shape = self.variables[name].shape
@@ -138,6 +148,7 @@ class ModelFile:
             raise CheckpointInvalid(f"{self.path} is {found}, not Whisper ({_SPECIFICATION})")
         _revision, count = self._take("II")
         variables = dict(self._take_variable() for _ in range(count))
+        # Equal tensors are stored once, so that two biases that happen to be zeros are a name and its alias.
         for _ in range(self._take("I")[0]):
             alias, name = self._take_string(), self._take_string()
             for suffix in ("", "_scale"):
@@ -167,7 +178,7 @@ class ModelFile:
 
     def _take_string(self) -> str:
         (length,) = self._take("H")
-        (text,) = self._take(f"{length}s")
+        (text,) = self._take(f"{length}s")  # the length counts the NUL
         return str(text.rstrip(b"\0"), "utf-8")
 
     def _damaged(self) -> CheckpointInvalid:
@@ -185,6 +196,7 @@ def _map(path: Path) -> Tensor:
 
 
 def _config(model: ModelFile) -> WhisperConfig:
+    # From the tensors alone: the config.json of this format says nothing of shapes. A convolution is [out, in, kernel].
     vocab_size, d_model = model.shape("decoder/embeddings/weight", 2)
     return WhisperConfig(
         vocab_size=vocab_size,
@@ -220,6 +232,7 @@ def _tensors(model: ModelFile) -> Iterator[tuple[str, Tensor]]:
         if module.startswith("layer_") and module[6:7].isdigit():
             layer, _, module = module.partition("/")
             prefix = f"{side}.layers.{layer.removeprefix('layer_')}"
+        # Anything else is a scale, which goes with its tensor, or a number of the specification.
         if module in _MODULES and leaf in _LEAVES:
             yield from _split(model.tensor(name), prefix, _MODULES[module], _LEAVES[leaf])
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ttscribe.errors import CheckpointInvalid
 from ttscribe.whisper.checkpoints.assembly import Parts
-from ttscribe.whisper.checkpoints.settings import read_settings
+from ttscribe.whisper.checkpoints.generation_settings import read_generation_settings
 from ttscribe.whisper.config import WhisperConfig
 from ttscribe.whisper.json_files import read_object
 from ttscribe.whisper.tokenizer import Tokenizer
@@ -32,7 +32,7 @@ def read(folder: Path) -> Parts:
     values = read_object(folder / "config.json")
     _check_architecture(values, folder / "config.json")
     config = WhisperConfig.from_dict(values)
-    settings = read_settings(_generation(folder, values), folder)
+    settings = read_generation_settings(_generation(folder, values), folder)
     vocabulary = find_vocabulary(folder)
     if vocabulary is None:
         raise CheckpointInvalid(f"{folder} has no tokenizer.json or vocab.json: the checkpoint is incomplete")
@@ -77,6 +77,7 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def _tensors(folder: Path) -> Iterator[tuple[str, Tensor]]:
+    # The index says which shard has which tensor; as all are read, the order of the shards does not matter.
     for file in weight_files(folder):
         if not file.is_file():
             raise CheckpointInvalid(f"{folder} has no {file.name}, one of its shards: the checkpoint is incomplete")

@@ -10,8 +10,8 @@ import torch
 from ttscribe.errors import OptionError
 from ttscribe.whisper.checkpoints import ctranslate2, huggingface, openai
 from ttscribe.whisper.checkpoints.assembly import Parts, build_model
+from ttscribe.whisper.checkpoints.generation_settings import known_languages
 from ttscribe.whisper.checkpoints.hub import canonical_name, locate
-from ttscribe.whisper.checkpoints.settings import known_languages
 from ttscribe.whisper.config import WhisperConfig
 from ttscribe.whisper.model import WhisperModel
 from ttscribe.whisper.tokenizer import Tokenizer
@@ -51,9 +51,11 @@ def load_checkpoint(
         offline: Never ask the hub.
 
     Raises:
+        OptionError: ``dtype`` is another.
         ModelNotFound: it is not on this machine and cannot be downloaded.
         CheckpointInvalid: it is damaged, incomplete or not Whisper.
         VocabularyMismatch: the tokenizer belongs to other weights.
+        OutputError: a bundled model cannot be put together in the cache folder.
     """
     if dtype not in _DTYPES:
         raise OptionError(f"weights can be float32, bfloat16 or float16, not {dtype}")

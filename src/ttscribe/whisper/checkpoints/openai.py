@@ -12,8 +12,8 @@ from torch import Tensor
 
 from ttscribe.errors import CheckpointInvalid, ModelError, VocabularyMismatch
 from ttscribe.whisper.checkpoints.assembly import Parts
+from ttscribe.whisper.checkpoints.generation_settings import GenerationSettings
 from ttscribe.whisper.checkpoints.hub import local_vocabularies
-from ttscribe.whisper.checkpoints.settings import Settings
 from ttscribe.whisper.config import WhisperConfig
 from ttscribe.whisper.tokenizer import Tokenizer
 from ttscribe.whisper.vocabulary import find_vocabulary, read_vocabulary
@@ -63,11 +63,12 @@ def read(path: Path) -> Parts:
     if not isinstance(dimensions, dict) or not isinstance(state, dict):
         raise CheckpointInvalid(f"{path} is not OpenAI's Whisper: it has no dims and model_state_dict")
     config = _config(dimensions, path)
-    return Parts(path, config, _tensors(state, path), _tokenizer(path, config.vocab_size), Settings())
+    return Parts(path, config, _tensors(state, path), _tokenizer(path, config.vocab_size), GenerationSettings())
 
 
 def _load(path: Path) -> dict[str, Any]:
     try:
+        # Files of torch before 1.6 are no zip archives, and only those can be mapped.
         with warnings.catch_warnings():
             # torch remarks on odd pickles that it then refuses.
             warnings.simplefilter("ignore")
@@ -87,6 +88,7 @@ def _config(dimensions: dict[str, Any], path: Path) -> WhisperConfig:
     if absent or type(dimensions["n_audio_state"]) is not int:
         raise CheckpointInvalid(f"{path}: its dims lack {', '.join(absent) or 'a usable n_audio_state'}")
     values = {field: dimensions[name] for field, name in _DIMENSIONS.items()}
+    # dims have no width of the feed-forward network: it is four times the state's in every Whisper.
     ffn = 4 * values["d_model"]
     return WhisperConfig.from_dict({**values, "encoder_ffn_dim": ffn, "decoder_ffn_dim": ffn})
 

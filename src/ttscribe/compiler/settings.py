@@ -1,0 +1,56 @@
+"""How to compile: for which board, at which precision, and what to leave in PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ttscribe.compiler.blocklist import Blocklist
+from ttscribe.compiler.boards import BOARDS, Board
+from ttscribe.compiler.program import DType
+from ttscribe.errors import OptionError
+
+
+@dataclass(frozen=True, slots=True)
+class Precision:
+    """A precision policy.
+
+    ``weights`` is the element type of weight matrices; activations, biases, norms and tables are bfloat16.
+    ``fidelity`` is the math fidelity of matrix products and attention; norms and sums always have HiFi4 and a 32-bit
+    accumulator. ``exact`` asks the emulator for float32 throughout, and changes nothing on a card.
+    """
+
+    name: str
+    weights: DType
+    fidelity: str
+    exact: bool = False
+
+
+POLICIES: Mapping[str, Precision] = {
+    policy.name: policy
+    for policy in (
+        Precision("exact", DType.BFLOAT16, "HiFi4", exact=True),
+        Precision("bf16-hifi4", DType.BFLOAT16, "HiFi4"),
+        Precision("bf16-hifi2", DType.BFLOAT16, "HiFi2"),
+        Precision("bfp8-hifi4", DType.BFLOAT8_B, "HiFi4"),
+        Precision("bfp8-hifi2", DType.BFLOAT8_B, "HiFi2"),
+    )
+}
+DEFAULT_POLICY = "bf16-hifi4"
+
+
+def policy(name: str) -> Precision:
+    """The policy of that name; OptionError names those that there are."""
+    if name not in POLICIES:
+        raise OptionError(f"no precision is called {name!r}; there is {', '.join(POLICIES)}")
+    return POLICIES[name]
+
+
+@dataclass(frozen=True)
+class CompileSettings:
+    """What rules, guards and passes may decide by; ``strict`` makes any operation left on the host an error."""
+
+    precision: Precision = POLICIES[DEFAULT_POLICY]
+    board: Board = BOARDS["n150"]
+    strict: bool = False
+    blocklist: Blocklist = field(default_factory=Blocklist)

@@ -1,0 +1,119 @@
+"""What decoding asks of whatever runs the model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from ttscribe.decoding.rules import Rules
+from ttscribe.whisper.config import WhisperConfig
+
+
+@dataclass(slots=True)
+class Picks:
+    """The tokens of one decoding in order, and the natural-log probability of each among those that were allowed."""
+
+    tokens: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+
+    def goes_on(self, limit: int, end: int) -> bool:
+        """Whether there is room for another token and ``end`` has not come."""
+        return len(self.tokens) < limit and self.tokens[-1] != end
+
+    def take(self, token: int, logprob: float) -> None:
+        self.tokens.append(token)
+        self.logprobs.append(logprob)
+
+
+class Runner(Protocol):
+    """A loaded model on a device. Encoder states and decoder states are the device's own, opaque to the caller.
+
+    Everything that crosses is on the host: log-mel and logits in float32, tokens and positions in int64. Shapes as in
+    ``ttscribe.whisper.model``: B batch, T tokens, V vocab_size; B is 1 to ``max_batch``.
+
+    ``max_decodings`` is how many decoder states may be alive at once, None where only memory limits them. On a device
+    with such a limit a new ``encode`` or ``start`` takes the memory of the oldest; what was there raises StateGone when
+    it is used, rather than decode another recording's audio.
+
+    Threads: where ``concurrent`` is true, any number of threads may call a runner at the same time, each with states of
+    its own. Where it is false a caller must see to it that one thread at a time does, from ``encode`` to the last token
+    of that window (``ttscribe.Transcriber`` does).
+
+    A runner is closed by ``close`` or at the end of a ``with`` block. Closing twice is harmless; where the device has
+    freed something, using the runner afterwards raises DeviceUnavailable.
+    """
+
+    config: WhisperConfig
+    max_batch: int
+    max_decodings: int | None
+    concurrent: bool
+
+    def encode(self, mel: Tensor) -> Any:
+        """Log-mel windows [B, num_mel_bins, 3000] to encoder states; OptionError for more than ``max_batch``."""
+
+    def start(self, encoder_states: Any) -> Any:
+        """A decoder state for these encoder states, with an empty cache."""
+
+    def prefill(self, tokens: Tensor, state: Any) -> Tensor:
+        """Tokens [B, T] from position 0 on to logits [B, T, V]."""
+
+    def decode_step(self, token: Tensor, position: Tensor, state: Any) -> Tensor:
+        """One token [B] at its position [B] to logits [B, V]."""
+
+    def greedy(self, picked: Sequence[Picks], position: int, state: Any, rules: Rules, *, limit: int, end: int) -> None:
+        """Go on from each row's first token, which is at ``position``, with the likeliest that ``rules`` allow.
+
+        Appends to each row of ``picked`` until ``end``, which is appended too, or until it has ``limit`` tokens. The
+        device picks each token where it can, so that no logits come to the host.
+        """
+
+    def reorder(self, state: Any, rows: Sequence[int]) -> Any:
+        """The state whose row i is what row ``rows[i]`` of ``state`` was, which is used up: rows may repeat, for beams.
+
+        OptionError for more rows than ``max_batch``.
+        """
+
+    def close(self) -> None:
+        """Free what the device holds."""
+
+    def __enter__(self) -> Runner: ...  # noqa: PYI034 - Python 3.10 has no Self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class Closable:
+    """``with`` for whatever has ``close``."""
+
+    def close(self) -> None:
+        """Free what is held."""
+
+    def __enter__(self) -> Any:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def greedy_on_host(
+    runner: Runner, picked: Sequence[Picks], position: int, state: Any, rules: Rules, *, limit: int, end: int
+) -> None:
+    """``Runner.greedy`` from logits that come to the host at each step.
+
+    A row that has ended is decoded on with ``end``, to keep the batch, and what that gives is thrown away.
+    """
+    while any(row.goes_on(limit, end) for row in picked):
+        tokens = torch.tensor([row.tokens[-1] for row in picked])
+        logits = runner.decode_step(tokens, torch.full(tokens.shape, position), state)
+        for row, row_logits in zip(picked, logits, strict=True):
+            if row.goes_on(limit, end):
+                row.take(*rules.pick(row_logits, row.tokens))
+        position += 1

@@ -1,0 +1,122 @@
+"""A policy on a device against float32 PyTorch with the same weights, recording by recording."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ttscribe.audio import load_audio, log_mel, window
+from ttscribe.decoding import Rules, Runner
+from ttscribe.devices import make_runner
+from ttscribe.errors import ModelError
+from ttscribe.evaluation.accuracy import Forced, Text
+from ttscribe.evaluation.correlation import correlation
+from ttscribe.evaluation.speech import Clip
+from ttscribe.evaluation.words import count_errors
+from ttscribe.types import Progress, ProgressCallback
+from ttscribe.whisper.checkpoints import Checkpoint
+
+
+@dataclass(frozen=True)
+class _Decoding:
+    """Tokens, <|endoftext|> with them where it came, and the logits [V] before each, what may not be said at -inf."""
+
+    tokens: list[int]
+    logits: list[Tensor]
+
+
+class Comparison:
+    """float32 PyTorch on the CPU beside ``runner``, with a checkpoint's weights: greedy, English, no timestamps."""
+
+    def __init__(self, checkpoint: Checkpoint, runner: Runner, model: str, policy: str) -> None:
+        """``model`` and ``policy`` are what the records say."""
+        self.model, self.policy = model, policy
+        self._runner, self._reference = runner, make_runner("cpu", checkpoint.model)
+        self._tokenizer = checkpoint.tokenizer
+        self._prompt = checkpoint.tokenizer.prompt("en", "transcribe", timestamps=False)
+        self._rules = Rules.of(checkpoint.suppress_tokens, checkpoint.begin_suppress_tokens, None)
+
+    def of(self, clip: Clip, name: str) -> tuple[Forced, Text]:
+        """What the two make of ``clip``, recorded under ``name``.
+
+        Raises ModelError where logits are not numbers.
+        """
+        mel = window(log_mel(load_audio(clip.path), self._runner.config.num_mel_bins), 0)[None]
+        fp32 = self._decode(self._reference, mel)
+        forced = self._forced(name, fp32, self._decode(self._runner, mel, fp32.tokens))
+        # Where every forced token agrees, decoding freely takes the same steps.
+        said = self._decode(self._runner, mel) if forced.margins else fp32
+        decode = self._tokenizer.decode
+        words, fp32_errors = count_errors(clip.text, decode(fp32.tokens))
+        _, errors = count_errors(clip.text, decode(said.tokens))
+        return forced, Text(self.model, self.policy, name, words, fp32_errors, errors)
+
+    def _decode(self, runner: Runner, mel: Tensor, forced: Sequence[int] | None = None) -> _Decoding:
+        """To the end of the text, or of the cache; with ``forced``, those tokens whatever is likeliest."""
+        state = runner.start(runner.encode(mel))
+        logits = runner.prefill(torch.tensor([self._prompt]), state)[0, -1]
+        found = _Decoding([], [])
+        for position in range(len(self._prompt), runner.config.max_target_positions):
+            found.logits.append(self._rules.apply(logits, found.tokens))
+            token = _likeliest(found.logits[-1]) if forced is None else forced[len(found.tokens)]
+            found.tokens.append(token)
+            if token == self._tokenizer.eot:
+                break
+            logits = runner.decode_step(torch.tensor([token]), torch.tensor([position]), state)[0]
+        return found
+
+    def _forced(self, name: str, fp32: _Decoding, ours: _Decoding) -> Forced:
+        correlations = [_pcc(mine, theirs) for mine, theirs in zip(ours.logits, fp32.logits, strict=True)]
+        picked = zip(ours.logits, fp32.tokens, strict=True)
+        wrong = [index for index, (logits, token) in enumerate(picked) if _likeliest(logits) != token]
+        return Forced(
+            self.model,
+            self.policy,
+            name,
+            len(fp32.tokens),
+            len(fp32.tokens) - len(wrong),
+            [_margin(fp32.logits[index]) for index in wrong],
+            statistics.fmean(correlations),
+            min(correlations),
+        )
+
+
+def _likeliest(logits: Tensor) -> int:
+    return int(logits.argmax())
+
+
+def _pcc(ours: Tensor, theirs: Tensor) -> float:
+    """Pearson's correlation over the tokens that are allowed."""
+    allowed = theirs.isfinite()
+    found = correlation(ours[allowed], theirs[allowed])
+    if found is None:
+        raise ModelError("the device's logits are not numbers, or all the same: they correlate with nothing")
+    return found
+
+
+def _margin(logits: Tensor) -> float:
+    best = logits.topk(2).values
+    return float(best[0] - best[1])
+
+
+def compare(
+    checkpoint: Checkpoint,
+    runner: Runner,
+    names: tuple[str, str],
+    speech: Sequence[Clip],
+    progress: ProgressCallback | None = None,
+) -> tuple[list[Forced], list[Text]]:
+    """The records of all ``speech``, under the model's and the policy's ``names``."""
+    comparison = Comparison(checkpoint, runner, *names)
+    total = sum(clip.seconds for clip in speech)
+    done, records = 0.0, []
+    for clip in speech:
+        records.append(comparison.of(clip, clip.path.name))
+        done += clip.seconds
+        if progress is not None:
+            progress(Progress(done, total))
+    return [forced for forced, _ in records], [text for _, text in records]

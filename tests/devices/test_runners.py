@@ -1,0 +1,230 @@
+"""What decoding may ask of a runner, on the CPU and as compiled programs, with real weights on real speech.
+
+The runner of a card is in ``ttnn/test_runner.py``: on a mock board it computes no values.
+"""
+
+import gc
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+import pytest
+import torch
+
+from ttscribe.decoding import Picks, Rules, TimestampGrammar
+from ttscribe.devices import make_runner
+from ttscribe.errors import DeviceUnavailable, OptionError
+
+# One worker compiles the programs, once.
+pytestmark = pytest.mark.xdist_group("programs of tiny.en")
+
+PROMPT = (50257, 50362)  # <|startoftranscript|><|notimestamps|> of tiny.en
+# After the prompt, a token for each of two rows: at first two different prefixes, then more tokens for up to three.
+PREFIXES = ((383, 632), (314, 1107))
+FOLLOWING = ((262, 290), (257, 11), (13, 318))
+LIMIT = 40  # tokens: the first recording ends before it, the second goes on
+
+
+@pytest.fixture(scope="module", params=["cpu", "emulator"])
+def runner(request, tiny_en, exact):
+    return exact if request.param == "emulator" else make_runner("cpu", tiny_en.model)
+
+
+@pytest.fixture(scope="module")
+def encoded(runner, windows):
+    """Encoder states of both windows, as one batch."""
+    return runner.encode(windows)
+
+
+@pytest.fixture(scope="module")
+def alone(runner, windows):
+    """Encoder states of each window, as a batch of its own."""
+    return [runner.encode(window[None]) for window in windows]
+
+
+@pytest.fixture(scope="module")
+def rules(tiny_en):
+    return Rules.of(tiny_en.suppress_tokens, tiny_en.begin_suppress_tokens, None)
+
+
+def prompted(runner, states, rows=1):
+    """A state that has read the prompt, and the logits [B, V] after it."""
+    state = runner.start(states)
+    return state, runner.prefill(torch.tensor([PROMPT] * rows), state)[:, -1]
+
+
+def steps(runner, state, tokens, read=0):
+    """Logits [B, T, V] after each of the tokens [B, T], which follow the prompt and ``read`` tokens after it."""
+    return torch.stack(
+        [
+            runner.decode_step(column, torch.full(column.shape, len(PROMPT) + read + at), state)
+            for at, column in enumerate(torch.tensor(tokens).T)
+        ],
+        dim=1,
+    )
+
+
+def by_hand(runner, state, logits, rules, limit, end):
+    """Tokens of one row and their log probabilities, picked from logits one after another."""
+    tokens, logprobs = [], []
+    while True:
+        allowed = rules.apply(logits[0], tokens).log_softmax(0)
+        tokens.append(int(allowed.argmax()))
+        logprobs.append(float(allowed.max()))
+        if tokens[-1] == end or len(tokens) == limit:
+            return tokens, logprobs
+        logits = steps(runner, state, [tokens[-1:]], len(tokens) - 1)[:, 0]
+
+
+def picked_by_hand(runner, states, rules, limit, end):
+    return by_hand(runner, *prompted(runner, states), rules, limit, end)
+
+
+def greedy(runner, states, rows, rules, limit, end):
+    """The picks of ``runner.greedy``, the first of them from the prompt's logits."""
+    state, logits = prompted(runner, states, rows)
+    picked = [Picks() for _ in range(rows)]
+    for row, row_logits in zip(picked, logits, strict=True):
+        row.take(*rules.pick(row_logits, []))
+    runner.greedy(picked, len(PROMPT), state, rules, limit=limit, end=end)
+    return picked
+
+
+def close(ours, theirs):
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-3)
+
+
+def test_each_row_of_a_batch_is_what_its_window_gives_alone(runner, encoded, alone):
+    state, logits = prompted(runner, encoded, rows=2)
+    ours = torch.cat([logits[:, None], steps(runner, state, PREFIXES)], dim=1)
+    for row, states, tokens in zip(ours, alone, PREFIXES, strict=True):
+        own, first = prompted(runner, states)
+        close(row, torch.cat([first[:, None], steps(runner, own, [tokens])], dim=1)[0])
+    assert not torch.allclose(ours[0], ours[1], atol=0.1)
+
+
+def test_as_many_rows_as_it_takes_decode_at_a_time(runner, encoded):
+    state, _ = prompted(runner, encoded, rows=2)
+    rows = [at % 2 for at in range(runner.max_batch)]
+    many = steps(runner, runner.reorder(state, rows), [PREFIXES[row][:1] for row in rows])
+    state, _ = prompted(runner, encoded, rows=2)
+    two = steps(runner, state, [prefix[:1] for prefix in PREFIXES])
+    close(many, two[rows])
+
+
+@pytest.mark.parametrize("device", ["cpu", "emulator"])
+def test_as_many_windows_as_it_takes_are_encoded_at_a_time(small_model, device):
+    config = small_model.config
+    with make_runner(device, small_model, "exact" if device == "emulator" else None) as small:
+        mel = torch.randn(small.max_batch, 80, config.mel_frames, generator=torch.Generator().manual_seed(0))
+        prompt = torch.tensor([[1, 2]])
+        logits = small.prefill(prompt.expand(len(mel), -1), small.start(small.encode(mel)))
+        assert logits.shape == (small.max_batch, 2, config.vocab_size)
+        for row in (0, small.max_batch - 1):
+            close(logits[row], small.prefill(prompt, small.start(small.encode(mel[row : row + 1])))[0])
+
+
+def test_more_than_it_takes_is_refused_with_how_many_it_takes(runner, encoded, windows):
+    most = runner.max_batch
+    with pytest.raises(OptionError, match=f"decodes {most} windows at a time, not {most + 1}"):
+        runner.encode(windows[:1].expand(most + 1, -1, -1))
+    with pytest.raises(OptionError, match=f"decodes {most} windows at a time, not {most + 1}"):
+        runner.reorder(runner.start(encoded), [0] * (most + 1))
+
+
+def test_decodings_that_are_alive_at_once_do_not_share_state(runner, alone):
+    """Two of one window's states and one of another's, which take turns."""
+    assert runner.max_decodings is None
+    chosen = [(alone[0], PREFIXES[0]), (alone[0], PREFIXES[1]), (alone[1], PREFIXES[0])]
+    states = [prompted(runner, encoded)[0] for encoded, _ in chosen]
+    turns = [
+        [steps(runner, state, [[tokens[at]]], at) for state, (_, tokens) in zip(states, chosen, strict=True)]
+        for at in range(2)
+    ]
+    for ours, (encoded, tokens) in zip(zip(*turns, strict=True), chosen, strict=True):
+        state, _ = prompted(runner, encoded)
+        assert torch.equal(torch.cat(ours, dim=1), steps(runner, state, [tokens]))
+
+
+@pytest.mark.parametrize("rows", [(1, 0), (1, 1), (0, 0, 1), (1,)], ids=str)
+def test_a_reordered_state_goes_on_as_if_its_rows_had_been_decoded_anew(runner, encoded, alone, rows):
+    state, _ = prompted(runner, encoded, rows=2)
+    steps(runner, state, PREFIXES)
+    following = FOLLOWING[: len(rows)]
+    ours = steps(runner, runner.reorder(state, rows), following, 2)
+    for logits, row, tokens in zip(ours, rows, following, strict=True):
+        anew, _ = prompted(runner, alone[row])
+        close(logits, steps(runner, anew, [(*PREFIXES[row], *tokens)])[0, 2:])
+
+
+def test_greedy_takes_the_tokens_that_logits_on_the_host_say(tiny_en, runner, encoded, alone, rules):
+    end = tiny_en.tokenizer.eot
+    ours = greedy(runner, encoded, 2, rules, LIMIT, end)
+    for row, states in zip(ours, alone, strict=True):
+        tokens, logprobs = picked_by_hand(runner, states, rules, LIMIT, end)
+        assert row.tokens == tokens
+        assert row.logprobs == pytest.approx(logprobs, abs=1e-3)
+    first, second = (row.tokens for row in ours)
+    assert first[-1] == end
+    assert end not in first[:-1]
+    assert len(first) < LIMIT == len(second)
+
+
+def argmaxes(runner):
+    """How many tokens the device has picked so far."""
+    return runner.program("greedy_step").ledger["ttnn.argmax"]
+
+
+def test_the_host_reads_no_logits_where_the_device_knows_the_rules(tiny_en, exact, windows, rules):
+    states, steps_ran, picks = exact.encode(windows[:1]), exact.program("decode_step").ledger.copy(), argmaxes(exact)
+    (row,) = greedy(exact, states, 1, rules, 6, tiny_en.tokenizer.eot)
+    assert len(row.tokens) == 6
+    assert exact.program("decode_step").ledger == steps_ran
+    assert argmaxes(exact) == picks + 5
+
+
+def test_rules_that_the_device_does_not_know_hold_all_the_same(tiny_en, exact, windows):
+    tokenizer = tiny_en.tokenizer
+    grammar = TimestampGrammar(tokenizer.timestamp_begin, tokenizer.eot, tokenizer.no_timestamps, 50)
+    timed = Rules.of(tiny_en.suppress_tokens, tiny_en.begin_suppress_tokens, grammar)
+    states, picks = exact.encode(windows[:1]), argmaxes(exact)
+    (row,) = greedy(exact, states, 1, timed, 6, tokenizer.eot)
+    assert row.tokens == picked_by_hand(exact, states, timed, 6, tokenizer.eot)[0]
+    assert row.tokens[0] >= tokenizer.timestamp_begin
+    assert argmaxes(exact) == picks
+
+
+def test_threads_may_share_the_cpu(tiny_en, windows, rules):
+    runner, end, together = make_runner("cpu", tiny_en.model), tiny_en.tokenizer.eot, Barrier(4)
+    assert runner.concurrent
+    chosen = [windows[at % 2][None] for at in range(together.parties)]
+
+    def tokens(window):
+        states = runner.encode(window)
+        together.wait()
+        return picked_by_hand(runner, states, rules, 12, end)
+
+    with ThreadPoolExecutor(together.parties) as threads:
+        ours = list(threads.map(tokens, chosen))
+    assert ours[2:] == ours[:2] == [picked_by_hand(runner, runner.encode(each), rules, 12, end) for each in chosen[:2]]
+
+
+def test_compiled_programs_are_for_one_thread_at_a_time(exact):
+    assert not exact.concurrent
+
+
+def test_what_is_closed_holds_no_programs_and_says_so_when_it_is_used(tiny_en):
+    with make_runner("emulator", tiny_en.model, "exact") as runner:
+        loaded = weakref.ref(runner.program("cross_kv"))
+    runner.close()
+    gc.collect()
+    assert loaded() is None
+    with pytest.raises(DeviceUnavailable, match=r"was closed.*load it again"):
+        runner.encode(torch.zeros(1, 80, 3000))
+
+
+def test_the_cpu_has_nothing_to_free(tiny_en, windows):
+    with make_runner("cpu", tiny_en.model) as runner:
+        states = runner.encode(windows[:1])
+    runner.close()
+    assert torch.equal(runner.encode(windows[:1]), states)

@@ -1,0 +1,88 @@
+"""Recordings that share a model on a device of one decoding and one thread at a time, as a card is."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from ttscribe import transcription
+from ttscribe.devices.cpu import CpuRunner
+from ttscribe.errors import StateGone
+from ttscribe.transcription import Transcriber
+
+THREADS = 3
+
+
+class OneDecoding(CpuRunner):
+    """The CPU with a card's limits, which are checked at every call."""
+
+    max_decodings = 1
+    concurrent = False
+
+    def __init__(self, model):
+        super().__init__(model)
+        self.encoded = self.started = self.user = None
+        self.encodes, self.gone = 0, 0
+
+    def encode(self, mel):
+        self.user = threading.get_ident()
+        self.encodes += 1
+        self.encoded = super().encode(mel)
+        return self.encoded
+
+    def start(self, encoder_states):
+        if encoder_states is not self.encoded:
+            self.gone += 1
+            raise StateGone("encoder states: gone")
+        self.user = threading.get_ident()
+        self.started = super().start(encoder_states)
+        return self.started
+
+    def prefill(self, tokens, state):
+        self._require(state)
+        return super().prefill(tokens, state)
+
+    def decode_step(self, token, position, state):
+        self._require(state)
+        return super().decode_step(token, position, state)
+
+    def _require(self, state):
+        if state is not self.started or threading.get_ident() != self.user:
+            raise StateGone("decoder state: gone")
+
+
+@pytest.fixture
+def transcriber(base, monkeypatch):
+    """A model of many languages: it listens to each recording's first window before it decodes it."""
+    monkeypatch.setattr(transcription, "make_runner", lambda device, model, *_: OneDecoding(model))
+    return Transcriber(base)
+
+
+def texts(segments):
+    return [segment.text for segment in segments]
+
+
+@pytest.fixture(scope="module")
+def said(base, beckett, two_cities):
+    """What is said in two recordings, each decoded with nothing else going on."""
+    alone = Transcriber(base)
+    return [texts(alone.transcribe(recording).segments) for recording in (beckett, two_cities)]
+
+
+def test_a_recording_whose_encoder_states_another_took_is_encoded_again(transcriber, said, beckett, two_cities):
+    first, second = (transcriber.transcribe(recording) for recording in (beckett, two_cities))
+    assert transcriber.runner.encodes == 2
+    assert [texts(first.segments), texts(second.segments)] == said
+    assert transcriber.runner.gone == 2  # each recording's first window: the other was listened to, or decoded, since
+
+
+def test_threads_take_turns(transcriber, said, beckett, two_cities):
+    together = threading.Barrier(THREADS)
+
+    def transcribed(recording):
+        together.wait()
+        return texts(transcriber.transcribe(recording).segments)
+
+    with ThreadPoolExecutor(THREADS) as threads:
+        ours = list(threads.map(transcribed, [beckett, two_cities, beckett]))
+    assert ours == [said[0], said[1], said[0]]
