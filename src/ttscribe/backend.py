@@ -60,6 +60,7 @@ def backend(
     if mode is not None:
         raise OptionError('backend "ttnn" has no modes; pass options={"precision": ...} instead')
     compiler = _Compiler.with_options(options or {})
+    # AOTAutograd asks the first only where something requires a gradient, and splits the graph for it.
     compile_aot = aot_autograd(fw_compiler=_refuse_training, inference_compiler=compiler)
     return compile_aot(module, example_inputs)
 
@@ -98,6 +99,7 @@ class _Compiler:
         self.report(compiled.report)
         order = tuple(node.name for node in module.graph.nodes if node.op == "placeholder")
         strides = tuple(_strides(output) for output in graph.outputs)
+        # Boxed: AOTAutograd passes one list of arguments, which a compiled function may empty to free them early.
         return make_boxed_func(_Runner(compiled, self.device, order, strides))  # type: ignore[no-any-return]
 
 
@@ -107,6 +109,7 @@ def _ignore(_report: CompileReport) -> None:
 
 def _strides(output: Any) -> tuple[int, ...] | None:
     """The strides that PyTorch's own result has, where they are known before it runs."""
+    # What Dynamo traced after this graph counts on these strides, as by taking a view of a result.
     described = output.meta["val"] if isinstance(output, fx.Node) else None
     steps = described.stride() if isinstance(described, Tensor) else (0,)
     # An expanded result, of stride 0, is given in full.
@@ -132,11 +135,11 @@ class _Runner:
 
     def __call__(self, *arguments: Any) -> list[Any]:
         program = self.compiled.program
-        given = {**self.compiled.params, **dict(zip(self.order, arguments, strict=True))}
-        weights = [given[value.name] for value in program.params]
+        values = {**self.compiled.params, **dict(zip(self.order, arguments, strict=True))}
+        weights = [values[value.name] for value in program.params]
         if self._loaded is None or not all(held.is_still(w) for held, w in zip(self._held, weights, strict=True)):
             self._loaded = self._load(weights)
-        results = self._loaded(*(given[value.name] for value in program.inputs))
+        results = self._loaded(*(values[value.name] for value in program.inputs))
         return _given_away(program, results, self.strides)
 
     def _load(self, weights: Sequence[Tensor]) -> LoadedProgram:
@@ -152,11 +155,12 @@ class _Runner:
 def _given_away(program: Program, results: Sequence[Any], strides: Sequence[tuple[int, ...] | None] = ()) -> list[Any]:
     """Results that share memory neither with each other nor with an input or a constant, and have those strides."""
     fresh = {op.output.name for op in program.ops if op.target == "ttnn.to_torch"}
-    given = []
+    own = []
     for name, result, steps in zip_longest(program.outputs, results, strides):
-        given.append(_own(result, steps, fresh=name in fresh) if isinstance(result, Tensor) else result)
+        # What came from the device is nobody else's, unless it is given twice.
+        own.append(_own(result, steps, fresh=name in fresh) if isinstance(result, Tensor) else result)
         fresh.discard(name)
-    return given
+    return own
 
 
 def _own(result: Tensor, strides: tuple[int, ...] | None, *, fresh: bool) -> Tensor:
@@ -178,6 +182,7 @@ class _Held:
         """Tensors made in inference mode count no versions: what they hold is compared instead."""
         if weight.is_inference():
             return cls(weight, 0, weight.clone())
+        # PyTorch counts every write in place, so that autograd notices it.
         return cls(weight.detach(), weight._version, None)  # noqa: SLF001
 
     def is_still(self, weight: Tensor) -> bool:
@@ -210,12 +215,15 @@ class CompiledModule:
 
         Raises CompileError for arguments of another shape, element type or value than a program was compiled for.
         """
+        # torch.export numbers a program's inputs in this order.
         flat, structure = pytree.tree_flatten(arguments)
         if structure != self._inputs:
             raise CompileError("the arguments have another structure than those that the module was compiled with")
-        for index, (given, expected) in enumerate(zip(flat, self._signatures, strict=True)):
-            if (found := _signature(given)) != expected:
-                raise CompileError(f"argument {index} was compiled as {expected}, not {found}; compile again for that")
+        for index, (argument, expected) in enumerate(zip(flat, self._signatures, strict=True)):
+            if (signature := _signature(argument)) != expected:
+                raise CompileError(
+                    f"argument {index} was compiled as {expected}, not {signature}; compile again for that"
+                )
         results = _given_away(self.program, self._loaded(*flat))
         return pytree.tree_unflatten(results, self._outputs)
 
@@ -256,6 +264,7 @@ def compile(  # noqa: A001
     except (TorchDynamoException, RuntimeError, ValueError, TypeError) as error:
         first = str(error).strip().partition("\n")[0]
         raise CompileError(f"{name} cannot be exported: {first}") from error
+    # The module runs once for the structure of its results, and may write to its arguments.
     copies = pytree.tree_map_only(Tensor, torch.clone, tuple(example_inputs))
     with torch.no_grad():
         _, outputs = pytree.tree_flatten(module(*copies))

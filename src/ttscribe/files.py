@@ -27,7 +27,8 @@ def replacing(target: Path) -> Iterator[Path]:
     Raises:
         OutputError: the file cannot be written; any OSError of the block becomes one.
     """
-    # Not named after the target, whose name may already be as long as a name may be.
+    # Beside the target, for a rename is atomic only within one file system; not named after it, whose name may already
+    # be as long as a name may be.
     temporary = target.with_name(f"{TEMPORARY}{os.urandom(8).hex()}{target.suffix}")
     try:
         yield temporary
@@ -51,6 +52,7 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     ):
         file.write(text)
         file.flush()
+        # Or a power cut could leave the new name with no contents.
         os.fsync(file.fileno())
 
 

@@ -105,9 +105,9 @@ class Transcriber(Closable):
         """
         self._require_open()
         self._check_task(task)
-        given = None if language is None else self._known_language(language)
+        code = None if language is None else self._known_language(language)
         recording = self._listen(audio, sample_rate)
-        chosen, probability, first = self._language(given, recording)
+        chosen, probability, first = self._language(code, recording)
         info = TranscriptionInfo(
             model=self.checkpoint.name,
             device=self.device,
@@ -140,6 +140,7 @@ class Transcriber(Closable):
     def _listen(self, audio: AudioSource, sample_rate: int | None) -> _Recording:
         samples = load_audio(audio, sample_rate=sample_rate)
         mel = log_mel(samples, self.runner.config.num_mel_bins)
+        # Less than 10 ms is no frame, but a recording has at least one window.
         frames = max(1, len(samples) // HOP)
         return _Recording(mel, frames, len(samples) / SAMPLE_RATE)
 
@@ -194,8 +195,10 @@ class Transcriber(Closable):
     ) -> Iterator[tuple[float, float, str, tuple[int, ...], float, float]]:
         offset = seek / FRAMES_PER_SECOND
         for part in parts:
+            # A segment's text begins with a space: GPT-2's tokens carry the one before a word.
             text = self.checkpoint.tokenizer.decode(part.tokens).strip()
             if text:
+                # A timestamp may lie in the silence that fills the last window up.
                 start, end = (round(min(offset + time, duration), 3) for time in (part.start, part.end))
                 yield start, end, text, part.tokens, decoded.avg_logprob, decoded.no_speech_prob
 

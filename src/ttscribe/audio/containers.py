@@ -41,6 +41,7 @@ ENDLESS = 1 << 50
 
 LONGEST_OGG_PAGE = 65_307
 
+# What FFmpeg makes of a size of a petabyte, by the bit rate, is longer than this.
 A_YEAR = 365 * 24 * 3600.0
 NOTICEABLE = 0.25
 """Seconds: containers round lengths up by less than this."""
@@ -96,6 +97,7 @@ def _read(container: InputContainer, stream: AudioStream, declared: float, label
         logger.warning("%s: reading stopped at a damaged place (%s)", label, _reason(error))
         # An estimate will do, now that it is certain that something is missing.
         extent.declared = extent.declared or _seconds(container, stream)
+    # A cut out of a stream may begin at any time of its clock, to which packets refer.
     start = max(0, container.start_time or 0) / av.time_base
     extent.check(label, heard=start + track.seconds)
     if not track.seconds:
@@ -106,6 +108,7 @@ def _read(container: InputContainer, stream: AudioStream, declared: float, label
 def _gather(container: InputContainer, stream: AudioStream, track: MonoTrack, extent: _Extent) -> None:
     """Decode ``stream`` onto ``track``, passing over packets that cannot be decoded."""
     floats = _FloatFrames()
+    # Of all streams, though one is decoded: how far the others go tells whether the file is whole.
     for packet in container.demux():
         if packet.stream_index != stream.index:
             extent.saw(packet)

@@ -39,6 +39,7 @@ def log_mel(samples: Samples | torch.Tensor, num_mel_bins: int) -> torch.Tensor:
     for start in range(0, frames, BLOCK_FRAMES):
         stop = min(start + BLOCK_FRAMES, frames)
         torch.matmul(filters, _power(signal, start, stop), out=mel[:, start:stop])
+    # Digital silence has no logarithm: 1e-10 stands for it.
     mel.clamp_(min=1e-10).log10_()
     # 8 in log10 of power is 80 dB; the sum and the quotient bring the rest near -1 to 1, as in training.
     return mel.clamp_(min=mel.max() - 8).add_(4).div_(4)
@@ -96,6 +97,7 @@ def _power(signal: torch.Tensor, start: int, stop: int) -> torch.Tensor:
     first, last = start * HOP - half, (stop - 1) * HOP + half
     left, right = max(0, -first), max(0, last - len(signal))
     block = F.pad(signal[first + left : last - right][np.newaxis], (left, right), mode="reflect")
+    # The periodic window, as OpenAI and Hugging Face have it; numpy.hanning is the symmetric one.
     hann = torch.hann_window(N_FFT, device=signal.device)
     spectrum = torch.stft(block[0], N_FFT, HOP, window=hann, center=False, return_complex=True)
     return spectrum.abs().square()

@@ -59,6 +59,7 @@ def _from_path(path: str) -> Samples:
             mode = os.fstat(file.fileno()).st_mode
             if stat.S_ISREG(mode):
                 return decode(file, label)
+            # Such as a shell's <(command): it cannot be sought in, so all of it is read first.
             if stat.S_ISFIFO(mode):
                 return _from_stream(file, label)
     except (FileNotFoundError, NotADirectoryError) as error:

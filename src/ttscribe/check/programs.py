@@ -32,9 +32,9 @@ def checkable(compiled: Compiled) -> Checkable:
     }
     recipes = Recipes(program, params)
     keys = {}
-    for each in program.constants:
-        assert isinstance(each.value.spec, TensorSpec)
-        keys[each.value.name] = recipes.key(each.source, each.value.spec)
+    for constant in program.constants:
+        assert isinstance(constant.value.spec, TensorSpec)
+        keys[constant.value.name] = recipes.key(constant.source, constant.value.spec)
     return Checkable(program, keys)
 
 
@@ -53,18 +53,20 @@ def module_programs(module: nn.Module, example_inputs: Sequence[Any], settings: 
 
 def capture_calls(module: nn.Module, call: Callable[[Any], object]) -> list[CapturedGraph]:
     """Every graph that ``torch.compile`` makes of ``module`` while ``call(module)`` runs on the CPU, named in order."""
-    found: list[CapturedGraph] = []
+    graphs: list[CapturedGraph] = []
 
     def collect(graph: fx.GraphModule, _examples: Sequence[Any]) -> Callable[..., Any]:
-        found.append(replace(captured(graph), name=f"graph_{len(found)}"))
+        graphs.append(replace(captured(graph), name=f"graph_{len(graphs)}"))
+        # The graph itself runs, on the CPU: what follows it is traced with what it gives.
         return make_boxed_func(graph.forward)  # type: ignore[no-any-return]
 
     compile_aot = aot_autograd(fw_compiler=collect, inference_compiler=collect)
     torch._dynamo.reset()  # noqa: SLF001 - what was compiled before is not captured again
+    # In place, so that calls from within, as of generate(), are captured too.
     module.compile(backend=compile_aot)
     try:
         with torch.no_grad():
             call(module)
     finally:
         module._compiled_call_impl = None  # noqa: SLF001 - there is no public way back
-    return found
+    return graphs

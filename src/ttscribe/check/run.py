@@ -60,6 +60,8 @@ class _Check:
             if finished.returncode == 0:
                 return self._report()
             place = self._place()
+            # A negative status is the signal that ended the process, which is how TT-NN dies; Python's own errors are
+            # positive.
             if finished.returncode > 0 or place is None or len(self.crashes) == _MOST_CRASHES:
                 said = finished.stderr.strip().splitlines()
                 reason = said[-1] if said else _ended(finished.returncode)
@@ -93,9 +95,9 @@ class _Check:
 
     def _report(self) -> CheckReport:
         document: dict[str, Any] = json.loads((self.folder / "report.json").read_text())
-        findings = [Finding(**{**found, "kind": Kind(found["kind"])}) for found in document["findings"]]
+        findings = [Finding(**{**finding, "kind": Kind(finding["kind"])}) for finding in document["findings"]]
         order = {checkable.program.name: at for at, checkable in enumerate(self.programs)}
-        findings = sorted([*self.crashes, *findings], key=lambda found: (order[found.program], found.step))
+        findings = sorted([*self.crashes, *findings], key=lambda finding: (order[finding.program], finding.step))
         return CheckReport(
             self.board_name,
             version("ttnn"),

@@ -51,6 +51,7 @@ class Worker:
         self._place = (folder / "place").open("w", buffering=1)
 
     def check(self, index: int, program: Program, keys: Mapping[str, str]) -> ProgramCheck:
+        """Check the program of that ``index``; ``keys`` name its constants, by their names in it."""
         started, dram = time.perf_counter(), self._allocated("DRAM")
         calls = Calls(self.ttnn, self.device.handle)
         known = len(self.findings)
@@ -58,6 +59,7 @@ class Worker:
         self._place.write(f"{index} {AT_LOAD}\n")
         loaded = None if (index, AT_LOAD) in self.skipped else self._load(program, keys, calls)
         held = self._allocated("DRAM")
+        # What the program before has left in it would neither be created nor counted again.
         self.device.handle.clear_program_cache()
         operations: dict[str, int] = {}
         peak: tuple[int, str] | None = None
@@ -86,6 +88,7 @@ class Worker:
     def offered(self, buffer: str) -> int:
         """Bytes of DRAM in all, or of L1 a core."""
         view = self._view(buffer)
+        # Each core's L1 is a bank of its own.
         return int(view.total_bytes_per_bank * (view.num_banks if buffer == "DRAM" else 1))
 
     def _view(self, buffer: str) -> Any:
@@ -142,6 +145,7 @@ class Worker:
                 skip = (index, step) in self.skipped
                 results = None if skip else calls.run(called, values)
             except (RuntimeError, TypeError) as error:
+                # TypeError is of TT-NN's Python bindings: no overload takes these arguments.
                 self._find(program, step, called, Kind.REFUSED, complaint(error))
                 results = None
             if results is None:
@@ -155,6 +159,7 @@ class Worker:
         if isinstance(value.spec, HostSpec):
             return _host_value(value.spec)
         spec = value.spec
+        # Only the refused call knows its shards.
         if spec.memory == SHARDED_AS_MADE:
             spec = TensorSpec(spec.shape, spec.dtype, spec.layout, DRAM)
         try:
@@ -164,8 +169,8 @@ class Worker:
 
     def _compare(self, program: Program, step: int, op: Op, results: tuple[Any, ...]) -> None:
         for value, result in zip(op.outputs, results, strict=True):
-            if isinstance(value.spec, TensorSpec) and (given := _described(result, value.spec)) != value.spec:
-                message = f"the program declares {describe(value.spec)}, TT-NN gives {describe(given)}"
+            if isinstance(value.spec, TensorSpec) and (actual := _described(result, value.spec)) != value.spec:
+                message = f"the program declares {describe(value.spec)}, TT-NN gives {describe(actual)}"
                 self._find(program, step, op, Kind.DIFFERS, message)
 
     def _find(self, program: Program, step: int, op: Op, kind: Kind, message: str) -> None:
@@ -179,8 +184,10 @@ class Worker:
         self.device.handle.clear_program_cache()
         with self._capture(dispatch=False) as trace:
             self._run(index, program, calls, dict(loaded))
+        # Not extract_peak_L1_memory_usage, which adds a tensor's bytes on all cores to the buffers of one.
         usage = self.ttnn.graph.extract_resource_usage_per_core
         peak = usage(trace).peak_total
+        # The peak of a longer run is no lower, so that the first call to reach it is found by halving.
         low, high = 1, len(trace)
         while low < high:
             middle = (low + high) // 2
@@ -192,6 +199,7 @@ class Worker:
     @contextmanager
     def _capture(self, *, dispatch: bool) -> Iterator[list[Any]]:
         """A graph capture; what it saw is in the list when the block has ended."""
+        # NORMAL goes through the real allocators and raises where memory runs out; NO_DISPATCH allocates nothing.
         mode = self.ttnn.graph.RunMode.NORMAL if dispatch else self.ttnn.graph.RunMode.NO_DISPATCH
         trace: list[Any] = []
         self.ttnn.graph.begin_graph_capture(mode)
@@ -204,6 +212,7 @@ class Worker:
 def _device_operations(trace: list[Any]) -> Iterator[str]:
     """What would be dispatched, by name, in order."""
     for node in trace:
+        # ttnn.linear is a node too, and what it launches, MatmulDeviceOperation, another within it.
         name = node["params"]["name"] if node["node_type"] == "function_start" else ""
         if name.endswith("Operation"):
             yield name.removesuffix("Operation").removesuffix("Device")
@@ -216,6 +225,7 @@ def _described(tensor: Any, declared: TensorSpec) -> TensorSpec:
     buffer = str(memory_config.buffer_type).rpartition(".")[2].lower()
     memory = Memory(buffer)
     if tensor.is_sharded():
+        # TensorMemoryLayout.HEIGHT_SHARDED is our "height".
         strategy = str(memory_config.memory_layout).rpartition(".")[2].removesuffix("_SHARDED").lower()
         spec, sharding = memory_config.shard_spec, declared.memory.sharding
         if declared.memory == SHARDED_AS_MADE:

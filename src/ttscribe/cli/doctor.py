@@ -58,6 +58,7 @@ def _version(package: str) -> str | None:
 
 def _machine() -> list[Row]:
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    # Those that this process may use, which in a container can be fewer than the machine has.
     return [("processor", f"{_processor()}, {len(os.sched_getaffinity(0))} cores"), ("memory", _size(memory))]
 
 

@@ -27,6 +27,7 @@ class Block:
     shape: str = "*"
 
     def matches(self, model: str, target: str, shape: str) -> bool:
+        """Whether it applies to the operation ``target`` of ``model`` on a first tensor of ``shape``, as "[1, 64]"."""
         # Square brackets are literal in a shape and a character class in a pattern.
         pairs = ((self.model, model), (self.op, target), (self.shape.replace("[", "[[]"), shape))
         return all(fnmatchcase(text, pattern) for pattern, text in pairs)
@@ -55,8 +56,8 @@ class Blocklist:
         if not self.blocks:
             return None
         shape = _first_shape(node.args)
-        found = (block for block in self.blocks if block.matches(self.model, target, shape))
-        return next((block.reason for block in found), None)
+        matching = (block for block in self.blocks if block.matches(self.model, target, shape))
+        return next((block.reason for block in matching), None)
 
 
 def _first_shape(arguments: Sequence[object]) -> str:

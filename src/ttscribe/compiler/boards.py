@@ -30,6 +30,8 @@ class Board:
     harvested_pcie: int = 0
 
 
+# Of a Wormhole's 80 cores an n150 has a row of 8 switched off, each chip of an n300 two rows. Dispatch takes cores too:
+# TT-NN leaves 8 x 8 of an n150's to programs.
 _N300 = Board("n300", "n300", "wormhole_b0", 0x14, (0x41, 0x05), 12 * GIB, ((0, 8, 1, 0), (0, 9, 1, 1)))
 BOARDS = {
     board.name: board

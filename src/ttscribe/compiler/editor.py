@@ -39,9 +39,11 @@ class Editor:
         self.specs: dict[str, Any] = {} if program is None else dict(program.specs())
         self.setup: list[HostOp] = [] if program is None else list(program.setup)
         constants = () if program is None else program.constants
-        self.constants: dict[tuple[str, Spec], Constant] = {(each.source, each.value.spec): each for each in constants}
+        self.constants: dict[tuple[str, Spec], Constant] = {
+            (constant.source, constant.value.spec): constant for constant in constants
+        }
         self._roles: dict[str, Role] = {} if program is None else _roles(program)
-        self._sources = {each.value.name: each.source for each in constants}
+        self._sources = {constant.value.name: constant.source for constant in constants}
         self._renamed: dict[str, str] = {}
 
     def fresh(self, name: str) -> str:
@@ -68,6 +70,7 @@ class Editor:
         return spec
 
     def role(self, name: str) -> Role:
+        """What a value is for."""
         return self._roles.get(name, Role.INTERMEDIATE)
 
     def call(
@@ -84,9 +87,9 @@ class Editor:
 
         Keywords and attributes that are None are left out. Raises SpecError where TT-NN would refuse the call.
         """
-        given = tuple((key, name) for key, name in (keywords or {}).items() if name is not None)
+        tensors = tuple((key, name) for key, name in (keywords or {}).items() if name is not None)
         kept = tuple((key, item) for key, item in attributes.items() if item is not None)
-        return self.reinferred(Op(target, operands, (), given, kept, tuple(source)), names, role)
+        return self.reinferred(Op(target, operands, (), tensors, kept, tuple(source)), names, role)
 
     def reinferred(self, op: Op, names: Sequence[str] = (), role: Role = Role.INTERMEDIATE) -> Op:
         """``op`` with its outputs' specs inferred again, after its inputs or attributes changed."""
@@ -95,9 +98,9 @@ class Editor:
         if not called:
             stem = next(filter(None, op.source), op.target.rpartition(".")[2])
             return replace(op, outputs=tuple(self.declare(stem, spec, role) for spec in specs))
-        made = zip(called, specs, strict=True)
+        outputs = zip(called, specs, strict=True)
         return replace(
-            op, outputs=tuple(self._declared(name, spec, self._roles.get(name, role)) for name, spec in made)
+            op, outputs=tuple(self._declared(name, spec, self._roles.get(name, role)) for name, spec in outputs)
         )
 
     def compute(self, target: str, *args: Any, name: str, **kwargs: Any) -> str:
@@ -111,9 +114,9 @@ class Editor:
         """The device constant of the host value ``source``, of its shape and otherwise as ``like``; made once."""
         spec = replace(like, shape=tuple(self.specs[source].shape))
         if (source, spec) not in self.constants:
-            made = self.declare(f"{source}_on_device", spec)
-            self.constants[source, spec] = Constant(made, source)
-            self._sources[made.name] = source
+            on_device = self.declare(f"{source}_on_device", spec)
+            self.constants[source, spec] = Constant(on_device, source)
+            self._sources[on_device.name] = source
         return self.constants[source, spec].value.name
 
     def is_constant(self, name: str) -> bool:
@@ -182,6 +185,7 @@ class Rewriter(Editor):
     def __init__(self, program: Program) -> None:
         super().__init__(program)
         self.program = program
+        # By identity: equal calls are different steps.
         self._amended: dict[int, Op] = {}
 
     @cached_property
@@ -190,6 +194,7 @@ class Rewriter(Editor):
 
     @cached_property
     def _uses(self) -> Counter[str]:
+        # Outputs are uses too: a rewrite must not take away what the caller reads.
         counts: Counter[str] = Counter(self.program.outputs)
         counts.update(name for _, name in self.program.mutations)
         counts.update(name for step in self.program.body for name in step.inputs)
@@ -197,11 +202,11 @@ class Rewriter(Editor):
 
     @cached_property
     def _readers(self) -> dict[str, list[Op]]:
-        found: dict[str, list[Op]] = {}
+        readers: dict[str, list[Op]] = {}
         for op in self.program.ops:
             for name in op.inputs:
-                found.setdefault(name, []).append(op)
-        return found
+                readers.setdefault(name, []).append(op)
+        return readers
 
     def producer(self, name: str, *targets: str) -> Op | None:
         """The call that makes a value, if there is one and, where ``targets`` are given, it is one of those."""
@@ -240,13 +245,14 @@ class Rewriter(Editor):
 
     def constant_data(self, name: str) -> Tensor | None:
         """What a device constant holds, where that is known without any param (positions, masks)."""
-        made = {op.output.name: op for op in self.setup}
+        # Such as a prompt's positions, which are aten.arange and a few moves.
+        makers = {op.output.name: op for op in self.setup}
         values: dict[str, Any] = {}
 
         def evaluate(wanted: str) -> bool:
             if wanted in values:
                 return True
-            op = made.get(wanted)
+            op = makers.get(wanted)
             if op is None or not all(map(evaluate, op.inputs)):
                 return False
             values[wanted] = run(op, values)

@@ -59,11 +59,12 @@ class _Script:
 
     def lines(self) -> Iterator[str]:
         program = self.program
+        # Calls, constants and inputs first: they name the objects that are written before them.
         body = [f"    {self._call(op)}" for op in program.ops]
         constants = [*self._constants()]
         inputs = [f"{value.name} = {self._input(value.spec)}" for value in program.inputs]
         yield "\n# TT-NN's objects that calls share."
-        yield from (f"{name} = {source(made)}" for made, name in self.objects.items())
+        yield from (f"{name} = {source(construct)}" for construct, name in self.objects.items())
         yield "\n# Params and what is made of them once, on the host."
         for value in program.params:
             assert isinstance(value.spec, HostSpec)
@@ -83,10 +84,11 @@ class _Script:
         for constant in self.program.constants:
             spec: Any = constant.value.spec
             if constant.value.name in on_host:
-                made = f"ttnn.from_torch({constant.source}.float(), dtype={self._expression(spec.dtype)})"
+                # Left on the host in rows, for conv1d prepares its weights itself.
+                expression = f"ttnn.from_torch({constant.source}.float(), dtype={self._expression(spec.dtype)})"
             else:
-                made = f"place({constant.source}, {self._placement(spec)})"
-            yield f"{constant.value.name} = {made}"
+                expression = f"place({constant.source}, {self._placement(spec)})"
+            yield f"{constant.value.name} = {expression}"
 
     def _placement(self, spec: TensorSpec) -> str:
         return ", ".join(map(self._expression, (spec.dtype, spec.layout, spec.memory)))
@@ -113,14 +115,14 @@ class _Script:
             return item.name
         if isinstance(item, list):
             return f"[{', '.join(map(self._expression, item))}]"
-        made = ttnn_argument(item)
-        if not isinstance(made, Construct):
-            return source(made)
-        if made not in self.objects:
-            kind = made.function.path.rpartition(".")[2]
+        argument = ttnn_argument(item)
+        if not isinstance(argument, Construct):
+            return source(argument)
+        if argument not in self.objects:
+            kind = argument.function.path.rpartition(".")[2]
             self._kinds[kind] += 1
-            self.objects[made] = f"{kind.lower()}_{self._kinds[kind]}"
-        return self.objects[made]
+            self.objects[argument] = f"{kind.lower()}_{self._kinds[kind]}"
+        return self.objects[argument]
 
 
 def _host_op(op: HostOp) -> str:

@@ -19,6 +19,7 @@ _ANY_STRIDES = dict.fromkeys(("aten.view.default", "aten._unsafe_view.default"),
 def resolve(target: str) -> Callable[..., Any]:
     """The function that a name such as "aten.cat.default" or "operator.add" stands for."""
     namespace, *path = target.split(".")
+    # torch.ops has any name that it is asked for, so Python's own modules must be told apart by theirs.
     if hasattr(torch.ops, namespace) and len(path) == 2 and namespace not in ("operator", "math", "torch"):
         return getattr(getattr(getattr(torch.ops, namespace), path[0]), path[1])  # type: ignore[no-any-return]
     return getattr(importlib.import_module(".".join([namespace, *path[:-1]])), path[-1])  # type: ignore[no-any-return]
@@ -82,6 +83,7 @@ _NUMBERS: dict[type, str] = {
 def host_spec(described: Any) -> HostSpec:
     """The spec of a value like ``described``, a (fake or meta) tensor or a number."""
     if isinstance(described, torch.Tensor):
+        # A SymInt is no int, and to compare it with one would make the tracer assume the answer from then on.
         sizes = tuple(size if type(size) is int else str(size) for size in described.shape)
         return HostSpec(sizes, str(described.dtype).removeprefix("torch."))
     return HostSpec((), "tuple" if isinstance(described, list | tuple) else _NUMBERS[type(described)])
@@ -96,5 +98,6 @@ def to_meta(argument: Any, specs: Mapping[str, HostSpec]) -> Any:
         return {name: to_meta(item, specs) for name, item in argument.items()}
     if isinstance(argument, tuple):
         return [to_meta(item, specs) for item in argument]
+    # A device among the arguments, as in aten.full, would have PyTorch compute after all.
     decoded = decode(argument, {})
     return torch.device("meta") if isinstance(decoded, torch.device) else decoded

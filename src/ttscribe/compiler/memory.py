@@ -25,10 +25,13 @@ def is_view(op: Op, specs: Mapping[str, Spec]) -> bool:
     if len(op.outputs) != 1:
         return False
     inputs, outputs = [specs[name] for name in op.inputs], [op.output.spec]
+    # A reshape that moves no padding, a permutation of dimensions of one: TT-NN gives a second tensor over the same
+    # buffer, and to free either frees both.
     on_device = all(isinstance(spec, TensorSpec) for spec in (*inputs, *outputs))
     return on_device and not OPERATIONS[op.target].device_operations(op, inputs, outputs)
 
 
 def prepared_on_host(program: Program) -> set[str]:
     """Constants that TT-NN prepares itself, from the host: the weights of convolutions."""
+    # Only TT-NN knows the form: it depends on the shards and blocks that it chooses for the convolution.
     return {name for op in program.ops for name in OPERATIONS[op.target].prepared_on_host(op)}

@@ -22,6 +22,8 @@ from enum import Enum
 from math import prod
 from typing import Any, ClassVar, TypeAlias
 
+# The unit of everything on the card: a tile is stored as four faces of 16 x 16 (tt-metal's
+# tech_reports/tensor_layouts).
 TILE_SIZE = 32
 
 
@@ -42,9 +44,11 @@ class DType(str, Enum):
 
     @property
     def floating(self) -> bool:
+        """Whether values are floating-point numbers, block formats among them."""
         return self not in (DType.INT32, DType.UINT32)
 
 
+# A tile of bfloat8_b is 64 exponents and 1,024 values, 1,088 bytes; one of bfloat4_b takes 576.
 _BYTES = {
     DType.BFLOAT16: 2.0,
     DType.BFLOAT8_B: 1 + 1 / 16,
@@ -76,7 +80,10 @@ class Sharding:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Where a device tensor lives: ``buffer`` is "dram" or "l1"; interleaved over banks unless sharded."""
+    """Where a device tensor lives: ``buffer`` is "dram" or "l1", the cores' own memory.
+
+    Unless sharded it is interleaved: its pages (tiles, or rows in row-major layout) go round the banks in turn.
+    """
 
     buffer: str = "dram"
     sharding: Sharding | None = None
@@ -101,6 +108,7 @@ class TensorSpec:
         """The shape that is stored: in tile layout both last dimensions are rounded up to 32."""
         if self.layout is Layout.ROW_MAJOR or not self.shape:
             return self.shape
+        # One dimension is one row: TT-NN 0.81.1 stores [64] in tiles as 32 x 64.
         rows, columns = (1, *self.shape)[-2:]
         up = tuple(-(-size // TILE_SIZE) * TILE_SIZE for size in (rows, columns))
         return (*self.shape[:-2], *up)
@@ -145,6 +153,7 @@ class Value:
 
     @property
     def on_device(self) -> bool:
+        """Whether it is a device tensor, and not a host tensor or a number."""
         return isinstance(self.spec, TensorSpec)
 
 
@@ -262,9 +271,11 @@ class Op:
         return dict(self.keywords).get(parameter)
 
     def attribute(self, name: str, default: Attribute = None) -> Any:
+        """The attribute of that name; ``default`` where the call does not have it."""
         return dict(self.attributes).get(name, default)
 
     def attributes_by_name(self) -> dict[str, Any]:
+        """The attributes as keyword arguments, to make a call like this one."""
         return dict(self.attributes)
 
     def with_attributes(self, **attributes: Attribute) -> Op:
@@ -272,6 +283,7 @@ class Op:
         return replace(self, attributes=tuple({**dict(self.attributes), **attributes}.items()))
 
     def with_keyword(self, parameter: str, name: str) -> Op:
+        """The same call with the value ``name`` passed as ``parameter``."""
         return replace(self, keywords=tuple({**dict(self.keywords), parameter: name}.items()))
 
     @property
@@ -294,6 +306,8 @@ class Constant:
 
 @dataclass(frozen=True, slots=True)
 class Program:
+    """Steps over named values, and what they need: the module's docstring says what each field holds."""
+
     name: str
     inputs: tuple[Value, ...]
     params: tuple[Value, ...]
@@ -311,6 +325,7 @@ class Program:
 
     @property
     def host_segments(self) -> list[HostSegment]:
+        """What stays in PyTorch, in order."""
         return [step for step in self.body if isinstance(step, HostSegment)]
 
     @property
@@ -320,14 +335,14 @@ class Program:
 
     def values(self) -> dict[str, Value]:
         """Every value by name, host and device."""
-        given = (
+        before_body = (
             *self.inputs,
             *self.params,
             *(op.output for op in self.setup),
-            *(each.value for each in self.constants),
+            *(constant.value for constant in self.constants),
         )
-        made = (value for step in self.body for value in step.outputs)
-        return {value.name: value for value in (*given, *made)}
+        computed = (value for step in self.body for value in step.outputs)
+        return {value.name: value for value in (*before_body, *computed)}
 
     def specs(self) -> dict[str, Spec]:
         """The spec of every value by name."""

@@ -29,6 +29,8 @@ class CompileReport:
 
     @classmethod
     def of(cls, lowered_program: Program, final: Program) -> CompileReport:
+        """The report of a program as lowered and as it is after every pass."""
+        # Of the lowered program, for passes drop calls, and the ATen nodes that these came from with them.
         sources = {name for op in lowered_program.ops if op.target not in _CROSSINGS for name in op.source}
         moves = [op for op in final.ops if op.target in _CROSSINGS]
         calls = len(final.ops) - len(moves) - sum(op.target == FREES for op in final.ops)

@@ -58,6 +58,7 @@ def _encode(item: Any) -> Any:
         return {"is": type(item).__name__, **fields}
     if isinstance(item, tuple | list):
         return [_encode(part) for part in item]
+    # JSON has no infinity and no NaN, though Python's encoder writes them.
     if isinstance(item, float) and not isfinite(item):
         return {"float": repr(item)}
     return item

@@ -109,13 +109,13 @@ def call_text(program: Program, op: Op) -> str:
 
 
 def _op(op: Op, configs: Mapping[Config, str]) -> str:
-    positional, given = OPERATIONS[op.target].call(op)
-    keywords = {name: configs[item] if isinstance(item, Config) else argument(item) for name, item in given.items()}
+    positional, named = OPERATIONS[op.target].call(op)
+    keywords = {name: configs[item] if isinstance(item, Config) else argument(item) for name, item in named.items()}
     arguments = [*map(argument, positional), *(f"{name}={item}" for name, item in keywords.items())]
     call = f"{op.target}({', '.join(arguments)})"
-    made = ", ".join(map(_value, op.outputs))
+    results = ", ".join(map(_value, op.outputs))
     source = f"  # {', '.join(op.source)}" if op.source else ""
-    return f"  {made} = {call}{source}" if made else f"  {call}{source}"
+    return f"  {results} = {call}{source}" if results else f"  {call}{source}"
 
 
 def _host_op(op: HostOp) -> str:

@@ -43,6 +43,7 @@ class _Verifier:
             self._use_host(host_op.inputs)
             self._define([host_op.output])
         self._constants()
+        # What is there before the body is the caller's, or lasts from run to run.
         self.kept = set(self.specs)
         for index, step in enumerate(self.program.body):
             self.place = f"step {index} ({step.target})"
@@ -80,8 +81,8 @@ class _Verifier:
         for constant in self.program.constants:
             self.place = f"constant {constant.value.name}"
             self._require(constant.source in on_host, f"its source {constant.source} is no param and no setup value")
-            source, made = self.specs[constant.source], constant.value.spec
-            same = isinstance(made, TensorSpec) and made.shape == source.shape
+            source, declared = self.specs[constant.source], constant.value.spec
+            same = isinstance(declared, TensorSpec) and declared.shape == source.shape
             self._require(same, f"it is not a device tensor of its source's shape {source.shape}")
             self._define([constant.value])
 
@@ -89,6 +90,8 @@ class _Verifier:
         self._require(op.target in OPERATIONS, "there is no such operation in the table")
         inputs = list(op.inputs)
         self._use(inputs)
+        # TT-NN's calls take device tensors, but for the weights of convolutions: those are constants with device specs
+        # here too.
         if op.target != MOVES_IN:
             for name in inputs:
                 self._require(isinstance(self.specs[name], TensorSpec), f"{name} is on the host: move it in first")
@@ -100,6 +103,7 @@ class _Verifier:
 
     def _outputs(self, op: Op, inputs: list[Spec]) -> None:
         try:
+            # The same rules that made the call, so that a pass which edits attributes cannot leave stale specs behind.
             inferred = OPERATIONS[op.target].infer(op, inputs)
         except ValueError as error:
             self._fail(str(error))
@@ -115,6 +119,7 @@ class _Verifier:
             self._require(
                 self._owner(name) not in self.kept, f"it frees {name}, a view of what the program does not own"
             )
+            # TT-NN does not raise at a use of freed memory: it ends the process, with no word on which call it was.
             views = [view for view in self.owners if self._owner(view) == self._owner(name)]
             self.gone |= dict.fromkeys([self._owner(name), *views], "is used after it was freed")
 
@@ -122,17 +127,17 @@ class _Verifier:
         return self.owners.get(name, name)
 
     def _segment(self, segment: HostSegment) -> None:
-        made: set[str] = set()
+        defined: set[str] = set()
         needed: list[str] = []
         for op in segment.ops:
-            needed += [name for name in op.inputs if name not in made and name not in needed]
-            made.add(op.output.name)
+            needed += [name for name in op.inputs if name not in defined and name not in needed]
+            defined.add(op.output.name)
         self._use_host(needed)
         self._require(set(needed) == set(segment.inputs), f"it declares inputs {segment.inputs} but uses {needed}")
-        missing = set(segment.results) - made
+        missing = set(segment.results) - defined
         self._require(not missing, f"it declares outputs that it does not make: {sorted(missing)}")
         self._define(segment.outputs)
-        self.gone |= dict.fromkeys(made - set(segment.results), "is no output of its host segment")
+        self.gone |= dict.fromkeys(defined - set(segment.results), "is no output of its host segment")
 
 
 def _text(specs: Iterable[Spec]) -> str:

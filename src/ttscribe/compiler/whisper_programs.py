@@ -15,6 +15,7 @@ from ttscribe.whisper.model import DecoderState, KeyValue, WhisperModel
 PROGRAMS = ("encode", "cross_kv", "prefill", "decode_step", "greedy_step")
 # <|startoftranscript|>, language, task, and <|notimestamps|> where there are to be none.
 PROMPT_LENGTH = 4
+# Finite in bfloat16, and so far below any logit that its probability is zero.
 SUPPRESSED = -1e9
 # Of the programs' inputs, by the arguments that they are part of: what does not come anew with every run.
 _ROLES = {"state": Role.STATE, "state_cross_attention": Role.STATE, "encoder_states": Role.HANDED_OVER}
@@ -31,6 +32,7 @@ def capture_program(
     and its probability.
     """
     config, state = model.config, _example_state(model)
+    # Tensors: numbers would be constants of the graph, and there would be a program for each position.
     token, position = torch.zeros(1, dtype=torch.int64), torch.zeros(1, dtype=torch.int64)
     if name == "encode":
         mel = torch.zeros(1, config.mel_frames, config.num_mel_bins, dtype=model.dtype)
@@ -80,6 +82,7 @@ class GreedyStep(nn.Module):
     def __init__(self, model: WhisperModel, suppress: Sequence[int]) -> None:
         super().__init__()
         self.model = model
+        # A sum, where the host writes minus infinity at these tokens: the compiler makes it the bias of the projection.
         bias = torch.zeros(model.config.vocab_size, dtype=model.dtype)
         bias[list(suppress)] = SUPPRESSED
         self.register_buffer("suppress", bias)

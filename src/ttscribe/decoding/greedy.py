@@ -38,6 +38,7 @@ def decode_greedily(runner: Runner, state: Any, prompt: Prompt, rules: Rules, ro
     The state is used up. Raises ModelError where the model's output is not a number.
     """
     logits = runner.prefill(torch.tensor([prompt.tokens] * rows), state)
+    # Among all tokens, suppressed ones too, as in OpenAI's decoder.
     no_speech = logits[:, prompt.start].softmax(-1)[:, prompt.no_speech].tolist()
     picked = []
     for row in logits[:, -1]:

@@ -37,6 +37,7 @@ class TimestampGrammar:
     def _pair(self, logits: Tensor, sampled: Sequence[int]) -> None:
         after_timestamp = sampled[-1] >= self.begin
         after_pair = after_timestamp and (len(sampled) < 2 or sampled[-2] >= self.begin)
+        # The first token of a window is a timestamp that opens a segment by itself, with no other before it.
         if after_pair:
             logits[self.begin :] = FORBIDDEN
         elif after_timestamp:
@@ -49,6 +50,7 @@ class TimestampGrammar:
 
     def _prefer_timestamp(self, logits: Tensor) -> None:
         """Where timestamps together are likelier than the likeliest text token, one of them it is."""
+        # The probability that it is time for a timestamp is spread over 1,501 of them (OpenAI's ApplyTimestampRules).
         if logits[self.begin :].logsumexp(0) > logits[: self.begin].max():
             logits[: self.begin] = FORBIDDEN
 
@@ -63,6 +65,7 @@ class Rules:
 
     @classmethod
     def of(cls, suppress: Sequence[int], begin_suppress: Sequence[int], timestamps: TimestampGrammar | None) -> "Rules":
+        """Rules of token ids: those never picked, and those not picked first."""
         return cls(_index(suppress), _index(begin_suppress), timestamps)
 
     def pick(self, logits: Tensor, sampled: Sequence[int]) -> tuple[int, float]:

@@ -26,6 +26,7 @@ class Picks:
         return len(self.tokens) < limit and self.tokens[-1] != end
 
     def take(self, token: int, logprob: float) -> None:
+        """Append a token and its natural-log probability."""
         self.tokens.append(token)
         self.logprobs.append(logprob)
 

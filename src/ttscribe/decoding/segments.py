@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+# A timestamp is 20 ms, an encoder position; a mel frame is 10 ms.
 FRAMES_PER_TIMESTAMP = 2
 SECONDS_PER_TIMESTAMP = 0.02
 
@@ -43,6 +44,7 @@ def _slices(tokens: Sequence[int], cuts: Sequence[int], timestamp_begin: int) ->
 
 def _whole(tokens: Sequence[int], timestamp_begin: int, frames: int) -> TimedTokens:
     last = next((token for token in reversed(tokens) if token >= timestamp_begin), timestamp_begin)
+    # <|0.00|> alone says nothing of the end.
     end = _seconds(last, timestamp_begin) if last != timestamp_begin else frames / 100
     return TimedTokens(0.0, end, tuple(tokens))
 

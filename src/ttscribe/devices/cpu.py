@@ -14,7 +14,10 @@ _MAX_BATCH = 32
 
 
 class CpuRunner(Closable):
-    """Runs the plain torch programs in the dtype of the weights; threads may share it."""
+    """Runs the plain torch programs in the dtype of the weights; threads may share it.
+
+    Logits are given in float32, whatever that dtype: rules compare sums of probabilities.
+    """
 
     max_batch = _MAX_BATCH
     max_decodings: int | None = None

@@ -36,15 +36,20 @@ class LoadedProgram(Protocol):
 class ProgramDevice(Protocol):
     """Something that runs programs. Device tensors are its own, opaque to the caller."""
 
-    def load(self, program: Program, params: Mapping[str, Tensor]) -> LoadedProgram: ...
+    def load(self, program: Program, params: Mapping[str, Tensor]) -> LoadedProgram:
+        """Bind ``params`` by name, compute what setup makes of them, and put the constants on the device."""
 
-    def to_device(self, tensor: Tensor, spec: TensorSpec) -> Any: ...
+    def to_device(self, tensor: Tensor, spec: TensorSpec) -> Any:
+        """A copy of a host tensor of the spec's shape, in its element type, layout and memory."""
 
-    def to_host(self, tensor: Any, dtype: torch.dtype) -> Tensor: ...
+    def to_host(self, tensor: Any, dtype: torch.dtype) -> Tensor:
+        """A copy in host memory, in ``dtype``."""
 
-    def zeros(self, spec: TensorSpec) -> Any: ...
+    def zeros(self, spec: TensorSpec) -> Any:
+        """A tensor of zeros."""
 
-    def copy(self, tensor: Any) -> Any: ...
+    def copy(self, tensor: Any) -> Any:
+        """The same values in memory of their own."""
 
     def repeated(self, loaded: LoadedProgram, inputs: Sequence[Any]) -> AbstractContextManager[Callable[[], None]]:
         """What runs a program on these inputs and waits for its end, as fast as the device can do it again and again.
@@ -148,6 +153,7 @@ class ProgramRunner(Closable):
     def _read_picks(self, outputs: Sequence[Any]) -> list[tuple[int, float]]:
         """Token and log probability of each row, from what a greedy step gives."""
         tokens = self.device.to_host(outputs[0], torch.int64)
+        # A card gives it in bfloat16, where a sure token's is 1 exactly: its logarithm is zero.
         probabilities = self.device.to_host(outputs[1], torch.float32)
         return list(zip(tokens.tolist(), probabilities.log().tolist(), strict=True))
 

@@ -112,24 +112,24 @@ class Accuracy:
 
 def summary(forced: Sequence[Forced], texts: Sequence[Text], device: str = EMULATOR) -> Accuracy:
     """What the records of one model under one policy come to, ``texts`` of other recordings left out."""
-    read = {each.file for each in forced}
-    clips = [each for each in texts if each.file in read]
+    read = {record.file for record in forced}
+    clips = [record for record in texts if record.file in read]
     return Accuracy(
         forced[0].model,
         forced[0].policy,
         len(forced),
-        sum(each.agreed for each in forced),
-        sum(each.tokens for each in forced),
-        max((margin for each in forced for margin in each.margins), default=0.0),
-        min(each.mean_pcc for each in forced),
-        min(each.worst_pcc for each in forced),
-        sum(each.words for each in clips),
-        word_error_rate([each.errors for each in clips], clips),
-        word_error_rate([each.fp32_errors for each in clips], clips),
+        sum(record.agreed for record in forced),
+        sum(record.tokens for record in forced),
+        max((margin for record in forced for margin in record.margins), default=0.0),
+        min(record.mean_pcc for record in forced),
+        min(record.worst_pcc for record in forced),
+        sum(record.words for record in clips),
+        word_error_rate([record.errors for record in clips], clips),
+        word_error_rate([record.fp32_errors for record in clips], clips),
         device,
     )
 
 
 def word_error_rate(errors: Sequence[int], texts: Sequence[Text]) -> float:
     """Over a corpus, in per cent: the sum of errors over the sum of words."""
-    return 100 * sum(errors) / sum(each.words for each in texts)
+    return 100 * sum(errors) / sum(text.words for text in texts)

@@ -59,15 +59,15 @@ class Comparison:
         """To the end of the text, or of the cache; with ``forced``, those tokens whatever is likeliest."""
         state = runner.start(runner.encode(mel))
         logits = runner.prefill(torch.tensor([self._prompt]), state)[0, -1]
-        found = _Decoding([], [])
+        decoding = _Decoding([], [])
         for position in range(len(self._prompt), runner.config.max_target_positions):
-            found.logits.append(self._rules.apply(logits, found.tokens))
-            token = _likeliest(found.logits[-1]) if forced is None else forced[len(found.tokens)]
-            found.tokens.append(token)
+            decoding.logits.append(self._rules.apply(logits, decoding.tokens))
+            token = _likeliest(decoding.logits[-1]) if forced is None else forced[len(decoding.tokens)]
+            decoding.tokens.append(token)
             if token == self._tokenizer.eot:
                 break
             logits = runner.decode_step(torch.tensor([token]), torch.tensor([position]), state)[0]
-        return found
+        return decoding
 
     def _forced(self, name: str, fp32: _Decoding, ours: _Decoding) -> Forced:
         correlations = [_pcc(mine, theirs) for mine, theirs in zip(ours.logits, fp32.logits, strict=True)]
@@ -92,10 +92,10 @@ def _likeliest(logits: Tensor) -> int:
 def _pcc(ours: Tensor, theirs: Tensor) -> float:
     """Pearson's correlation over the tokens that are allowed."""
     allowed = theirs.isfinite()
-    found = correlation(ours[allowed], theirs[allowed])
-    if found is None:
+    pcc = correlation(ours[allowed], theirs[allowed])
+    if pcc is None:
         raise ModelError("the device's logits are not numbers, or all the same: they correlate with nothing")
-    return found
+    return pcc
 
 
 def _margin(logits: Tensor) -> float:

@@ -40,6 +40,7 @@ def read_speech(folder: Path) -> tuple[Clip, ...]:
 
 def _listed(manifest: Path) -> Iterator[tuple[Path, str]]:
     with manifest.open(encoding="utf-8", newline="") as file:
+        # Quotes are what somebody says, not the format's.
         rows = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
         if not {"file", "text"} <= set(rows.fieldnames or ()):
             raise OptionError(f"{manifest}: no columns file and text, with tabs between")

@@ -27,9 +27,9 @@ def count_errors(reference: str, text: str, language: str = "en") -> tuple[int, 
     said, heard = normalise(reference), normalise(text)
     if not said.strip():
         return 0, len(heard.split())
-    found = jiwer.process_words(said, heard)
-    wrong = found.substitutions + found.deletions
-    return found.hits + wrong, wrong + found.insertions
+    alignment = jiwer.process_words(said, heard)
+    wrong = alignment.substitutions + alignment.deletions
+    return alignment.hits + wrong, wrong + alignment.insertions
 
 
 @cache

@@ -1,7 +1,7 @@
 """What is published of Tenstorrent's chips and of tt-metal's software: ``constants.json``, each number with its source.
 
 L1 and the network on the chip are not there: nothing published says what rate a TT-NN operation gets of them. What is
-fitted and not published, the software of each release, ``bench/fit.py`` makes again.
+fitted and not published, the software of each release, ``bench/cost_model/fit.py`` makes again.
 """
 
 from __future__ import annotations
@@ -86,6 +86,7 @@ class _Constants:
     releases: tuple[Release, ...]
 
 
+# Checked on import: msgspec refuses a file in which a number or its source is missing.
 _PUBLISHED = msgspec.json.decode(files("ttscribe.reports").joinpath("constants.json").read_bytes(), type=_Constants)
 CORE_RATE, TILE_ROWS, HOST_LINK = _PUBLISHED.core_rate, _PUBLISHED.tile_rows, _PUBLISHED.host_link
 PASSES, RELEASES = _PUBLISHED.passes, _PUBLISHED.releases

@@ -85,7 +85,7 @@ def make(
         started = time.perf_counter()
         compiled = tuple(runner.compiled(name, PROMPT_LENGTH if name == "prefill" else 0) for name in PROGRAMS)
         seconds = time.perf_counter() - started
-        checked = check_programs([checkable(each) for each in compiled], request.settings.board.name)
+        checked = check_programs([checkable(program) for program in compiled], request.settings.board.name)
         if checkpoint is None:
             taken = Taken(compiled, seconds, checked, _SHAPE_ONLY, request.accuracy)
         else:
@@ -153,6 +153,7 @@ def _exercise(runner: ProgramRunner, checkpoint: Checkpoint) -> None:
     runner.prefill(torch.tensor([prompt]), state)
     runner.decode_step(torch.tensor([tokenizer.eot]), torch.tensor([len(prompt)]), state)
     picked, rules = Picks([tokenizer.eot], [0.0]), Rules.of(checkpoint.suppress_tokens, (), None)
+    # No token is -1, so that it goes on to the limit.
     runner.greedy([picked], len(prompt) + 1, state, rules, limit=3, end=-1)
 
 
@@ -167,7 +168,7 @@ def collect(name: str, settings: CompileSettings, taken: Taken) -> ModelReport:
         for fallback in each.fallbacks
     )
     # Host segments are told as fallbacks.
-    findings = tuple(str(found) for found in taken.checked.findings if found.kind is not Kind.HOST_SEGMENT)
+    findings = tuple(str(finding) for finding in taken.checked.findings if finding.kind is not Kind.HOST_SEGMENT)
     accuracy, differences = taken.accuracy, taken.differences
     verdict = None if accuracy is None else accuracy.verdict
     status, reasons = status_of(fallbacks=fallbacks, findings=findings, accuracy=verdict, differences=differences or ())

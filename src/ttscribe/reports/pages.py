@@ -34,6 +34,7 @@ def pages(report: ModelReport) -> dict[str, str]:
     }
     html = Template(_text("page.html")).substitute(
         title=escape(f"{report.model} on {report.board}"),
+        # No raw HTML: messages of TT-NN's and types of C++ have angle brackets.
         body=MarkdownIt("commonmark", {"html": False}).enable("table").render("\n".join(markdown.values())),
     )
     return {
@@ -66,10 +67,12 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[
 
 
 def ms(seconds: float) -> str:
+    """Seconds as milliseconds, to a hundredth."""
     return f"{1e3 * seconds:.2f}"
 
 
 def percent(share: float) -> str:
+    """A share from 0 to 1 in per cent, to a tenth."""
     return f"{100 * share:.1f} %"
 
 
@@ -136,31 +139,31 @@ def _program_row(program: ProgramCheck) -> Sequence[object]:
 def _trace(report: ModelReport) -> Iterator[str]:
     yield f"# {report.model}: operation trace\n"
     yield Template(_text("trace.md")).substitute(precision=report.precision) + "\n## Summary"
-    groups = {target: list(found) for target, found in groupby(report.variations, key=lambda each: each.target)}
-    rows = [_operation_row(target, found) for target, found in groups.items()]
+    groups = {target: list(alike) for target, alike in groupby(report.variations, key=lambda each: each.target)}
+    rows = [_operation_row(target, alike) for target, alike in groups.items()]
     yield from table(("ATen operation", "variations", "nodes", *_STATUSES, "lowest isolated PCC"), rows)
-    for target, found in groups.items():
+    for target, alike in groups.items():
         yield f"\n## {target}"
-        yield from table(_VARIATION, map(_variation_row, found))
+        yield from table(_VARIATION, map(_variation_row, alike))
 
 
-def _operation_row(target: str, found: Sequence[Variation]) -> Sequence[object]:
-    counts = [sum(each.statuses.get(status, 0) for each in found) for status in _STATUSES]
-    lowest = min((each.pcc for each in found if each.pcc is not None), default=None)
-    nodes = sum(each.count for each in found)
-    return (f"`{target}`", len(found), nodes, *(count or "" for count in counts), _pcc(lowest))
+def _operation_row(target: str, variations: Sequence[Variation]) -> Sequence[object]:
+    counts = [sum(variation.statuses.get(status, 0) for variation in variations) for status in _STATUSES]
+    lowest = min((variation.pcc for variation in variations if variation.pcc is not None), default=None)
+    nodes = sum(variation.count for variation in variations)
+    return (f"`{target}`", len(variations), nodes, *(count or "" for count in counts), _pcc(lowest))
 
 
-def _variation_row(each: Variation) -> Sequence[object]:
+def _variation_row(variation: Variation) -> Sequence[object]:
     return (
-        f"`{each.inputs}`",
-        ", ".join(each.programs),
-        each.count,
-        ", ".join(f"{status} {count}" for status, count in each.statuses.items()),
-        ", ".join(f"`{call}` {count}" for call, count in each.calls.items()),
-        _pcc(each.pcc),
-        "yes" if each.on_host else "no",
-        "; ".join(each.reasons),
+        f"`{variation.inputs}`",
+        ", ".join(variation.programs),
+        variation.count,
+        ", ".join(f"{status} {count}" for status, count in variation.statuses.items()),
+        ", ".join(f"`{call}` {count}" for call, count in variation.calls.items()),
+        _pcc(variation.pcc),
+        "yes" if variation.on_host else "no",
+        "; ".join(variation.reasons),
     )
 
 

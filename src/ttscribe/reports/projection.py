@@ -23,6 +23,7 @@ from ttscribe.compiler.program import Layout, Op, Program, Spec, TensorSpec
 from ttscribe.reports.constants import TILE_ROWS, Chip, Software, releases
 from ttscribe.reports.schema import CallTimes, Projected
 
+# Prefill gives the first token; a decode step is greedy_step, which picks its token on the card.
 FIRST_TOKEN = ("encode", "cross_kv", "prefill")
 NEXT_TOKEN = ("greedy_step",)
 _MILLI = 1e3
@@ -48,6 +49,7 @@ class OperationTime:
 
     @property
     def family(self) -> Family:
+        """What kind of work it is."""
         return OPERATIONS[self.op.target].family
 
     @property
@@ -57,6 +59,7 @@ class OperationTime:
 
     @property
     def estimate_s(self) -> float:
+        """With the software's slowdown and launch overhead."""
         return self.device_s + self.excess_s + self.launch_s
 
     @property
@@ -103,8 +106,9 @@ class Projection:
         return Range(1 / self.step_s.floor, 1 / self.step_s.estimate)
 
     def _sum(self, names: Sequence[str]) -> Range:
-        calls = [each for name in names for each in self.programs[name]]
-        return Range(sum(each.floor_s for each in calls), sum(each.estimate_s for each in calls))
+        # A command queue runs one operation after another: times add up.
+        calls = [call for name in names for call in self.programs[name]]
+        return Range(sum(call.floor_s for call in calls), sum(call.estimate_s for call in calls))
 
     def projected(self, name: str) -> Projected:
         """The figures, in the report's units, under the software's name."""
@@ -126,17 +130,17 @@ class Projection:
 
 def total(program: str, call: str, times: Sequence[OperationTime]) -> CallTimes:
     """A sum over calls."""
-    names = sorted({each.bound for each in times})
+    names = sorted({time.bound for time in times})
     return CallTimes(
         program,
         call,
-        device_operations=sum(each.device_operations for each in times),
-        flops=sum(each.flops for each in times),
-        bytes_dram=sum(each.bytes_dram for each in times),
-        bound=max(names, key=lambda name: sum(each.estimate_s for each in times if each.bound == name)),
-        floor_s=sum(each.floor_s for each in times),
-        device_s=sum(each.device_s for each in times),
-        estimate_s=sum(each.estimate_s for each in times),
+        device_operations=sum(time.device_operations for time in times),
+        flops=sum(time.flops for time in times),
+        bytes_dram=sum(time.bytes_dram for time in times),
+        bound=max(names, key=lambda name: sum(time.estimate_s for time in times if time.bound == name)),
+        floor_s=sum(time.floor_s for time in times),
+        device_s=sum(time.device_s for time in times),
+        estimate_s=sum(time.estimate_s for time in times),
     )
 
 
@@ -174,7 +178,9 @@ def _time(
     if flops:
         weights, fidelity = specs[op.operands[1]], _fidelity(op)
         assert isinstance(weights, TensorSpec)
+        # The weights' element type says which published rate is taken; activations are bfloat16 under every policy.
         peak_s, compute_s = flops / chip.peak(fidelity), flops / chip.measured(weights.dtype, fidelity)
+    # L1 is no cache: what a call has in DRAM it reads from there, also where the call before has just read it.
     dram_s = size / chip.dram_measured.value
     return OperationTime(
         index,
@@ -203,5 +209,7 @@ def padded_flops(op: Op, specs: Mapping[str, Spec]) -> int:
         return 0
     assert isinstance(outputs[0], TensorSpec)
     terms = operation.terms(op, [specs[name] for name in op.inputs], outputs)
+    # The engine multiplies whole tiles, also along what is summed; a step's one row costs as much as 32 (tt-metal's
+    # tech_reports/GEMM_FLOPS).
     whole = -(-terms // int(TILE_ROWS.value)) * int(TILE_ROWS.value)
     return 2 * operation.products * prod(replace(outputs[0], layout=Layout.TILE).padded_shape) * whole

@@ -67,6 +67,7 @@ class Variation(_Record, frozen=True):
 
     @property
     def on_host(self) -> bool:
+        """Whether any node of this form stays in PyTorch."""
         return not {"host", "blocked"}.isdisjoint(self.statuses)
 
 

@@ -38,21 +38,21 @@ class _Fate:
 def trace(compiled: Sequence[Compiled], settings: CompileSettings, *, isolated: bool = True) -> tuple[Variation, ...]:
     """Every variation in all graphs, by operation; ``isolated`` runs each lowered one alone on the emulator."""
     fates: dict[tuple[str, str], list[_Fate]] = defaultdict(list)
-    for fate in (fate for each in compiled for fate in _fates(each)):
+    for fate in (fate for program in compiled for fate in _fates(program)):
         fates[target_name(fate.node), _inputs(fate.node)].append(fate)
-    return tuple(_variation(*key, found, settings if isolated else None) for key, found in sorted(fates.items()))
+    return tuple(_variation(*key, alike, settings if isolated else None) for key, alike in sorted(fates.items()))
 
 
-def _variation(target: str, inputs: str, found: Sequence[_Fate], settings: CompileSettings | None) -> Variation:
-    runs = any(fate.status in ("lowered", "fused") for fate in found)
+def _variation(target: str, inputs: str, fates: Sequence[_Fate], settings: CompileSettings | None) -> Variation:
+    runs = any(fate.status in ("lowered", "fused") for fate in fates)
     return Variation(
         target,
         inputs,
-        tuple(dict.fromkeys(fate.program for fate in found)),
-        dict(sorted(Counter(fate.status for fate in found).items())),
-        dict(sorted(Counter(call for fate in found for call in fate.calls).items())),
-        tuple(dict.fromkeys(fate.reason for fate in found if fate.reason is not None)),
-        _isolated(found[-1].node, settings) if runs and settings is not None else None,
+        tuple(dict.fromkeys(fate.program for fate in fates)),
+        dict(sorted(Counter(fate.status for fate in fates).items())),
+        dict(sorted(Counter(call for fate in fates for call in fate.calls).items())),
+        tuple(dict.fromkeys(fate.reason for fate in fates if fate.reason is not None)),
+        _isolated(fates[-1].node, settings) if runs and settings is not None else None,
     )
 
 
@@ -77,12 +77,12 @@ def _fates(compiled: Compiled) -> Iterator[_Fate]:
 
 
 def _calls_by_source(ops: Sequence[Op]) -> dict[str, list[Op]]:
-    found: dict[str, list[Op]] = defaultdict(list)
+    calls: dict[str, list[Op]] = defaultdict(list)
     for op in ops:
         if op.target not in (MOVES_IN, MOVES_OUT, FREES):
             for name in op.source:
-                found[name].append(op)
-    return found
+                calls[name].append(op)
+    return calls
 
 
 def _inputs(node: fx.Node) -> str:
@@ -106,25 +106,25 @@ def _isolated(node: fx.Node, settings: CompileSettings) -> float | None:
     if any(map(_is_unsuitable, (*node.all_input_nodes, node))):
         return None
     generator = torch.Generator().manual_seed(0)
-    given = {each.name: _example(each.meta["val"], generator) for each in node.all_input_nodes}
-    compiled = compile_graph(_alone(node, given), replace(settings, strict=False))
+    inputs = {source.name: _example(source.meta["val"], generator) for source in node.all_input_nodes}
+    compiled = compile_graph(_alone(node, inputs), replace(settings, strict=False))
     if compiled.program.host_segments:
         return None
-    (ours,) = EmulatedDevice(exact=settings.precision.exact).load(compiled.program, {})(*given.values())
-    bound = fx.node.map_arg((node.args, node.kwargs), lambda argument: given[argument.name])
+    (ours,) = EmulatedDevice(exact=settings.precision.exact).load(compiled.program, {})(*inputs.values())
+    bound = fx.node.map_arg((node.args, node.kwargs), lambda argument: inputs[argument.name])
     theirs = node.target(*bound[0], **bound[1])  # type: ignore[operator]
     return correlation(ours, theirs)
 
 
-def _alone(node: fx.Node, given: dict[str, Tensor]) -> CapturedGraph:
+def _alone(node: fx.Node, inputs: dict[str, Tensor]) -> CapturedGraph:
     """A graph of this node, with placeholders of its inputs' names for what it is ``given``."""
     graph = fx.Graph()
-    placeholders = {name: graph.placeholder(name) for name in given}
+    placeholders = {name: graph.placeholder(name) for name in inputs}
     for name, made in placeholders.items():
-        made.meta["val"] = given[name]
+        made.meta["val"] = inputs[name]
     copied = graph.node_copy(node, lambda argument: placeholders[argument.name])
     graph.output((copied,))
-    return CapturedGraph("alone", graph, {}, tuple(given), (copied,))
+    return CapturedGraph("alone", graph, {}, tuple(inputs), (copied,))
 
 
 def _is_unsuitable(node: fx.Node) -> bool:

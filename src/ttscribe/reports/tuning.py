@@ -39,6 +39,7 @@ class Trial:
 
     @property
     def better_on_host(self) -> bool:
+        """Whether the program runs sooner with the operation in PyTorch."""
         return self.host_s < self.lowered_s
 
 
@@ -59,8 +60,9 @@ def projected(chip: Chip, traced: Software | None = None, untraced: Software | N
 
     def seconds(compiled: Compiled) -> float:
         program = compiled.program
+        # A host segment anywhere in a program costs all of it its trace.
         software = (untraced or fitted[False]) if program.host_segments else (traced or fitted[True])
-        launched = sum(each.estimate_s for each in operation_times(program, chip, software))
+        launched = sum(call.estimate_s for call in operation_times(program, chip, software))
         return launched + moved(program) / HOST_LINK.value
 
     return Clock(seconds, Provenance.PROJECTED)
@@ -114,8 +116,8 @@ def moved(program: Program) -> int:
 
 
 def _lowered_targets(compiled: Compiled) -> list[str]:
-    made = {name for op in compiled.program.ops for name in op.source}
-    nodes = [node for node in compiled.captured.graph.nodes if node.op == "call_function" and node.name in made]
+    sources = {name for op in compiled.program.ops for name in op.source}
+    nodes = [node for node in compiled.captured.graph.nodes if node.op == "call_function" and node.name in sources]
     return sorted({target_name(node) for node in nodes} - {"operator.getitem"})
 
 
@@ -123,11 +125,11 @@ def blocks(tried: Sequence[Trial], model: str) -> list[Block]:
     """Entries for what would be faster on the host, each with its reason in figures."""
     return [
         Block(
-            each.target,
-            f"{each.program}: {each.provenance.value} {1e6 * each.lowered_s:.0f} us lowered, "
-            f"{1e6 * each.host_s:.0f} in PyTorch",
+            trial.target,
+            f"{trial.program}: {trial.provenance.value} {1e6 * trial.lowered_s:.0f} us lowered, "
+            f"{1e6 * trial.host_s:.0f} in PyTorch",
             model,
         )
-        for each in tried
-        if each.better_on_host
+        for trial in tried
+        if trial.better_on_host
     ]

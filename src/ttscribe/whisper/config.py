@@ -29,6 +29,7 @@ class WhisperConfig:
     decoder_layers: int
     decoder_attention_heads: int
     decoder_ffn_dim: int
+    # Encoder positions in 30 s, and the tokens that prompt and text may have together.
     max_source_positions: int = 1500
     max_target_positions: int = 448
 

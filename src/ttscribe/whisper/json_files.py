@@ -20,6 +20,7 @@ def read_json(path: Path) -> Any:
     except OSError as error:
         raise CheckpointInvalid(f"{path} cannot be read: {error.strerror}") from None
     except (ValueError, RecursionError):
+        # Python's parser follows nested brackets by recursion, and damaged files can have any number of them.
         raise CheckpointInvalid(f"{path} is not JSON: it is damaged or was not downloaded completely") from None
 
 

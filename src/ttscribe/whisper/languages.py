@@ -101,6 +101,7 @@ LANGUAGES: dict[str, str] = {
     "ln": "lingala",
     "ha": "hausa",
     "ba": "bashkir",
+    # An old code, which the tokens keep; ISO 639-1 has jv.
     "jw": "javanese",
     "su": "sundanese",
     "yue": "cantonese",

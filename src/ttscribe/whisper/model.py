@@ -67,6 +67,8 @@ class Attention(nn.Module):
 
         ``mask`` is True where attention is allowed, and broadcasts to [B, H, T, length]; None allows it everywhere.
         """
+        # Scores are divided by the root of E here, where OpenAI's code divides queries and keys by its fourth root
+        # before, and Hugging Face's the queries by the square root: equal but for rounding.
         query = self.split(self.q_proj(states))
         attended = functional.scaled_dot_product_attention(query, memory.key, memory.value, attn_mask=mask)
         return self.out_proj(attended.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
@@ -78,6 +80,7 @@ class EncoderLayer(nn.Module):
     def __init__(self, width: int, heads: int, ffn: int) -> None:
         super().__init__()
         self.self_attn = Attention(width, heads)
+        # PyTorch's epsilon, 1e-5, is Whisper's; TT-NN's own is 1e-12, and must be told.
         self.self_attn_layer_norm = nn.LayerNorm(width)
         self.fc1 = nn.Linear(width, ffn)
         self.fc2 = nn.Linear(ffn, width)
@@ -130,6 +133,7 @@ class Encoder(nn.Module):
     def __init__(self, config: WhisperConfig) -> None:
         super().__init__()
         width, heads, ffn = config.d_model, config.encoder_attention_heads, config.encoder_ffn_dim
+        # 3000 frames of 10 ms stay 3000, and become 1500 positions of 20 ms: the step of Whisper's timestamps.
         self.conv1 = nn.Conv1d(config.num_mel_bins, width, kernel_size=3, padding=1)
         self.conv2 = nn.Conv1d(width, width, kernel_size=3, stride=2, padding=1)
         # Sinusoids, but checkpoints carry them, rounded as the other weights are: they are read and not computed.
@@ -162,6 +166,7 @@ class Decoder(nn.Module):
         states = self.embed_tokens(tokens) + self.embed_positions(positions)
         slots = torch.arange(self.embed_positions.num_embeddings, device=tokens.device)
         # What is not written yet is zeros, and a score of zero is not no score: without the mask it would take part.
+        # The same comparison keeps a prompt's tokens from seeing those after them.
         mask = (slots <= positions[..., None])[:, None]
         for layer, cache, cross in zip(self.layers, state.self_attention, state.cross_attention, strict=True):
             states = cast("DecoderLayer", layer).step(states, positions, mask, cache, cross)
@@ -189,6 +194,7 @@ class WhisperModel(nn.Module):
 
     def cross_kv(self, encoder_states: Tensor) -> list[KeyValue]:
         """Encoder states [B, S, D] to each decoder layer's keys and values [B, H, S, E]."""
+        # They depend on the encoder alone: computed in each step they would cost more than all else in it.
         return [cast("DecoderLayer", layer).encoder_attn.key_value(encoder_states) for layer in self.decoder.layers]
 
     def new_state(self, cross_attention: list[KeyValue]) -> DecoderState:

@@ -21,6 +21,7 @@ _AFTER_LANGUAGES = (
     ("<|transcribe|>",),
     ("<|startoflm|>",),
     ("<|startofprev|>",),
+    # OpenAI's name, and that in Hugging Face's tokenizers of the models before large-v3.
     ("<|nospeech|>", "<|nocaptions|>"),
     ("<|notimestamps|>",),
     ("<|0.00|>",),
@@ -116,6 +117,7 @@ class Tokenizer:
         # Special tokens have no place in it, so no text can smuggle one in. The merges follow from the ids: some
         # published tokenizer.json files lack the first merge and split " the" in two.
         encoder = BytePairTokenizer(models.BPE(self._texts, merges_of(self._texts)))
+        # The library would put a space before the text by itself, and " the" is another token than "the".
         encoder.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
         return encoder
 
@@ -183,10 +185,10 @@ class Tokenizer:
 
 def _require_agreement(vocabulary: Vocabulary, expected: Mapping[str, int], vocab_size: int) -> None:
     for name, token in expected.items():
-        found = vocabulary.tokens.get(name, token)
-        if found != token:
+        actual = vocabulary.tokens.get(name, token)
+        if actual != token:
             raise VocabularyMismatch(
-                f"{vocabulary.origin} has {name} at {found}, weights with {vocab_size} tokens have it at {token}:"
+                f"{vocabulary.origin} has {name} at {actual}, weights with {vocab_size} tokens have it at {token}:"
                 " it belongs to another Whisper"
             )
 
@@ -199,6 +201,7 @@ def _bytes_by_id(origin: Path, texts: Mapping[str, int], count: int) -> list[byt
         decoded = [token_bytes(by_id[token]) for token in range(count)]
     except KeyError as error:
         raise VocabularyMismatch(f"{origin} is not Whisper's vocabulary: unexpected {error}") from None
+    # With every single byte among the tokens, any text can be encoded.
     if len({text for text in decoded if len(text) == 1}) != 256:
         raise VocabularyMismatch(f"{origin} is not Whisper's vocabulary: it lacks some of the 256 single bytes")
     return decoded

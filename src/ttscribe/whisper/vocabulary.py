@@ -88,6 +88,7 @@ def _numbered(tokens: Iterable[str]) -> dict[str, Any]:
 
 
 def _read_tiktoken(path: Path) -> dict[str, Any]:
+    # Of tiktoken: in each line the bytes of a token in base64, and its rank. Special tokens are in OpenAI's code.
     pairs = (line.split() for line in path.read_text(encoding="ascii").splitlines() if line)
     return {"".join(_CHARACTERS[byte] for byte in base64.b64decode(token)): int(rank) for token, rank in pairs}
 

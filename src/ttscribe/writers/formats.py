@@ -42,6 +42,7 @@ def _srt_time(milliseconds: int) -> str:
 
 def _vtt_time(milliseconds: int) -> str:
     hours, *rest = _clock(milliseconds)
+    # WebVTT may leave hours of zero away, as OpenAI's writer does.
     return (f"{hours:02d}:" if hours else "") + "{:02d}:{:02d}.{:03d}".format(*rest)
 
 
@@ -53,6 +54,7 @@ def _txt(segments: Iterable[Segment], _info: TranscriptionInfo) -> Iterator[str]
 def _srt(segments: Iterable[Segment], _info: TranscriptionInfo) -> Iterator[str]:
     for number, segment in enumerate(segments, start=1):
         start, end = map(_srt_time, _milliseconds(segment))
+        # SRT has no escapes: players look for this arrow.
         yield f"{number}\n{start} --> {end}\n{_line(segment.text).replace('-->', '->')}\n\n"
 
 

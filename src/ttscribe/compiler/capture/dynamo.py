@@ -28,19 +28,22 @@ def captured(module: fx.GraphModule) -> CapturedGraph:
 
 def _constant_inputs(count: int) -> set[int]:
     """Indices of parameters and buffers that the graph does not change."""
+    # Weights are inputs of the graph like any other: only AOTAutograd's records, which are private, tell them apart.
     context = TracingContext.try_get()
     metadata = None if context is None else context.fw_metadata
     # Where inputs share memory AOTAutograd joins them, and its indices are no longer those of the graph.
     if metadata is None or len(metadata.input_info) != count:
         return set()
+    # Static are parameters, buffers, and what torch._dynamo.mark_static_address was called with: Hugging Face's static
+    # cache among them, which changes with every call.
     changed = {index for index, info in enumerate(metadata.input_info) if info.mutates_data}
     return set(metadata.static_input_indices) - changed
 
 
 def _literal(module: fx.GraphModule, node: fx.Node) -> Tensor:
     """A tensor written in the traced code."""
-    found = getattr(module, str(node.target))
-    if not isinstance(found, Tensor):
+    literal = getattr(module, str(node.target))
+    if not isinstance(literal, Tensor):
         raise CompileError(f"{node.target} is control flow as data, as of torch.cond; write it in Python instead")
-    node.meta["val"] = found
-    return found
+    node.meta["val"] = literal
+    return literal

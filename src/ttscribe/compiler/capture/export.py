@@ -58,6 +58,7 @@ def _from_exported(
     *,
     on_device: bool,
 ) -> CapturedGraph:
+    # Tensors that are written in the traced code are constants, and not in the state dict.
     signature, tensors = exported.graph_signature, {**exported.state_dict, **exported.constants}
     placeholders = {node.name: node for node in exported.graph.nodes if node.op == "placeholder"}
     params: dict[str, Tensor | None] = {}
@@ -76,6 +77,7 @@ def _from_exported(
     (output,) = (node for node in exported.graph.nodes if node.op == "output")
     outputs, mutations = [], {}
     for spec, node in zip(signature.output_specs, output.args[0], strict=True):
+        # run_decompositions has made each write in place an output, and the signature says which input takes it.
         if spec.kind is OutputKind.USER_INPUT_MUTATION:
             mutations[renamed[spec.target]] = node
         elif spec.kind is OutputKind.USER_OUTPUT:
@@ -92,6 +94,7 @@ def _readable(name: str, target: str | None, argument_names: Sequence[str]) -> t
     """
     if target is not None:
         return "", target.removeprefix("module.").replace(".", "_")
+    # torch.export calls them after forward's parameter and the place in the nest: arguments_2_self_attention_0_key.
     _, number, *rest = name.split("_", 2)
     argument = argument_names[int(number)]
     return argument, "_".join([argument, *rest])

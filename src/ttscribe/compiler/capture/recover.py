@@ -1,4 +1,8 @@
-"""Put back together what AOTAutograd takes apart: linear layers, attention, and joins with nothing."""
+"""Put back together what AOTAutograd takes apart: linear layers, attention, and joins with nothing.
+
+It traces below autograd, where PyTorch has replaced composite operations by their parts, and chosen the kernels of the
+device that the example inputs are on: the CPU's.
+"""
 
 from __future__ import annotations
 
@@ -48,6 +52,7 @@ def _insert(before: fx.Node, target: Any, arguments: tuple[Any, ...], like: Any,
 def _linear(view: fx.Node, constants: set[fx.Node]) -> None:
     """``view(addmm(bias, view(x), t(weight)))`` is ``linear(x, weight, bias)``; so is ``mm`` without the bias."""
     product: Any = view.args[0]
+    # addmm's keywords are alpha and beta, with which it is no linear layer.
     if not _is(product, "aten.addmm.default", "aten.mm.default") or product.kwargs or len(product.users) != 1:
         return
     *bias, rows, turned = product.args
@@ -75,6 +80,7 @@ def _weight(before: fx.Node, turned: fx.Node, constants: set[fx.Node]) -> Any:
 
 def _attention(node: fx.Node, _constants: set[fx.Node]) -> None:
     """The CPU's own attention is the general one, where only its first result is used."""
+    # The second result is the log of the softmax's denominator, which only a gradient needs.
     users = list(node.users)
     if any(user.args[1] != 0 for user in users):
         return
@@ -94,6 +100,7 @@ def _attention(node: fx.Node, _constants: set[fx.Node]) -> None:
 
 def _taken_off(query: Any) -> Any:
     """The number that queries were multiplied by on the way, which attention can do as well."""
+    # Hugging Face's Whisper scales its queries itself, for the sake of rounding, and asks attention for a scale of 1.
     while _is(query, *_MOVES) and len(query.users) == 1:
         query = query.args[0]
     if not _is(query, "aten.mul.Tensor") or len(query.users) != 1 or not isinstance(query.args[1], float):
@@ -104,6 +111,7 @@ def _taken_off(query: Any) -> Any:
 
 def _allowed(mask: Any) -> Any:
     """``where(allowed, 0, -inf)`` is ``allowed``; any other mask stays as it is."""
+    # PyTorch makes a boolean mask into an additive one before it calls the CPU's kernel.
     if not _is(mask, "aten.where.self"):
         return mask
     allowed, *choices = mask.args
@@ -113,6 +121,7 @@ def _allowed(mask: Any) -> Any:
 
 def _cat(node: fx.Node, _constants: set[fx.Node]) -> None:
     """Parts without elements add nothing, such as a cache before its first token."""
+    # Hugging Face's DynamicCache begins with torch.tensor([]), of one dimension, which torch.cat lets pass.
     parts: Any = node.args[0]
     kept = [part for part in parts if not _is_empty(_value(part))]
     if not kept or len(kept) == len(parts) or _value(kept[0]).dtype != _value(node).dtype:
@@ -125,6 +134,7 @@ def _cat(node: fx.Node, _constants: set[fx.Node]) -> None:
 
 def _by_memory_order(node: fx.Node, _constants: set[fx.Node]) -> None:
     """What reads a computed tensor's storage gets it as PyTorch laid it out, if all of the storage is that tensor."""
+    # as_strided addresses memory, not dimensions, and what leaves the device is contiguous.
     base: Any = node.args[0]
     if base.op != "call_function":
         return

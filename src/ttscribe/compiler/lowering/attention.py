@@ -23,27 +23,28 @@ def _arguments(node: fx.Node) -> dict[str, Any]:
 
 
 def _attention(node: fx.Node, _settings: CompileSettings) -> Refusal | None:
-    given = _arguments(node)
-    query, key = value(given["query"]), value(given["key"])
-    if any(tensor.dtype not in FLOATS for tensor in tensors([given["query"], given["key"], given["value"]])):
+    named = _arguments(node)
+    query, key = value(named["query"]), value(named["key"])
+    if any(tensor.dtype not in FLOATS for tensor in tensors([named["query"], named["key"], named["value"]])):
         return Refusal(Reason.DTYPE, "attention is computed for floating point only")
     if query.ndim != 4 or key.ndim != 4:
         return Refusal(Reason.SHAPE, "attention is lowered for [batch, heads, length, width] only")
-    if given.get("dropout_p", 0.0):
+    if named.get("dropout_p", 0.0):
         return Refusal(Reason.ARGUMENT, "dropout is for training; call module.eval() first")
-    if value(given["value"]).shape != key.shape or query.shape[0] != key.shape[0]:
+    if value(named["value"]).shape != key.shape or query.shape[0] != key.shape[0]:
         return Refusal(Reason.SHAPE, "keys and values of one shape and the queries' batch are attended to only")
-    if query.shape[1] != key.shape[1] and not _shares_keys(given):
+    if query.shape[1] != key.shape[1] and not _shares_keys(named):
         return Refusal(Reason.SHAPE, "these heads of keys cannot be shared among the queries': repeat them first")
-    mask = given.get("attn_mask")
+    mask = named.get("attn_mask")
     return None if mask is None else _mask(value(mask), query, key)
 
 
-def _shares_keys(given: dict[str, Any]) -> bool:
+def _shares_keys(named: dict[str, Any]) -> bool:
     """Whether TT-NN itself repeats the keys' heads, as it does where it computes attention in one call."""
-    query, key = value(given["query"]), value(given["key"])
-    one_call = query.shape[-1] % TILE_SIZE == 0 and not given.get("is_causal", False)
-    return bool(given.get("enable_gqa", False)) and one_call and query.shape[1] % key.shape[1] == 0
+    query, key = value(named["query"]), value(named["key"])
+    # A plain product does not repeat heads: TT-NN broadcasts leading dimensions of one only.
+    one_call = query.shape[-1] % TILE_SIZE == 0 and not named.get("is_causal", False)
+    return bool(named.get("enable_gqa", False)) and one_call and query.shape[1] % key.shape[1] == 0
 
 
 def _mask(mask: Tensor, query: Tensor, key: Tensor) -> Refusal | None:
@@ -56,33 +57,35 @@ def _mask(mask: Tensor, query: Tensor, key: Tensor) -> Refusal | None:
 
 def _additive(b: Builder, mask: fx.Node, scores: tuple[int, int]) -> str:
     """A mask as what is added to the scores: a boolean one is True where attention is allowed."""
-    boolean, given = value(mask).dtype not in FLOATS, tuple(value(mask).shape)
-    four = (*(1,) * (4 - len(given)), *given)
+    boolean, shape = value(mask).dtype not in FLOATS, tuple(value(mask).shape)
+    four = (*(1,) * (4 - len(shape)), *shape)
     whole = (*four[:2], *scores)
     if b.is_known(mask):
         known = b.places[mask]
         if boolean:
             zero, far = b.at_setup("aten.full.default", (1,), 0.0), b.at_setup("aten.full.default", (1,), _MASKED)
             known = b.at_setup("aten.where.self", known, zero, far)
-        return b.device_constant(known if given == whole else b.at_setup("aten.expand.default", known, whole))
+        return b.device_constant(known if shape == whole else b.at_setup("aten.expand.default", known, whole))
     name = b.tensor(mask)
     if boolean:
         name = b.op("ttnn.where", name, role=Role.ADDITIVE_MASK, true_value=0.0, false_value=_MASKED)
-    name = name if given == four else b.op("ttnn.reshape", name, shape=four)
+    name = name if shape == four else b.op("ttnn.reshape", name, shape=four)
+    # TT-NN broadcasts a mask over batch and heads, but not over rows.
     return name if four == whole else b.op("ttnn.expand", name, shape=whole)
 
 
 @rule("aten.scaled_dot_product_attention.default", guard=_attention)
 def attention(b: Builder, node: fx.Node) -> str:
-    given = _arguments(node)
-    query, key, values = (b.tensor(given[name]) for name in ("query", "key", "value"))
-    width = value(given["query"]).shape[-1]
-    scale = given.get("scale")
+    named = _arguments(node)
+    query, key, values = (b.tensor(named[name]) for name in ("query", "key", "value"))
+    width = value(named["query"]).shape[-1]
+    scale = named.get("scale")
     scale = 1 / math.sqrt(width) if scale is None else float(scale)
     scores = (b.spec(query).shape[2], b.spec(key).shape[2])
-    mask = _additive(b, given["attn_mask"], scores) if given.get("attn_mask") is not None else None
-    causal = bool(given.get("is_causal", False))
+    mask = _additive(b, named["attn_mask"], scores) if named.get("attn_mask") is not None else None
+    causal = bool(named.get("is_causal", False))
     as_many = scores[0] == scores[1]
+    # TT-NN 0.81.1 refuses heads of 48, as some models have, and causal attention over more keys than queries.
     if width % TILE_SIZE == 0 and (as_many or not causal):
         return b.op(
             "ttnn.transformer.scaled_dot_product_attention",
@@ -108,6 +111,8 @@ def _written_out(b: Builder, query: str, key: str, values: str, mask: str | None
     if causal:
         rows, columns = b.spec(scores).shape[-2:]
         ones = b.at_setup("aten.full.default", (1, 1, rows, columns), 1.0)
+        # PyTorch aligns a causal mask to the first query and the first key, also where there are more keys than
+        # queries.
         above = b.at_setup("aten.mul.Tensor", b.at_setup("aten.triu.default", ones, 1), _MASKED)
         mask = b.device_constant(above)
     if mask is not None:

@@ -39,6 +39,8 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class OnDevice:
+    """A device value by name."""
+
     name: str
 
 
@@ -55,6 +57,7 @@ Place = Known | OnDevice | OnHost
 def device_spec(tensor: Tensor, dtype: DType | None = None, layout: Layout | None = None) -> TensorSpec:
     """How a torch tensor is held on the device unless a rule says otherwise: floats in tiles, integers in rows."""
     dtype = dtype or DEVICE_DTYPES[tensor.dtype]
+    # Integers are ids and positions: cache updates, decode attention and plus_one refuse those in tiles.
     layout = layout or (Layout.TILE if dtype.floating else Layout.ROW_MAJOR)
     return TensorSpec(tuple(tensor.shape), dtype, layout)
 

@@ -39,6 +39,7 @@ def conv1d(b: Builder, node: fx.Node) -> str:
     x, weight, bias, stride, padding, dilation, groups = _convolution(node)
     batch, channels, length = value(x).shape
     outputs, _, kernel = value(weight).shape
+    # The naive program asks for rows; skip_regrouping_before_convolutions drops that where the input is in tiles.
     rows = b.cast(b.op("ttnn.permute", b.tensor(x), dims=(0, 2, 1)), layout=Layout.ROW_MAJOR)
     result = b.op(
         "ttnn.conv1d",
@@ -55,6 +56,7 @@ def conv1d(b: Builder, node: fx.Node) -> str:
         dilation=_one(dilation),
         groups=groups,
     )
-    made = value(node).shape
-    result = b.op("ttnn.reshape", result, shape=(made[0], made[2], made[1]))
+    # TT-NN gives [1, 1, batch x time, channels].
+    shape = value(node).shape
+    result = b.op("ttnn.reshape", result, shape=(shape[0], shape[2], shape[1]))
     return b.op("ttnn.permute", result, dims=(0, 2, 1))

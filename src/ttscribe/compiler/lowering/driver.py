@@ -41,7 +41,9 @@ _SHAPE_ONLY = {
     "aten.new_full.default",
     "aten.new_empty.default",
 }
+# These address their argument's memory, and what leaves the device is contiguous, whatever PyTorch's was.
 _BY_MEMORY_ORDER = ("aten.as_strided.default", "aten.as_strided_scatter.default")
+# They read no inputs, or only weights, and are no constants all the same: each run draws anew.
 _RANDOM = ("rand", "dropout", "bernoulli", "multinomial", "normal")
 
 
@@ -111,6 +113,7 @@ class Lowering:
         if name in _SHAPE_ONLY:
             return True
         inputs = node.all_input_nodes
+        # What reads nothing is constant if it makes a tensor, as aten.arange does.
         return all(self.builder.is_known(argument) for argument in inputs) and (bool(inputs) or _makes_tensor(node))
 
     def _fold(self, node: fx.Node) -> None:
@@ -124,8 +127,10 @@ class Lowering:
             if refusals[node] is None:
                 self._emit(node)
         except SpecError as error:
+            # A guard sees ATen's arguments alone; the record of a TT-NN call sees the tensors that a rule made of them.
             self.builder.undo(mark)
             refusals[node] = Refusal(Reason.ARGUMENT, f"TT-NN refuses the call: {error}")
+            # An operation of several results is read through getitem, which belongs to it.
             refusals.update({user: refusals[node] for user in node.users if target_name(user) == "operator.getitem"})
         if refusals[node] is not None:
             self._host_segment([node], refusals)
@@ -144,8 +149,8 @@ class Lowering:
         for node in group:
             ops.append(self._host_op(node))
             self.builder.places[node] = OnHost(node.name)
-        made = {op.output.name for op in ops}
-        used = dict.fromkeys(name for op in ops for name in op.inputs if name not in made)
+        defined = {op.output.name for op in ops}
+        used = dict.fromkeys(name for op in ops for name in op.inputs if name not in defined)
         outside = [node.name for node in group if any(user not in inside for user in node.users)]
         fallbacks = [
             Fallback(node.name, target_name(node), refusal.reason, refusal.sentence)
@@ -189,6 +194,7 @@ class Lowering:
 
     def _finish(self) -> Program:
         captured, builder = self.captured, self.builder
+        # A method that returns nothing, such as cross_kv, has the one output None.
         returned = [item for item in captured.outputs if item is not None or not captured.on_device]
         outputs = [self._output(item) for item in returned]
         mutated: list[tuple[str, str]] = []
@@ -281,6 +287,7 @@ def _makes_tensor(node: fx.Node) -> bool:
 def _shape_only_call(node: fx.Node) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
     result = value(node)
     name = target_name(node).split(".")[1]
+    # Memory that PyTorch leaves as it finds it is zeros here, so that runs are equal.
     fill: Any = {"zeros": 0, "ones": 1, "empty": 0}.get(name.replace("new_", "").replace("_like", ""))
     if fill is None:
         fill = node.args[-1]

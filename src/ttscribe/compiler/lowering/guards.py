@@ -14,6 +14,7 @@ from ttscribe.compiler.lowering.registry import Guard, Refusal
 from ttscribe.compiler.program import Reason
 from ttscribe.compiler.settings import CompileSettings
 
+# TT-NN has no float16 and no 64-bit integers: bfloat16 (a wider range, 3 bits less) and int32 stand in for them.
 FLOATS = (torch.float32, torch.bfloat16, torch.float16)
 INTEGERS = (torch.int64, torch.int32, torch.uint8, torch.int16, torch.int8)
 # What holds the numbers that programs compute with; narrower ones wrap where PyTorch's do not.
@@ -44,6 +45,7 @@ def tensors(argument: Any) -> Iterator[Tensor]:
 def symbols(argument: Any) -> Iterator[Any]:
     """Every number among the arguments that is known only when the program runs."""
     described = value(argument)
+    # A node may describe its result as a plain number and compute it in every run all the same.
     computed = isinstance(argument, fx.Node) and isinstance(described, int | float)
     if computed or isinstance(described, torch.SymInt | torch.SymFloat | torch.SymBool):
         yield described
@@ -53,6 +55,7 @@ def symbols(argument: Any) -> Iterator[Any]:
 
 
 def is_symbolic(tensor: Tensor) -> bool:
+    """Whether a size or stride of a (fake) tensor is known only when the program runs."""
     return any(isinstance(size, torch.SymInt) for size in (*tensor.shape, *tensor.stride()))
 
 
@@ -67,6 +70,7 @@ def common_guard(node: fx.Node) -> Refusal | None:
 
 
 def guard_symbolic_integer(node: fx.Node, arguments: tuple[Any, ...]) -> Refusal | None:  # noqa: ARG001
+    """Refuse arguments that are numbers known only when the program runs."""
     symbol = next(symbols(arguments), None)
     if symbol is None:
         return None
@@ -78,10 +82,11 @@ def guard_symbolic_integer(node: fx.Node, arguments: tuple[Any, ...]) -> Refusal
 
 
 def guard_symbolic_shape(node: fx.Node, arguments: tuple[Any, ...]) -> Refusal | None:
-    found = next((tensor for tensor in tensors((*arguments, node)) if is_symbolic(tensor)), None)
-    if found is None:
+    """Refuse tensors, read or made, whose sizes or strides are known only when the program runs."""
+    symbolic = next((tensor for tensor in tensors((*arguments, node)) if is_symbolic(tensor)), None)
+    if symbolic is None:
         return None
-    shape = ", ".join(str(size) for size in found.shape)
+    shape = ", ".join(str(size) for size in symbolic.shape)
     return Refusal(
         Reason.SYMBOLIC_SHAPE,
         f"the shape [{shape}] is known only when the program runs; make it static "
@@ -90,6 +95,7 @@ def guard_symbolic_shape(node: fx.Node, arguments: tuple[Any, ...]) -> Refusal |
 
 
 def guard_result(node: fx.Node, arguments: tuple[Any, ...]) -> Refusal | None:  # noqa: ARG001
+    """Refuse what gives anything but tensors: Python goes on with it on the host."""
     results = value(node)
     items = results if isinstance(results, list | tuple) else (results,)
     if items and all(isinstance(item, Tensor) for item in items):
@@ -98,13 +104,15 @@ def guard_result(node: fx.Node, arguments: tuple[Any, ...]) -> Refusal | None:  
 
 
 def guard_dtype(node: fx.Node, arguments: tuple[Any, ...]) -> Refusal | None:
-    found = next((tensor for tensor in tensors((*arguments, node)) if tensor.dtype not in SUPPORTED), None)
-    if found is None:
+    """Refuse element types that have no counterpart on the device, such as float64 and complex ones."""
+    unsupported = next((tensor for tensor in tensors((*arguments, node)) if tensor.dtype not in SUPPORTED), None)
+    if unsupported is None:
         return None
-    return Refusal(Reason.DTYPE, f"TT-NN has no {_dtype(found)}; cast to float32 or bfloat16 first")
+    return Refusal(Reason.DTYPE, f"TT-NN has no {_dtype(unsupported)}; cast to float32 or bfloat16 first")
 
 
 def guard_empty(node: fx.Node, arguments: tuple[Any, ...]) -> Refusal | None:
+    """Refuse tensors without elements, and results without dimensions."""
     if not all(tensor.numel() for tensor in tensors((*arguments, node))):
         return Refusal(Reason.SHAPE, "a tensor with no elements has no place on the device")
     if any(tensor.ndim == 0 for tensor in tensors(node)):
@@ -114,11 +122,11 @@ def guard_empty(node: fx.Node, arguments: tuple[Any, ...]) -> Refusal | None:
 
 def floats_only(node: fx.Node, _settings: CompileSettings) -> Refusal | None:
     """For rules whose TT-NN operation computes in floating point."""
-    found = next((tensor for tensor in tensors((*node.args, node)) if tensor.dtype not in FLOATS), None)
-    if found is None:
+    integer = next((tensor for tensor in tensors((*node.args, node)) if tensor.dtype not in FLOATS), None)
+    if integer is None:
         return None
     return Refusal(
-        Reason.DTYPE, f"computed for floating point only, not {_dtype(found)}; integers stay exact on the host"
+        Reason.DTYPE, f"computed for floating point only, not {_dtype(integer)}; integers stay exact on the host"
     )
 
 
@@ -141,6 +149,8 @@ def only_first_result(node: fx.Node, _settings: CompileSettings) -> Refusal | No
 
 
 def rank_at_least(minimum: int) -> Guard:
+    """A guard that refuses results of fewer dimensions."""
+
     def guard(node: fx.Node, _settings: CompileSettings) -> Refusal | None:
         if all(tensor.ndim >= minimum for tensor in tensors(node)):
             return None
@@ -159,7 +169,11 @@ def all_of(*guards: Guard) -> Guard:
 
 
 def guard_aten_clone(node: fx.Node, _settings: CompileSettings) -> Refusal | None:
-    """``aten.clone`` of a symbolic integer: where torch.compile of ``generate()`` used to die."""
+    """``aten.clone`` of a symbolic integer: where torch.compile of ``generate()`` used to die.
+
+    The length of a growing cache is symbolic, and ATen's clone takes tensors only. pytorch2.0_ttnn blocks it for
+    Whisper: its ``to_tt_guard.py`` has PyTorch's message.
+    """
     symbol = next(symbols(node.args), None)
     if symbol is None:
         return None

@@ -17,6 +17,7 @@ def _ids(b: Builder, argument: fx.Node) -> str:
 
 
 def _as_ids(b: Builder, name: str) -> str:
+    # TT-NN 0.81.1 refuses int32 ids.
     name, shape = b.cast(name, DType.UINT32, Layout.ROW_MAJOR), b.spec(name).shape
     return name if len(shape) == 2 else b.op("ttnn.reshape", name, shape=(1, prod(shape)))
 
@@ -30,8 +31,8 @@ def _float_table(node: fx.Node, _settings: CompileSettings) -> Refusal | None:
 @rule("aten.embedding.default", guard=_float_table)
 def embedding(b: Builder, node: fx.Node) -> str:
     weight, ids = arguments(node)[:2]
-    found = b.op("ttnn.embedding", _ids(b, ids), b.tensor(weight, layout=Layout.ROW_MAJOR), layout=Layout.TILE)
-    return found if value(ids).ndim == 2 else b.op("ttnn.reshape", found, shape=tuple(value(node).shape))
+    rows = b.op("ttnn.embedding", _ids(b, ids), b.tensor(weight, layout=Layout.ROW_MAJOR), layout=Layout.TILE)
+    return rows if value(ids).ndim == 2 else b.op("ttnn.reshape", rows, shape=tuple(value(node).shape))
 
 
 def _rows_of_a_table(node: fx.Node, _settings: CompileSettings) -> Refusal | None:
@@ -50,8 +51,8 @@ def index(b: Builder, node: fx.Node) -> str:
     else:
         twice = b.op("ttnn.concat", *(b.tensor(table, layout=Layout.ROW_MAJOR),) * 2, dim=0)
     moved = b.op("ttnn.add", b.tensor(ids, DType.INT32, Layout.ROW_MAJOR), other=value(table).shape[0])
-    found = b.op("ttnn.embedding", _as_ids(b, moved), twice, layout=Layout.TILE)
-    return b.op("ttnn.reshape", found, shape=tuple(value(node).shape))
+    rows = b.op("ttnn.embedding", _as_ids(b, moved), twice, layout=Layout.TILE)
+    return b.op("ttnn.reshape", rows, shape=tuple(value(node).shape))
 
 
 def _float_rows(node: fx.Node, _settings: CompileSettings) -> Refusal | None:
@@ -78,5 +79,6 @@ def index_copy(b: Builder, node: fx.Node) -> str:
     cache, dim, index, new = arguments(node)
     shape = tuple(value(new).shape)
     unit = tuple(size if axis == dim % len(shape) else 1 for axis, size in enumerate(shape))
+    # ttnn.scatter takes an index for each element.
     wide = b.op("ttnn.expand", b.op("ttnn.reshape", b.tensor(index), shape=unit), shape=shape)
     return b.op("ttnn.scatter", b.tensor(cache), wide, b.tensor(new), dim=dim)

@@ -115,6 +115,7 @@ def expand(b: Builder, node: fx.Node) -> str:
     name = b.tensor(x)
     if len(shape) > value(x).ndim:
         name = b.op("ttnn.reshape", name, shape=(1,) * (len(shape) - value(x).ndim) + tuple(value(x).shape))
+    # A copy, where PyTorch gives a view with strides of zero: TT-NN's tensors have no strides of their own.
     return name if b.spec(name).shape == shape else b.op("ttnn.expand", name, shape=shape)
 
 
@@ -139,9 +140,9 @@ def _cut(b: Builder, name: str, dim: int, start: int, end: int, step: int = 1) -
 
 @rule("aten.slice.Tensor", guard=rank_at_least(1))
 def slice_(b: Builder, node: fx.Node) -> str:
-    given = arguments(node)
+    positional = arguments(node)
     defaults: tuple[Any, ...] = (None, 0, None, None, 1)
-    x, dim, start, end, step = given + defaults[len(given) :]
+    x, dim, start, end, step = positional + defaults[len(positional) :]
     size = value(x).shape[dim]
     first, last, by = slice(start, end, step).indices(size)
     return _cut(b, b.tensor(x), dim % value(x).ndim, first, last, by)
@@ -159,6 +160,7 @@ def select(b: Builder, node: fx.Node) -> str:
 @rule("aten.cat.default", guard=rank_at_least(1))
 def cat(b: Builder, node: fx.Node) -> str:
     parts, dim = (*arguments(node), 0)[:2]
+    # ttnn.concat refuses mixed element types and layouts, where PyTorch promotes.
     names = [b.like(part, node) for part in parts]
     return b.op("ttnn.concat", *names, dim=dim % value(node).ndim)
 

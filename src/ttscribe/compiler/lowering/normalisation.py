@@ -19,9 +19,9 @@ def _last_dimension(node: fx.Node, _settings: CompileSettings) -> Refusal | None
 
 @rule("aten.layer_norm.default", guard=all_of(floats_only, rank_at_least(2), _last_dimension))
 def layer_norm(b: Builder, node: fx.Node) -> str:
-    given = arguments(node)
+    positional = arguments(node)
     defaults: tuple[Any, ...] = (None, None, 1e-5)
-    x, _, weight, bias, epsilon, *_ = given + defaults[len(given) - 2 :]
+    x, _, weight, bias, epsilon, *_ = positional + defaults[len(positional) - 2 :]
     keywords = {"weight": weight, "bias": bias}
     rows = {name: b.tensor(item) if item is not None else None for name, item in keywords.items()}
     # TT-NN's own default is 1e-12.
@@ -35,4 +35,5 @@ def native_layer_norm(b: Builder, node: fx.Node) -> tuple[str, ...]:
 
 @rule("aten._softmax.default", "aten.softmax.int", guard=all_of(floats_only, rank_at_least(2)))
 def softmax(b: Builder, node: fx.Node) -> str:
+    # The third argument, float32 out of half precision, is for CUDA only.
     return b.op("ttnn.softmax", b.tensor(arguments(node)[0]), dim=arguments(node)[1])

@@ -39,6 +39,7 @@ _UNARY = {
     "sqrt": "sqrt",
     "tanh": "tanh",
 }
+# Sums and differences have rules of their own, for alpha and for integers.
 _ARITHMETIC = {
     "mul.Tensor": "multiply",
     "mul.Scalar": "multiply",
@@ -139,12 +140,13 @@ def power(b: Builder, node: fx.Node) -> str:
 def _compare(b: Builder, node: fx.Node, *, target: str) -> str:
     """0 or 1 in bfloat16, which is how every boolean is held on the device."""
     left, right = arguments(node)[:2]
+    # TT-NN 0.81.1 refuses to compare float with integer, and gives its answer in the operands' own type.
     dtype = device_spec(value(left)).dtype
     if not isinstance(right, fx.Node):
-        made = b.op(f"ttnn.{target}", b.tensor(left, dtype, Layout.TILE), other=right)
+        answer = b.op(f"ttnn.{target}", b.tensor(left, dtype, Layout.TILE), other=right)
     else:
-        made = b.op(f"ttnn.{target}", b.tensor(left, dtype, Layout.TILE), b.tensor(right, dtype, Layout.TILE))
-    return b.cast(made, DType.BFLOAT16, Layout.TILE)
+        answer = b.op(f"ttnn.{target}", b.tensor(left, dtype, Layout.TILE), b.tensor(right, dtype, Layout.TILE))
+    return b.cast(answer, DType.BFLOAT16, Layout.TILE)
 
 
 def _comparable(node: fx.Node, _settings: CompileSettings) -> Refusal | None:

@@ -20,8 +20,8 @@ _REDUCTIONS = {
 
 
 def _dims(node: fx.Node) -> list[int]:
-    given: Any = arguments(node)[1] if len(arguments(node)) > 1 else None
-    return [given] if isinstance(given, int) else list(given or ())
+    dims: Any = arguments(node)[1] if len(arguments(node)) > 1 else None
+    return [dims] if isinstance(dims, int) else list(dims or ())
 
 
 def _one_dimension(node: fx.Node, _settings: CompileSettings) -> Refusal | None:

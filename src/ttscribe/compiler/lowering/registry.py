@@ -67,6 +67,7 @@ def rule(*targets: str, guard: Guard = accept, first: Guard = accept) -> Callabl
 def target_name(node: fx.Node) -> str:
     """What rules are registered by: "aten.linear.default" for an overload, "module.name" for another function."""
     target = node.target
+    # ATen overloads have a schema, and print as "aten.linear.default"; operator.getitem is a plain function.
     if hasattr(target, "_schema"):
         return str(target)
     return f"{getattr(target, '__module__', '') or 'builtins'}.{getattr(target, '__name__', target)}".removeprefix("_")

@@ -83,6 +83,7 @@ def _construct(function: str, *positional: Any, **keywords: Any) -> Construct:
 def _memory(memory: Memory) -> Name | Construct:
     if memory.sharding is None:
         return Name(f"ttnn.{memory.buffer.upper()}_MEMORY_CONFIG")
+    # TT-NN would take the shape for the whole tensor's and divide it by the cores, were it not for the last argument.
     sharding = memory.sharding
     return _construct(
         "ttnn.create_sharded_memory_config",
@@ -109,6 +110,7 @@ def _conv1d(fields: Mapping[str, Any]) -> Construct:
 
 # How each kind of ``Config`` is made of its fields.
 _CONFIGS: Mapping[str, Callable[[Mapping[str, Any]], Name | Construct]] = {
+    # Asked of the opened device, not of the board: how many cores dispatch takes is decided when it is opened.
     "FullGrid": lambda _: _construct("ttnn.CoreGrid", y=Name("grid.y"), x=Name("grid.x")),
     "ComputeKernelConfig": _compute_kernel,
     "SDPAProgramConfig": lambda fields: _construct(

@@ -31,7 +31,9 @@ from ttscribe.compiler.operations.operation import (
 from ttscribe.compiler.program import DRAM, TILE_SIZE, DType, Layout, Memory, Op, Sharding, TensorSpec
 from ttscribe.errors import EmulationError
 
+# Not float32: TT-NN 0.81.1 refuses it for queries, keys, values and masks.
 _ATTENTION_DTYPES = (DType.BFLOAT16, *BLOCK_DTYPES)
+# A step's users are the rows of one tile: TT-NN 0.81.1 refuses 33.
 _MOST_USERS = 32
 # Scores that the emulator has at hand at a time: few enough to stay in a cache through softmax and both products.
 _SCORES_AT_ONCE = 1 << 21
@@ -65,6 +67,7 @@ def _create_heads(op: Op, specs: Specs) -> tuple[TensorSpec, ...]:
         size = _head_size(op, width, heads + 2 * kv_heads)
     kv_length = specs[-1].shape[2]
     value = (batch, kv_heads, kv_length, size)
+    # TT-NN turns keys round by default, as a plain product with the queries wants them; its attention does not.
     key = (batch, kv_heads, size, kv_length) if op.attribute("transpose_k_heads", True) else value
     return tuple(result(op, x, shape) for shape in ((batch, heads, length, size), key, value))
 
@@ -79,6 +82,8 @@ def _create_heads_decode(op: Op, specs: Specs) -> tuple[TensorSpec, ...]:
     heads, kv_heads = _head_counts(op)
     size = _head_size(op, width, heads + 2 * kv_heads)
     asked = op.attribute("memory_config")
+    # A core for each user, its heads padded to 32 rows. TT-NN gives this also where the call asks for DRAM, or for L1
+    # without shards.
     memory = Memory("l1", Sharding("height", (_MOST_USERS, size), users))
     if asked is not None and asked.sharding is not None:
         memory = asked
@@ -120,6 +125,7 @@ def _attention(op: Op, specs: Specs) -> tuple[TensorSpec, ...]:
     require(k.shape[0] == batch, f"{op.target} takes queries and keys of one batch, not {batch} and {k.shape[0]}")
     require(heads % k.shape[1] == 0, f"{op.target} cannot share {k.shape[1]} heads of keys among {heads}")
     require(size % TILE_SIZE == 0, f"{op.target} takes heads of whole tiles, not of {size}")
+    # Causal unless told otherwise, where PyTorch's attention is the contrary.
     mask, causal = keyword_spec(op, specs, "attn_mask"), op.attribute("is_causal", True)
     require(mask is None or not causal, f"{op.target} takes a mask or is causal, not both")
     require(not causal or queries == k.shape[2], f"{op.target} is causal only for as many keys as queries")
@@ -132,12 +138,13 @@ def _require_mask(op: Op, mask: TensorSpec, scores: tuple[int, ...]) -> None:
     require_tile(op, mask)
     require_rank(op, mask, 4)
     require(mask.dtype in _ATTENTION_DTYPES, f"{op.target} does not take a mask of {mask.dtype.value}")
+    # Batch and heads may be one and broadcast, but TT-NN 0.81.1 refuses a single row for all queries.
     fits = mask.shape[2:] == scores[2:] and broadcast(op, mask.shape, scores) == scores
     require(fits, f"{op.target} takes a mask for scores of shape {scores}, not {mask.shape}")
 
 
 def _attention_device_operations(op: Op, _inputs: Specs, _outputs: Specs) -> int:
-    """A mask is scaled first, unless the scale is one."""
+    """The kernel scales scores and mask together: TT-NN divides the mask by the scale first, unless that is one."""
     return 1 + (op.keyword("attn_mask") is not None and op.attribute("scale") != 1)
 
 
@@ -153,6 +160,7 @@ def _attention_decode(op: Op, specs: Specs) -> tuple[TensorSpec, ...]:
     require(position is not None, f"{op.target} takes cur_pos_tensor")
     row = position.layout is Layout.ROW_MAJOR and not position.dtype.floating
     require(row, f"{op.target} takes positions as integers in row-major layout")
+    # Decode has users before heads, and each user's heads as the rows of a tile: [1, users, heads, size].
     one, users, heads, _ = q.shape
     require(
         one == 1 and users == k.shape[0], f"{op.target} takes queries [1, {k.shape[0]}, heads, size], not {q.shape}"
@@ -178,6 +186,8 @@ def _emulate_create_heads(call: Call) -> tuple[Tensor, ...]:
         q = _split(call.data[0], heads)
         k, v = torch.split(_split(call.data[1], 2 * kv_heads), kv_heads, 1)
     else:
+        # All heads of the queries, then all of the keys, then all of the values; not query, key and value of one head
+        # after another, as some models store them.
         q, k, v = torch.split(_split(call.data[0], heads + 2 * kv_heads), [heads, kv_heads, kv_heads], 1)
     return q, k.mT if call.attribute("transpose_k_heads", True) else k, v
 
@@ -218,6 +228,7 @@ def _emulate_attention_decode(call: Call) -> Tensor:
     used = int(positions.max()) + 1
     if not 0 < used <= k.shape[2]:
         raise EmulationError(f"position {used - 1} is outside a cache of {k.shape[2]}")
+    # The rest of the cache may hold anything: the kernel masks it.
     k, v = k[:, :, :used], v[:, :, :used]
     beyond = torch.arange(used) > positions[:, None]
     mask = torch.zeros(beyond.shape).masked_fill(beyond, float("-inf"))[:, None, None]
@@ -244,7 +255,10 @@ def _attend(call: Call, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, *,
 def _attend_rows(
     call: Call, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float, fidelity: str
 ) -> Tensor:
-    """Softmax is float32 inside; the probabilities are stored as bfloat16 before the second product."""
+    """Softmax is float32 inside; the probabilities are stored as bfloat16 before the second product.
+
+    A card goes through the keys chunk by chunk, with an exponential that is itself approximate: that is not modelled.
+    """
     scores = multiplied(torch.matmul, q, k.mT, fidelity).mul_(scale)
     if mask is not None:
         scores += mask

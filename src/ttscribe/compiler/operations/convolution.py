@@ -39,7 +39,10 @@ def _conv1d(op: Op, specs: Specs) -> tuple[TensorSpec, ...]:
     )
     bias = keyword_spec(op, specs, "bias_tensor")
     require(bias is None or prod(bias.shape) == out_channels, f"{op.target} takes a bias of {out_channels} elements")
+    # Left alone, TT-NN cuts convolutions into slices that go through DRAM; told that all fits in L1, it leaves its
+    # result there in shards of its own choice.
     memory = DRAM if op.attribute("slice_config") is None else SHARDED_AS_MADE
+    # It computes a two-dimensional convolution of height one, and gives the rows of all signals one after another.
     shape = (1, 1, batch * _output_length(op), out_channels)
     return (result(op, replace(x, layout=Layout.TILE, memory=memory), shape),)
 
@@ -95,7 +98,10 @@ def _emulate(call: Call) -> Tensor:
 
 
 def _prepared(call: Call, weight: Tensor, dtype: object) -> Tensor:
-    """The weight as the convolution stores it: a matrix of [kernel x input, output] channels."""
+    """The weight as the convolution stores it: a matrix of [kernel x input, output] channels.
+
+    So the blocks of a format that shares exponents run along the output channels, not along the kernel.
+    """
     if call.exact or not isinstance(dtype, DType):
         return weight
     return rounded(weight.permute(2, 1, 0).contiguous(), dtype).permute(2, 1, 0)
@@ -118,6 +124,7 @@ CONVOLUTION = (
         host_operands=1,
         terms=_terms,
         device_operations=_device_operations,
+        # Under every policy: both convolutions together are 0.8 % of the FLOPs of large-v3's encoder.
         kernel=Kernel("compute_config", fidelity="HiFi4"),
         emulate=_emulate,
     ),

@@ -27,6 +27,7 @@ class DeviceTensor:
 
 def torch_dtype(dtype: DType) -> torch.dtype:
     """The element type that holds ``dtype``'s values on the CPU: float32, or int64 for integers."""
+    # PyTorch has a uint32, but hardly any arithmetic for it.
     return torch.float32 if dtype.floating else torch.int64
 
 

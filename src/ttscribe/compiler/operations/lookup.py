@@ -27,15 +27,18 @@ def _embedding(op: Op, specs: Specs) -> tuple[TensorSpec, ...]:
     require(ids.dtype is DType.UINT32, f"{op.target} takes ids of uint32, not {ids.dtype.value}")
     require(weight.dtype in (DType.BFLOAT16, *BLOCK_DTYPES), f"{op.target} does not take {weight.dtype.value} weights")
     require_rank(op, ids, 1, 2)
+    # A table in tiles is accepted, and untilized as a whole at every call.
     rows = prod(weight.shape[:-2]) == 1 and len(weight.shape) > 1
     require(rows, f"{op.target} takes a matrix of weights, not {weight.shape}")
     shape = (*ids.shape, weight.shape[-1])
+    # The result goes where the ids are, not where the table is.
     return (result(op, ids, shape, dtype=DType.BFLOAT16, layout=Layout.ROW_MAJOR),)
 
 
 def _embedding_device_operations(_op: Op, inputs: Specs, outputs: Specs) -> int:
     """Untilize the weights, look up, tilize the result unless it is whole tiles, convert it."""
     weight, (output,) = inputs[1], outputs
+    # The look-up's own kernel can write whole tiles, but not pad them.
     tilize = output.layout is Layout.TILE and tile_padded(output)
     return 1 + (weight.layout is Layout.TILE) + tilize + (output.dtype is not DType.BFLOAT16)
 

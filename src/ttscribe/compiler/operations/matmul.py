@@ -36,6 +36,7 @@ from ttscribe.errors import EmulationError
 
 Bilinear: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 
+# TT-NN's names. "gelu" is the accurate function; the table, off by up to 0.024, is called "gelu_approx".
 ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {"gelu": F.gelu, "relu": F.relu, "silu": F.silu}
 # Mantissa bits of a pass, without the hidden one.
 _FIRST_BITS, _SECOND_BITS = 6, 4
@@ -45,12 +46,15 @@ def multiplied(multiply: Bilinear, first: Tensor, second: Tensor, fidelity: str)
     """``multiply(first, second)`` as a matrix engine of that fidelity gives it; ``multiply`` is linear in both."""
     if fidelity == "HiFi4":
         return multiply(first, second)
+    # Of bfloat16's 8 bits the first operand has 7 in its high part, the second 5: what HiFi2 leaves out is one bit of
+    # the first, while LoFi loses three of the second as well.
     high = truncated(first, _FIRST_BITS)
     if fidelity == "HiFi2":
         return multiply(high, second)
     second_high = truncated(second, _SECOND_BITS)
     if fidelity == "LoFi":
         return multiply(high, second_high)
+    # All but the product of both low parts.
     if fidelity == "HiFi3":
         return multiply(first, second) - multiply(first - high, second - second_high)
     raise EmulationError(f"there is no math fidelity {fidelity}")
@@ -62,6 +66,7 @@ def _transposed(shape: Sequence[int], transpose: bool) -> tuple[int, ...]:
 
 def _leading(op: Op, left: tuple[int, ...], right: tuple[int, ...]) -> tuple[int, ...]:
     """Leading dimensions of a product: only all-one leading dimensions broadcast."""
+    # PyTorch broadcasts [3, 64, 64] and [2, 3, 64, 32]; TT-NN 0.81.1 refuses them.
     if prod(right) == 1:
         return (1,) * (len(right) - len(left)) + left
     same = len(left) == len(right) and (left == right or prod(left) == 1)
@@ -79,6 +84,8 @@ def _product(op: Op, specs: Specs) -> tuple[TensorSpec, ...]:
     require(left[-1] == right[-2], f"{op.target} cannot multiply {left} by {right}: inner dimensions differ")
     activation = op.attribute("activation")
     require(activation is None or activation in ACTIVATIONS, f"{op.target} has no activation {activation!r}")
+    # The element type is the first operand's: bfloat8_b activations give a bfloat8_b result unless the call says
+    # otherwise.
     return (result(op, x, (*_leading(op, left[:-2], right[:-2]), left[-2], right[-1]), memory=DRAM),)
 
 
@@ -115,6 +122,7 @@ def _emulate(call: Call) -> Tensor:
     if call.attribute("transpose_b", False):
         second = second.mT
     placed = _is_placed(call.op)
+    # A finished program relies on neither default: passes say the fidelity of every product.
     product = multiplied(torch.matmul, first, second, call.fidelity("LoFi" if placed else "HiFi2"))
     bias = call.keyword("bias")
     if bias is not None:

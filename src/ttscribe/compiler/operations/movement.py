@@ -73,6 +73,7 @@ def _permutation(op: Op, rank: int) -> tuple[int, ...]:
 def _permute_device_operations(op: Op, inputs: Specs, _outputs: Specs) -> int:
     shape = inputs[0].shape
     order = _permutation(op, len(shape))
+    # Dimensions of one change places for nothing.
     return int(any(dim != at and (shape[dim] > 1 or shape[at] > 1) for at, dim in enumerate(order)))
 
 
@@ -92,11 +93,14 @@ def _slice(op: Op, specs: Specs) -> tuple[TensorSpec, ...]:
     strided = any(step != 1 for step in steps)
     require(not strided or x.dtype not in BLOCK_DTYPES, f"{op.target} takes no steps through {x.dtype.value}")
     shape = [-(-(end - start) // step) for start, end, step in zip(starts, ends, steps, strict=True)]
+    # What goes through rows loses its shared exponents, and TT-NN does not convert it back: a slice of bfloat8_b from
+    # row 3 on is bfloat16. So is a join of bfloat8_b rows.
     dtype = x.dtype if _slice_keeps_tiles(op, x) or x.dtype not in BLOCK_DTYPES else DType.BFLOAT16
     return (result(op, x, shape, dtype=dtype),)
 
 
 def _slice_keeps_tiles(op: Op, x: TensorSpec) -> bool:
+    # Only where a slice starts counts: one that ends within a tile leaves the rest as padding.
     whole = len(x.shape) > 1 and all(start % TILE_SIZE == 0 for start in op.attribute("slice_start")[-2:])
     return x.layout is Layout.TILE and whole and all(step == 1 for step in _slice_steps(op))
 
@@ -127,6 +131,7 @@ def _without(shape: Sequence[int], dim: int) -> tuple[int, ...]:
 
 def _concat_keeps_tiles(specs: Specs, dim: int) -> bool:
     rank = len(specs[0].shape)
+    # Columns that fill no tile are joined in one launch all the same.
     padded_rows = dim == rank - 2 and any(spec.shape[dim] % TILE_SIZE for spec in specs)
     return rank > 1 and not padded_rows
 
@@ -178,6 +183,7 @@ def _pad(op: Op, specs: Specs) -> tuple[TensorSpec, ...]:
     padding = op.attribute("padding")
     require(len(padding) == len(x.shape), f"{op.target} takes padding for each of {len(x.shape)} dimensions")
     front = any(before for before, _ in padding)
+    # Behind a tensor there is padding already, or room for more tiles; in front every element would have to move.
     require(x.layout is Layout.ROW_MAJOR or not front, f"{op.target} cannot pad in front in tile layout")
     require(x.layout is Layout.ROW_MAJOR or len(x.shape) > 1, f"{op.target} cannot pad one dimension in tile layout")
     shape = [before + size + after for size, (before, after) in zip(x.shape, padding, strict=True)]

@@ -48,6 +48,7 @@ def _norm(op: Op, specs: Specs) -> tuple[TensorSpec, ...]:
 
 
 def _require_row(op: Op, parameter: str, row: TensorSpec, width: int) -> None:
+    # A row-major row must be folded to the width of a tile: TT-NN takes [40, 32] for 1,280 elements and refuses [1280].
     last = width if row.layout is Layout.TILE else TILE_SIZE
     fits = prod(row.shape) == width and row.shape[-1] == last
     require(fits, f"{op.target} takes a {parameter} of {width} elements, {last} in its last dimension, not {row.shape}")

@@ -18,6 +18,7 @@ from torch import Tensor
 from ttscribe.compiler.operations.emulation import Call
 from ttscribe.compiler.program import TILE_SIZE, DType, HostSpec, Layout, Op, Ref, Spec, TensorSpec
 
+# Elements that share exponents exist in tiles only: an untilized tensor of these is bfloat16.
 BLOCK_DTYPES = (DType.BFLOAT8_B, DType.BFLOAT4_B)
 
 
@@ -81,7 +82,7 @@ class Kernel:
 
     ``attribute`` is the keyword that takes TT-NN's compute kernel configuration; ``fidelity`` None where the precision
     policy decides, ``accumulate_fp32`` whether sums are kept in 32 bits. ``on_grid`` says that the call also takes a
-    core grid, without which TT-NN applies activations in a call of their own.
+    core grid, without which TT-NN launches its activation by itself, after it.
     """
 
     attribute: str = "compute_kernel_config"
@@ -141,15 +142,15 @@ class Operation:
     def infer(self, op: Op, specs: Specs) -> tuple[Spec, ...]:
         """Specs of the outputs, from those of ``op.inputs`` in order; raises SpecError where TT-NN would refuse."""
         self._check_arguments(op)
-        given = None if self.into is None else keyword_spec(op, specs, self.into)
-        if given is None:
+        destination = None if self.into is None else keyword_spec(op, specs, self.into)
+        if destination is None:
             return self.infer_specs(op, specs)
         without = replace(op, keywords=tuple(item for item in op.keywords if item[0] != self.into))
         parameters = (*op.operands, *(key for key, _ in op.keywords))
         rest = [spec for spec, parameter in zip(specs, parameters, strict=True) if parameter != self.into]
         made: Any = self.infer_specs(without, rest)[0]
-        same = (made.shape, made.dtype, made.layout) == (given.shape, given.dtype, given.layout)
-        require(same, f"{self.name} cannot write {made} into {given}")
+        same = (made.shape, made.dtype, made.layout) == (destination.shape, destination.dtype, destination.layout)
+        require(same, f"{self.name} cannot write {made} into {destination}")
         return ()
 
     def flop_count(self, op: Op, inputs: Specs, outputs: Specs) -> int:
@@ -173,6 +174,7 @@ class Operation:
         named = self._named_operands(op)
         attributes = dict(op.attributes)
         keywords: dict[str, Any] = {name: Ref(tensor) for name, tensor in (*named.items(), *op.keywords)}
+        # Calls of several results take the list of theirs; ``output_tensor`` of the others takes one tensor.
         if self.into == "output_tensors" and self.into in keywords:
             keywords[self.into] = [keywords[self.into]]
         front = [tensors] if self.variadic else tensors[: len(tensors) - len(named)]
@@ -190,8 +192,8 @@ class Operation:
         if len(op.operands) < fewest or (most is not None and len(op.operands) > most):
             raise SpecError(f"{self.name} does not take {len(op.operands)} tensors by position")
         known = {*self.keywords, *self.attributes, *self.positional, self.into}
-        given = [name for name, _ in (*op.keywords, *op.attributes)]
-        if unknown := [name for name in given if name not in known]:
+        names = [name for name, _ in (*op.keywords, *op.attributes)]
+        if unknown := [name for name in names if name not in known]:
             raise SpecError(f"{self.name} has no argument {', '.join(unknown)}")
 
 
@@ -214,6 +216,8 @@ def keyword_spec(op: Op, specs: Specs, parameter: str) -> Any:
 
 def result(op: Op, like: TensorSpec, shape: Sequence[int], **changes: Any) -> TensorSpec:
     """A tensor of ``shape`` otherwise as ``like``, with ``changes``, and over both what the call's attributes say."""
+    # Unless told, TT-NN puts most results where the first operand is; products, attention and joins go to DRAM wherever
+    # their operands are, and their rules say so.
     spec = replace(like, shape=tuple(shape), **changes)
     asked: dict[str, Any] = {
         "dtype": op.attribute("dtype"),
@@ -250,12 +254,16 @@ def reshape_is_free(old: TensorSpec, shape: Sequence[int]) -> bool:
     before, after = ((1, 1, *sizes)[-2:] for sizes in (old.shape, shape))
     if before[1] != after[1]:
         return False
+    # [2, 5, 64] in tiles has padding after each 5 rows, which [10, 64] has nowhere; [2, 32, 64] has none.
     aligned = before[0] % TILE_SIZE == 0 and after[0] % TILE_SIZE == 0
     return old.layout is Layout.ROW_MAJOR or before[0] == after[0] or aligned
 
 
 def reshape_device_operations(old: TensorSpec, shape: Sequence[int]) -> int:
-    """None where the bytes stay; block formats go through bfloat16, and have their padding cleared."""
+    """How many a reshape launches: none where the bytes stay, or else one.
+
+    Block formats go through bfloat16 and back, and have their padding cleared on the way.
+    """
     if reshape_is_free(old, shape):
         return 0
     return 3 + tile_padded(replace(old, shape=tuple(shape))) if old.dtype in BLOCK_DTYPES else 1
@@ -273,15 +281,18 @@ def dimension(op: Op, dim: int, rank: int) -> int:
 
 
 def require_tile(op: Op, *specs: TensorSpec) -> None:
+    """Raise SpecError where one of ``specs`` is not in tile layout."""
     for spec in specs:
         require(spec.layout is Layout.TILE, f"{op.target} takes tensors in tile layout, not {spec.layout.value}")
 
 
 def require_float(op: Op, *specs: TensorSpec) -> None:
+    """Raise SpecError where one of ``specs`` holds integers."""
     for spec in specs:
         require(spec.dtype.floating, f"{op.target} takes floating-point tensors, not {spec.dtype.value}")
 
 
 def require_rank(op: Op, spec: TensorSpec | HostSpec, *ranks: int) -> None:
+    """Raise SpecError where the number of dimensions is none of ``ranks``."""
     wanted = " or ".join(map(str, ranks))
     require(len(spec.shape) in ranks, f"{op.target} takes a tensor of rank {wanted}, not {len(spec.shape)}")

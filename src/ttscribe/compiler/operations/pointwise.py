@@ -77,11 +77,13 @@ def _unary_operation(name: str, function: Callable[[Tensor], Tensor]) -> Operati
         attributes=("memory_config",),
         extent=Extent.ELEMENT,
         flops=per_output_element,
+        # Predicates such as isnan give 0 and 1 in the operand's own element type, as TT-NN's do.
         emulate=lambda call: function(*call.data),
     )
 
 
 def _emulate_gelu(call: Call) -> Tensor:
+    # A table of six pieces, off by up to 0.024: enough to miss the accuracy contract, so that no rule asks for it.
     if call.attribute("fast_and_approximate_mode", False):
         raise EmulationError("the approximate gelu is not emulated")
     (x,) = call.data
@@ -95,6 +97,7 @@ def _binary(op: Op, specs: Specs) -> tuple[TensorSpec, ...]:
     if scalar is not None:
         whole = x.dtype.floating or float(scalar).is_integer()
         require(whole, f"{op.target} cannot combine {x.dtype.value} with {scalar}: typecast the tensor first")
+    # Beside a tensor in tiles, one in rows is tilized, in a launch of its own.
     layout = Layout.TILE if any(spec.layout is Layout.TILE for spec in specs) else Layout.ROW_MAJOR
     shape = broadcast(op, *(spec.shape for spec in specs))
     return (result(op, x, shape, layout=layout, dtype=_binary_dtype(op, specs)),)
@@ -108,6 +111,7 @@ def _binary_dtype(op: Op, specs: Specs) -> DType:
         allowed = name in _TYPECASTING if len(floating) == 1 else name in _ARITHMETIC and bool(floating)
         require(allowed, f"{op.target} does not mix {' with '.join(dtype.value for dtype in dtypes)}")
     require(name != "pow" or len(dtypes) == 1 or bool(floating), f"{op.target} of integers takes a whole number")
+    # The first one's, also where the second is wider: bfloat16 + float32 is bfloat16 (TT-NN 0.81.1).
     if floating:
         return floating[0]
     return DType.FLOAT32 if name == "divide" else dtypes[0]
@@ -154,6 +158,7 @@ def _where(op: Op, specs: Specs) -> tuple[TensorSpec, ...]:
         require_tile(op, *specs)
     require(len({value.dtype.floating for value in values}) < 2, f"{op.target} does not mix floats with integers")
     shape = broadcast(op, *(spec.shape for spec in specs))
+    # Between two numbers the predicate's own type decides; with an integer one TT-NN 0.81.1 gives float32.
     without = predicate.dtype if predicate.dtype.floating else DType.FLOAT32
     return (result(op, predicate, shape, dtype=values[0].dtype if values else without),)
 

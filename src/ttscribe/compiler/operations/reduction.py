@@ -34,7 +34,7 @@ def _reduced_dims(op: Op, rank: int) -> tuple[int, ...]:
     if dim is None:
         return tuple(range(rank))
     dims = dim if isinstance(dim, tuple) else (dim,)
-    return tuple(sorted(dimension(op, each, rank) for each in dims))
+    return tuple(sorted(dimension(op, index, rank) for index in dims))
 
 
 def _reduced_shape(op: Op, shape: tuple[int, ...], keepdim: bool) -> tuple[int, ...]:
@@ -47,6 +47,7 @@ def _reduced_shape(op: Op, shape: tuple[int, ...], keepdim: bool) -> tuple[int, 
 def _reduce(op: Op, specs: Specs) -> tuple[TensorSpec, ...]:
     (x,) = specs
     require(x.dtype.floating or op.target != "ttnn.mean", f"{op.target} does not take {x.dtype.value}")
+    # Of a row-major tensor TT-NN 0.81.1 gives extremes in tiles, but sums and means in rows.
     layout = Layout.TILE if op.target in _EXTREMES else x.layout
     return (result(op, x, _reduced_shape(op, x.shape, op.attribute("keepdim", False)), layout=layout),)
 
@@ -99,6 +100,7 @@ def _argmax_device_operations(op: Op, inputs: Specs, _outputs: Specs) -> int:
     """One; in another layout than that dimension wants, one more."""
     x = inputs[0]
     from_end = len(x.shape) - max(_reduced_dims(op, len(x.shape)), default=0)
+    # Along rows both layouts have a kernel, but only that of the row-major one is for many cores.
     preferred = {1: (Layout.TILE, Layout.ROW_MAJOR), 2: (Layout.TILE,)}.get(from_end, ())
     return 1 if op.attribute("dim") is None or x.layout in preferred else 2
 

@@ -20,6 +20,8 @@ _SMALLEST_NORMAL = 2.0**-126
 
 def rounded(data: Tensor, dtype: DType) -> Tensor:
     """``data`` (float32 or int64) with every value one that ``dtype`` can hold; may be ``data`` itself."""
+    # Once, ties to even. TT-NN 0.81.1's kernels, as Tenstorrent's simulator ttsim 1.10 runs them, round products and
+    # quotients of bfloat16 so, but sums twice, both times with ties away from zero.
     if dtype is DType.BFLOAT16:
         return data.bfloat16().float()
     if dtype in _MAGNITUDE_BITS:
@@ -40,6 +42,9 @@ def block_rounded(data: Tensor, bits: int) -> Tensor:
     As TT-NN's host conversion does it, bit for bit: magnitudes are aligned to the shared exponent by a shift that drops
     what leaves the 24-bit mantissa, then rounded to ``bits`` bits, ties to even, and held below 2 to the ``bits``.
     Subnormal values are zero; a block with an infinity keeps that and little else, and a NaN stays one.
+
+    Weights are converted on the host. A kernel that writes a block format does it otherwise: in ttsim 1.10 it rounds
+    bfloat8_b with ties away from zero, and cuts bfloat4_b.
     """
     if not data.dim():
         return block_rounded(data.reshape(1), bits).reshape(())
@@ -56,6 +61,7 @@ def block_rounded(data: Tensor, bits: int) -> Tensor:
 def _round_blocks(blocks: Tensor, bits: int, out: Tensor) -> None:
     # As integers, magnitudes of floats sort as the floats do.
     largest = (blocks.view(torch.int32) & 0x7FFFFFFF).amax(-1, keepdim=True)
+    # Exponent bits 0 and 1 stand for the same power of two: subnormals have no leading bit.
     exponent = (largest >> _MANTISSA_BITS).clamp_(min=1)
     if ((largest > 0) & (exponent <= _MANTISSA_BITS)).any():
         blocks = torch.where(blocks.abs() < _SMALLEST_NORMAL, 0.0, blocks)

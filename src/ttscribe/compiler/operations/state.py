@@ -29,6 +29,7 @@ def _require_cache(op: Op, cache: TensorSpec, new: TensorSpec) -> None:
 
 def _require_update(op: Op, cache: TensorSpec, new: TensorSpec) -> None:
     _require_cache(op, cache, new)
+    # A core updates the cache of the user whose row is in its own L1: rows interleaved over banks are no core's.
     require(new.memory.sharding is not None, f"{op.target} takes a new row that is height-sharded in L1")
     wanted = (1, cache.shape[0], cache.shape[1], cache.shape[3])
     require(new.shape == wanted, f"{op.target} takes a new row of shape {wanted}, not {new.shape}")
@@ -37,6 +38,7 @@ def _require_update(op: Op, cache: TensorSpec, new: TensorSpec) -> None:
 def _require_positions(op: Op, specs: Specs, users: int) -> None:
     positions = keyword_spec(op, specs, "update_idxs_tensor")
     require(positions is not None, f"{op.target} takes update_idxs_tensor")
+    # TT-NN 0.81.1 refuses uint32 here, and int32 in a look-up: a position that serves for both is cast in every step.
     fits = (positions.shape, positions.dtype, positions.layout) == ((users,), DType.INT32, Layout.ROW_MAJOR)
     require(fits, f"{op.target} takes positions of shape ({users},), int32, row-major")
 
@@ -49,6 +51,7 @@ def _paged_update_cache(op: Op, specs: Specs) -> tuple[TensorSpec, ...]:
 
 
 def _paged_fused_update_cache(op: Op, specs: Specs) -> tuple[TensorSpec, ...]:
+    # TT-NN also wants the two new rows on cores that do not overlap, which a spec does not tell.
     keys, new_keys, values, new_values = specs[:4]
     _require_update(op, keys, new_keys)
     _require_update(op, values, new_values)
@@ -59,6 +62,7 @@ def _paged_fused_update_cache(op: Op, specs: Specs) -> tuple[TensorSpec, ...]:
 def _fill_cache(op: Op, specs: Specs) -> tuple[TensorSpec, ...]:
     cache, new = specs
     _require_cache(op, cache, new)
+    # Unlike paged_update_cache, which converts bfloat16 rows for a bfloat8_b cache.
     require(cache.dtype is new.dtype, f"{op.target} takes new rows of {cache.dtype.value}, not {new.dtype.value}")
     fits = new.shape[:2] == (1, cache.shape[1]) and new.shape[2] <= cache.shape[2]
     require(fits, f"{op.target} cannot put {new.shape} into a cache of {cache.shape}")
@@ -87,6 +91,7 @@ def _write_rows(call: Call, cache: DeviceTensor, new: DeviceTensor) -> None:
     """Put each user's new row of every head where its position says."""
     positions = call.keywords["update_idxs_tensor"].data.tolist()
     room = cache.data.shape[2]
+    # Blocks run along a head's width, so that rounding a row by itself is what the cache's tiles would hold.
     rows = call.rounded(new.data, cache.spec.dtype)
     for user, position in enumerate(positions):
         if not 0 <= position < room:

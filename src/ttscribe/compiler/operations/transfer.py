@@ -13,8 +13,8 @@ MOVES_IN, MOVES_OUT, FREES = "ttnn.from_torch", "ttnn.to_torch", "ttnn.deallocat
 # What torch calls each device dtype on the host, when the call does not say.
 _HOST_DTYPES = {
     DType.BFLOAT16: "bfloat16",
-    DType.BFLOAT8_B: "bfloat16",
-    DType.BFLOAT4_B: "bfloat16",
+    DType.BFLOAT8_B: "float32",
+    DType.BFLOAT4_B: "float32",
     DType.FLOAT32: "float32",
     DType.INT32: "int32",
     DType.UINT32: "uint32",

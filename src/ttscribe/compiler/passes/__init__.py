@@ -28,11 +28,13 @@ from ttscribe.compiler.settings import CompileSettings
 Pass: TypeAlias = Callable[[Program, CompileSettings], Program]
 
 PASSES: Mapping[str, Pass] = {
+    # Moves first: a permutation between a product and its sum or activation would hide them from each other.
     "cancel_moves": cancel_moves,
     "fuse_bias": fuse_bias,
     "fuse_activation": fuse_activation,
     "fuse_heads": fuse_heads,
     "join_heads": join_heads,
+    # Looks for heads that are cut, and for the scatters that write them.
     "update_caches_in_place": update_caches_in_place,
     "add_rows_before_tiling": add_rows_before_tiling,
     "use_four_dimensions": use_four_dimensions,
@@ -42,9 +44,12 @@ PASSES: Mapping[str, Pass] = {
     # Once more: the passes before this one bring moves together that were apart.
     "cancel_moves_again": cancel_moves,
     "write_into_state": write_into_state,
+    # After the fusions, which take only products that nothing is asked of yet; before convolve_in_l1, which adds to a
+    # convolution's configuration.
     "choose_precision": choose_precision,
     "choose_attention_chunks": choose_attention_chunks,
     "convolve_in_l1": convolve_in_l1,
+    # Last but for frees: sizes, element types and readers are final.
     "place_in_memory": place_in_memory,
     "free_after_last_use": free_after_last_use,
 }

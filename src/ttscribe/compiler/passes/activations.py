@@ -9,6 +9,7 @@ from ttscribe.compiler.editor import Rewriter, rewrite
 from ttscribe.compiler.program import Config, Op, Program, Ref
 from ttscribe.compiler.settings import CompileSettings
 
+# By TT-NN's names for a product's activation. Fused, it is applied to the accumulator, before the product is rounded.
 _ACTIVATIONS = {"ttnn.gelu": "gelu", "ttnn.relu": "relu", "ttnn.silu": "silu"}
 
 
@@ -35,6 +36,7 @@ def _add_as_bias(rewriter: Rewriter, add: Op) -> list[Op] | None:
 def _product_below(rewriter: Rewriter, add: Op) -> Op | None:
     """The linear layer without bias whose rows ``add`` adds to, if nothing else reads them."""
     name = add.operands[0]
+    # Such as greedy_step's suppression, which is added to [1, V], a reshape of the product's [1, 1, V].
     while rewriter.uses(name) == 1 and (op := rewriter.producer(name, "ttnn.linear", "ttnn.reshape")) is not None:
         if op.target == "ttnn.linear":
             return op if op.keyword("bias") is None and op.attribute("activation") is None else None

@@ -10,6 +10,7 @@ from ttscribe.compiler.operations import OPERATIONS
 from ttscribe.compiler.program import Layout, Op, Program, TensorSpec, Value
 from ttscribe.compiler.settings import CompileSettings
 
+# Such casts come of PyTorch's int64: the device holds it as int32, and look-ups want the token as uint32.
 _CASTS = ("ttnn.typecast", "ttnn.to_layout")
 
 
@@ -81,6 +82,8 @@ def skip_regrouping_before_convolutions(program: Program, _settings: CompileSett
 
     def take_rows(rewriter: Rewriter, convolution: Op) -> list[Op]:
         source = convolution.operands[0]
+        # TT-NN 0.81.1 takes [1, T, C] in rows and [1, 1, B T, C] in tiles alike, for it cuts its input into shards
+        # anyway.
         while (op := rewriter.producer(source, "ttnn.to_layout", "ttnn.reshape")) is not None:
             if rewriter.spec(op.operands[0]).shape[-1] != rewriter.spec(source).shape[-1]:
                 break
@@ -96,6 +99,7 @@ def increment_in_place(program: Program, _settings: CompileSettings) -> Program:
     def increment(rewriter: Rewriter, copy: Op) -> list[Op] | None:
         source, name = copy.operands
         add, spec = rewriter.producer(source, "ttnn.add"), rewriter.spec(name)
+        # plus_one refuses tiles and floating point.
         counts = not spec.dtype.floating and spec.layout is Layout.ROW_MAJOR
         adds_one = add is not None and add.operands == (name,) and add.attribute("other") == 1
         return [rewriter.call("ttnn.plus_one", name, source=copy.source)] if counts and adds_one else None
@@ -113,6 +117,7 @@ def write_into_state(program: Program, _settings: CompileSettings) -> Program:
         into = None if producer is None else OPERATIONS[producer.target].into
         if producer is None or into is None or not _can_write(rewriter, producer, copy):
             return None
+        # The write moves up from where the copy was: whoever reads the state in between would read the new one.
         others = (step for step in program.body[at[id(producer)] + 1 :] if step is not copy)
         if any(state in step.inputs for step in others):
             return None
@@ -127,6 +132,6 @@ def write_into_state(program: Program, _settings: CompileSettings) -> Program:
 def _can_write(rewriter: Rewriter, producer: Op, copy: Op) -> bool:
     """Whether ``producer`` may write its first result where ``copy`` puts it, and its others are not needed."""
     first, *others = producer.results
-    made, state = rewriter.spec(first), rewriter.spec(copy.operands[1])
-    same = (made.shape, made.dtype, made.layout) == (state.shape, state.dtype, state.layout)
+    written, state = rewriter.spec(first), rewriter.spec(copy.operands[1])
+    same = (written.shape, written.dtype, written.layout) == (state.shape, state.dtype, state.layout)
     return same and first == copy.operands[0] and not any(map(rewriter.uses, others))

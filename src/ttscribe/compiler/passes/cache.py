@@ -13,6 +13,7 @@ from ttscribe.compiler.settings import CompileSettings
 
 _DECODE_HEADS = "ttnn.experimental.nlp_create_qkv_heads_decode"
 _DECODE_ATTENTION = "ttnn.transformer.scaled_dot_product_attention_decode"
+# The one form that both paged_update_cache and decode attention take, and plus_one too.
 _POSITION = TensorSpec((1,), DType.INT32, Layout.ROW_MAJOR)
 _KEEPS_NUMBERS = ("ttnn.reshape", "ttnn.expand", "ttnn.to_layout", "ttnn.typecast")
 
@@ -57,6 +58,8 @@ def update_caches_in_place(program: Program, _settings: CompileSettings) -> Prog
 
 
 class _Caches:
+    """What the pass finds before it rewrites: ``fills`` are a prompt's writes, ``steps`` one row's, with attention."""
+
     def __init__(self, program: Program) -> None:
         self.rewriter = Rewriter(program)
         self.inputs = {value.name for value in program.inputs}
@@ -80,15 +83,15 @@ class _Caches:
 
     def _writes(self) -> list[_Write]:
         """Scatters along the rows whose result replaces the input that they read, which nothing else reads."""
-        found = []
+        writes = []
         for copy in (op for op in self.rewriter.program.ops if op.target == "ttnn.copy"):
             source, cache = copy.operands
             scatter = self.rewriter.producer(source, "ttnn.scatter")
             # The cache is read by the scatter and named by the copy.
             alone = cache in self.inputs and self.rewriter.uses(cache) == 2
             if scatter is not None and alone and scatter.operands[0] == cache and scatter.attribute("dim") in (2, -2):
-                found.append(_Write(scatter, copy))
-        return found
+                writes.append(_Write(scatter, copy))
+        return writes
 
     def _is_prompt(self, write: _Write) -> bool:
         """Whether the rows written are 0 up to the number of new rows."""
@@ -96,6 +99,7 @@ class _Caches:
         cache, new = self.rewriter.spec(write.cache).shape, self.rewriter.spec(write.new).shape
         if index is None or new != (1, cache[1], new[2], cache[3]) or cache[0] != 1:
             return False
+        # fill_cache has no offset: it writes from the first slot on.
         return torch.equal(index, torch.arange(new[2]).view(1, 1, -1, 1).expand(new))
 
     def _data(self, name: str) -> torch.Tensor | None:
@@ -116,6 +120,8 @@ class _Caches:
 
     def _decode_steps(self, writes: dict[str, _Write]) -> list[_DecodeStep]:
         """Attention calls over two caches that were just written at one tensor position."""
+        # Cross-attention is not among them: over 1,500 keys TT-NN 0.81.1's decode attention fails by default, and with
+        # chunks of 32 it is accepted, but its kernel does not mask the padding when it is not causal.
         attentions = [op for op in self.rewriter.program.ops if op.target == ATTENTION]
         over_writes = [op for op in attentions if op.operands[1] in writes and op.operands[2] in writes]
         steps = (self._decode_step(op, (writes[op.operands[1]], writes[op.operands[2]])) for op in over_writes)
@@ -178,6 +184,7 @@ class _Caches:
             source=heads.source,
             num_heads=heads.attribute("num_heads"),
             num_kv_heads=heads.attribute("num_kv_heads"),
+            # paged_update_cache takes new rows from shards in L1 only, and decode attention takes queries so.
             # One user's rows, on one core.
             memory_config=Memory("l1", Sharding("height", (TILE_SIZE, width), 1)),
         )

@@ -23,6 +23,7 @@ def _add_rows(rewriter: Rewriter, add: Op) -> list[Op] | None:
     if None in looked_up or first != second or first.layout is not Layout.TILE:
         return None
     for op in filter(None, looked_up):
+        # ttnn.embedding gives rows unless it is asked for tiles, which costs it a launch of its own.
         kept = tuple(item for item in op.attributes if item[0] != "layout")
         rewriter.amend(op, rewriter.reinferred(replace(op, attributes=kept)))
     rows = rewriter.call("ttnn.add", *add.operands, source=add.source)

@@ -50,6 +50,7 @@ def _projection(rewriter: Rewriter, permute: Op) -> _Projection | None:
         return None
     before, after = rewriter.spec(linear.output.name).shape, rewriter.spec(reshape.output.name).shape
     alone = rewriter.uses(reshape.output.name) == 1 and rewriter.uses(linear.output.name) == 1
+    # TT-NN 0.81.1 refuses heads that are no whole tiles, such as 48 wide.
     if not alone or len(before) != 3 or before[:2] != after[:2] or after[-1] % TILE_SIZE:
         return None
     return _Projection(linear, permute, after[2])
@@ -94,6 +95,7 @@ def _cut(rewriter: Rewriter, group: tuple[_Projection, ...]) -> list[Op]:
     rows = rewriter.call("ttnn.reshape", linear.output.name, shape=(batch, 1, length, width), source=source[:1])
     names = [projection.output for projection in group]
     if len(group) == 1:
+        # TT-NN has no call for one part alone: asked for no heads of keys, it gives keys and values that have none.
         names += [rewriter.fresh("no_key"), rewriter.fresh("no_value")]
     cut = rewriter.call(
         "ttnn.experimental.nlp_create_qkv_heads",
@@ -109,6 +111,7 @@ def _cut(rewriter: Rewriter, group: tuple[_Projection, ...]) -> list[Op]:
 
 def _joined_linear(rewriter: Rewriter, group: tuple[_Projection, ...]) -> Op:
     """One product with the weights side by side; a projection without bias gets zeros."""
+    # Weights are [in, out] by now, so that the three lie side by side along the columns.
     weights = tuple(Ref(rewriter.constant_source(projection.linear.operands[1])) for projection in group)
     stem = group[0].linear.source[0]
     joined = rewriter.compute("aten.cat.default", weights, 1, name=f"{stem}_qkv_weight")
@@ -124,12 +127,12 @@ def _joined_linear(rewriter: Rewriter, group: tuple[_Projection, ...]) -> Op:
 
 
 def _joined_bias(rewriter: Rewriter, group: tuple[_Projection, ...], stem: str) -> str | None:
-    given = next(filter(None, (projection.linear.keyword("bias") for projection in group)), None)
-    if given is None:
+    first = next(filter(None, (projection.linear.keyword("bias") for projection in group)), None)
+    if first is None:
         return None
     rows = tuple(Ref(_bias(rewriter, projection.linear)) for projection in group)
     return rewriter.constant(
-        rewriter.compute("aten.cat.default", rows, 1, name=f"{stem}_qkv_bias"), rewriter.spec(given)
+        rewriter.compute("aten.cat.default", rows, 1, name=f"{stem}_qkv_bias"), rewriter.spec(first)
     )
 
 

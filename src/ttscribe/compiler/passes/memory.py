@@ -23,6 +23,7 @@ from ttscribe.compiler.settings import CompileSettings
 # interleaved tensor over 64 cores leaves room for two of them and the buffers. The other boards have more cores.
 L1_LIMIT = 64 * 256 * 1024
 _PLACED_IN_L1 = {"ttnn.linear", "ttnn.layer_norm", "ttnn.gelu"}
+# What reads shards of any shape and grid; other calls want interleaved tensors, or shards of a shape that they name.
 _TAKE_SHARDS = ("ttnn.conv1d", "ttnn.add")
 _CUTS_HEADS = "ttnn.experimental.nlp_create_qkv_heads"
 _ATTENTION = "ttnn.transformer.scaled_dot_product_attention"
@@ -40,7 +41,7 @@ def place_in_memory(program: Program, _settings: CompileSettings) -> Program:
         for name in op.inputs:
             readers.setdefault(owners.get(name, name), []).append(op)
     kept = {owners.get(name, name) for name in program.outputs}
-    kept |= {name for name, found in readers.items() if _wants_dram(found)}
+    kept |= {name for name, calls in readers.items() if _wants_dram(calls)}
 
     def place(rewriter: Rewriter, op: Op) -> list[Op] | None:
         if not op.outputs:
@@ -74,6 +75,9 @@ def _convolve(rewriter: Rewriter, op: Op) -> list[Op] | None:
     if rewriter.spec(op.operands[0]).bytes + rewriter.spec(name).bytes > L1_LIMIT:
         return None
     config: Config = op.attribute("conv_config")
+    # TT-NN would move the halo's result within L1, against fragmentation: where all fits, a launch for nothing. No
+    # shard layout is asked for: HEIGHT_SHARDED, which suits the first convolution, does not fit the second (1280 to
+    # 1280 channels, stride 2).
     fields = {**dict(config.fields), "reallocate_halo_output": False}
     op = op.with_attributes(
         conv_config=Config("Conv1dConfig", tuple(fields.items())),
@@ -103,6 +107,9 @@ def choose_attention_chunks(program: Program, _settings: CompileSettings) -> Pro
             chunks = 0, next(size for size in (64, TILE_SIZE) if keys % size == 0 or size == TILE_SIZE)
         else:
             chunks = _chunk(queries), _chunk(keys)
+        # The last chunk of 1,500 keys is short: the kernel masks what is beyond, as long as the tensor's own shape says
+        # 1,500. exp_approx_mode does not reach the softmax of the streaming kernel, which is approximate there always
+        # (tt-metal issue 56710).
         fields = (("q_chunk_size", chunks[0]), ("k_chunk_size", chunks[1]), ("exp_approx_mode", False))
         return [op.with_attributes(program_config=Config("SDPAProgramConfig", fields))]
 
@@ -123,6 +130,7 @@ def free_after_last_use(program: Program, _settings: CompileSettings) -> Program
         for name in (*step.inputs, *step.results):
             last[owners.get(name, name)] = index
     kept = {owners.get(name, name) for name in (*program.outputs, *(name for _, name in program.mutations))}
+    # A trace finds inputs and constants at the addresses that were recorded.
     kept |= {value.name for value in program.inputs} | {constant.value.name for constant in program.constants}
     dying: dict[int, list[Op]] = {}
     for name, index in last.items():

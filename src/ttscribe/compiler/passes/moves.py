@@ -16,6 +16,7 @@ _ELEMENTWISE = tuple(name for name, operation in OPERATIONS.items() if operation
 
 def cancel_moves(program: Program, _settings: CompileSettings) -> Program:
     """Repeat until nothing moves: each round sinks every move by one call and joins neighbours."""
+    # It ends, because a move that sinks comes nearer to the end of the body, and joining only takes moves away.
     while True:
         after = _join(rewrite(program, dict.fromkeys(_ELEMENTWISE, _sinking())))
         if after == program:

@@ -34,6 +34,8 @@ def choose_precision(program: Program, settings: CompileSettings) -> Program:
 
 def _weights(program: Program) -> set[str]:
     """Values that linear layers multiply by, and that nothing else reads: others keep their element type."""
+    # The token embedding is two constants: a table in rows to look up, and its transpose in tiles, which is a weight
+    # here.
     multiplied = {op.operands[1] for op in program.ops if op.target == "ttnn.linear"}
     otherwise = {
         name for op in program.ops for at, name in enumerate(op.inputs) if not (op.target == "ttnn.linear" and at == 1)
@@ -42,13 +44,18 @@ def _weights(program: Program) -> set[str]:
 
 
 def compute_config(fidelity: str, *, accumulate_fp32: bool) -> Config:
-    """TT-NN's compute kernel configuration, with nothing left to its defaults."""
+    """TT-NN's compute kernel configuration; nothing that changes values is left to its defaults.
+
+    Those are LoFi and approximate functions (``ttnn.init_device_compute_kernel_config`` of TT-NN 0.81.1).
+    """
     return Config(
         "ComputeKernelConfig",
         (
             ("math_fidelity", fidelity),
             ("math_approx_mode", False),
             ("fp32_dest_acc_en", accumulate_fp32),
+            # A long product is summed in blocks: the packer adds them up in L1, and the matrix engine need not read
+            # them back.
             ("packer_l1_acc", True),
         ),
     )
@@ -63,7 +70,7 @@ def _configured(op: Op, precision: Precision) -> Op:
     if kernel.on_grid:
         return op.with_attributes(core_grid=Config("FullGrid", ()))
     if op.target == "ttnn.conv1d":
-        given: Config | None = op.attribute("conv_config")
-        fields = {"weights_dtype": DType.BFLOAT16, **dict(() if given is None else given.fields)}
+        chosen: Config | None = op.attribute("conv_config")
+        fields = {"weights_dtype": DType.BFLOAT16, **dict(() if chosen is None else chosen.fields)}
         return op.with_attributes(conv_config=Config("Conv1dConfig", tuple(fields.items())))
     return op

@@ -20,6 +20,7 @@ def use_four_dimensions(program: Program, _settings: CompileSettings) -> Program
 
 
 def _wide_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+    # nlp_create_qkv_heads refuses [B, T, D], and nlp_concat_heads gives [B, 1, T, D] (TT-NN 0.81.1).
     return (shape[0], 1, *shape[1:])
 
 

@@ -51,6 +51,7 @@ class EmulatedProgram:
         program = self.program
         if missing := [value.name for value in program.params if value.name not in params]:
             raise EmulationError(f"{program.name} needs the params {', '.join(missing)}")
+        # Setup computes in the params' own type, as PyTorch would: rounding to the card's comes last, once.
         known: dict[str, Any] = {value.name: params[value.name].detach() for value in program.params}
         for op in program.setup:
             known[op.output.name] = host.run(op, known)
@@ -71,12 +72,12 @@ class EmulatedProgram:
         declared = self.program.inputs
         if len(inputs) != len(declared):
             raise EmulationError(f"{self.program.name} takes {len(declared)} inputs, not {len(inputs)}")
-        for value, given in zip(declared, inputs, strict=True):
-            if not _fits(value.spec, given):
+        for value, argument in zip(declared, inputs, strict=True):
+            if not _fits(value.spec, argument):
                 raise EmulationError(
-                    f"{self.program.name}: input {value.name} must be {value.spec}, not {_kind(given)}"
+                    f"{self.program.name}: input {value.name} must be {value.spec}, not {_kind(argument)}"
                 )
-        return {value.name: given for value, given in zip(declared, inputs, strict=True)}
+        return {value.name: argument for value, argument in zip(declared, inputs, strict=True)}
 
     def _run(self, index: int, step: Step, values: dict[str, Any]) -> None:
         if isinstance(step, HostSegment):
@@ -114,8 +115,8 @@ def emulated(call: Call) -> tuple[DeviceTensor, ...]:
     """
     operation = OPERATIONS[call.op.target]
     assert operation.emulate is not None
-    made = operation.emulate(call)
-    results = (made,) if isinstance(made, Tensor) else made
+    computed = operation.emulate(call)
+    results = (computed,) if isinstance(computed, Tensor) else computed
     if operation.into is not None and (destination := call.keywords.get(operation.into)) is not None:
         destination.data.copy_(settled(results[0], destination.spec, exact=call.exact))
         return ()
@@ -133,6 +134,7 @@ def _result(call: Call, data: Tensor, spec: TensorSpec, *, shares_memory: bool) 
     if shares_memory:
         return DeviceTensor(spec, data)
     data = data.contiguous()
+    # PyTorch's moves give views, where a card's kernels write a tensor of their own.
     start = data.untyped_storage().data_ptr()
     shared = any(operand.data.untyped_storage().data_ptr() == start for operand in call.operands)
     return DeviceTensor(spec, data.clone(memory_format=torch.contiguous_format) if shared else data)
@@ -142,6 +144,7 @@ def _require_held_by(dtype: DType, data: Tensor) -> None:
     """Whole numbers beyond 32 bits, or below zero where there is no sign, would become others."""
     if dtype.floating or not data.numel():
         return
+    # The host's int64 is checked where it enters; what a card computes wraps.
     low, high = (-(1 << 31), 1 << 31) if dtype is DType.INT32 else (0, 1 << 32)
     if not low <= int(data.min()) <= int(data.max()) < high:
         raise EmulationError(f"a tensor of {dtype.value} cannot hold {int(data.min())} to {int(data.max())}")
@@ -175,16 +178,16 @@ def _last_uses(program: Program) -> list[list[str]]:
     return last[::-1]
 
 
-def _fits(spec: TensorSpec | HostSpec, given: Any) -> bool:
+def _fits(spec: TensorSpec | HostSpec, value: Any) -> bool:
     if isinstance(spec, TensorSpec):
-        return isinstance(given, DeviceTensor) and given.spec.shape == spec.shape and given.spec.dtype is spec.dtype
-    if not isinstance(given, Tensor):
-        return not spec.shape and not isinstance(given, DeviceTensor)
-    sizes = zip(spec.shape, given.shape, strict=False)
-    return len(spec.shape) == given.dim() and all(isinstance(own, str) or own == size for own, size in sizes)
+        return isinstance(value, DeviceTensor) and value.spec.shape == spec.shape and value.spec.dtype is spec.dtype
+    if not isinstance(value, Tensor):
+        return not spec.shape and not isinstance(value, DeviceTensor)
+    sizes = zip(spec.shape, value.shape, strict=False)
+    return len(spec.shape) == value.dim() and all(isinstance(own, str) or own == size for own, size in sizes)
 
 
-def _kind(given: Any) -> str:
-    if isinstance(given, DeviceTensor):
-        return str(given.spec)
-    return f"a host tensor of shape {tuple(given.shape)}" if isinstance(given, Tensor) else repr(given)
+def _kind(value: Any) -> str:
+    if isinstance(value, DeviceTensor):
+        return str(value.spec)
+    return f"a host tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)

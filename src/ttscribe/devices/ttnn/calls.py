@@ -45,21 +45,21 @@ class Calls:
         if special is not None:
             return special(self, op, values)
         positional, keywords = self._arguments(op, values)
-        made = evaluate(Name(op.target), self._names)(*positional, **keywords)
+        results = evaluate(Name(op.target), self._names)(*positional, **keywords)
         if not op.outputs:
             return ()
-        return tuple(made) if isinstance(made, tuple | list) else (made,)
+        return tuple(results) if isinstance(results, tuple | list) else (results,)
 
     def _arguments(self, op: Op, values: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
         positional, keywords = OPERATIONS[op.target].call(op)
-        given = {name: self._given(item, values) for name, item in keywords.items()}
-        return [self._given(item, values) for item in positional], given
+        named = {name: self._given(item, values) for name, item in keywords.items()}
+        return [self._given(item, values) for item in positional], named
 
     def _given(self, item: Any, values: Mapping[str, Any]) -> Any:
         if isinstance(item, Ref):
             return values[item.name]
         if isinstance(item, list):
-            return [self._given(each, values) for each in item]
+            return [self._given(element, values) for element in item]
         return self.argument(item)
 
     def host_tensor(self, data: Tensor, spec: TensorSpec, spread: Any = None) -> Any:
@@ -67,6 +67,7 @@ class Calls:
 
         ``spread`` says which part each chip gets; without it each gets the whole.
         """
+        # float16 and int64 have no counterpart in TT-NN.
         data = data.float() if spec.dtype.floating else data.to(torch.int32)
         chosen = self.placement(spec)
         return self.library.from_torch(
@@ -84,6 +85,8 @@ class Calls:
     def _convolve(self, op: Op, values: Mapping[str, Any]) -> tuple[Any, ...]:
         _, keywords = self._arguments(op, values)
         weight = op.operands[1]
+        # conv1d prepares weights that it is given on the host, and takes those that it has prepared as they are. No
+        # trace holds work of the host, so the run before recording must have done it.
         if weight in self._prepared:
             keywords["weight_tensor"], keywords["bias_tensor"] = self._prepared[weight]
         result, self._prepared[weight] = self.library.conv1d(
@@ -99,6 +102,7 @@ class Calls:
     def _move_out(self, op: Op, values: Mapping[str, Any]) -> tuple[Any, ...]:
         spec = op.output.spec
         assert isinstance(spec, HostSpec)
+        # A tensor is one of the whole mesh, with a part for each chip.
         first, *_ = self.library.get_device_tensors(values[op.operands[0]])
         return (self.library.to_torch(first).to(getattr(torch, spec.dtype)),)
 

@@ -38,6 +38,7 @@ Progress = Callable[[int, int], None]
 
 def library() -> Any:
     """The ttnn module; DeviceUnavailable where it is not installed or does not import."""
+    # Set before the import, for loguru, with which ttnn's Python part logs, reads its level only then.
     quiet = {"TT_LOGGER_LEVEL": "error", "LOGURU_LEVEL": "ERROR"}
     os.environ.update({name: level for name, level in quiet.items() if name not in os.environ})
     try:
@@ -76,9 +77,9 @@ def require_card() -> None:
 
 def require_compiler() -> None:
     """Raise DeviceUnavailable where the SFPI compiler, which compiles kernels for the card, is nowhere to be found."""
-    found = importlib.util.find_spec("ttnn")
-    beside = Path(found.origin).parent / "runtime" / "sfpi" if found is not None and found.origin else SFPI
-    if found is not None and not any((place / "compiler").is_dir() for place in (SFPI, beside)):
+    spec = importlib.util.find_spec("ttnn")
+    beside = Path(spec.origin).parent / "runtime" / "sfpi" if spec is not None and spec.origin else SFPI
+    if spec is not None and not any((place / "compiler").is_dir() for place in (SFPI, beside)):
         raise DeviceUnavailable(f"the SFPI compiler is not installed: {sys.executable} -m ttnn.download_sfpi")
 
 
@@ -144,6 +145,7 @@ class TtnnDevice(Closable):
         self.users = 0
         atexit.register(self.close)
         self.progress = progress
+        # By version: nothing says that another TT-NN reads these files, or converts to the same bytes.
         folder = cache_folder() / "weights" / f"ttnn-{_version()}"
         self._cache = WeightCache(folder, self.library)
         self._constants: dict[str, Any] = {}
@@ -194,6 +196,7 @@ class TtnnDevice(Closable):
     def _constant(self, key: str, value: Value, data: Callable[[], Tensor], on_host: bool) -> Any:
         spec = _spec(value)
         if on_host:
+            # Row-major and on the host: conv1d wants to prepare its weights itself.
             return self.library.from_torch(data().float(), dtype=self._calls.argument(spec.dtype))
         return self._calls.place(self._cache.get(key, lambda: self._calls.host_tensor(data(), spec)), spec)
 
@@ -213,6 +216,7 @@ class TtnnDevice(Closable):
         return copied.to(dtype)
 
     def zeros(self, spec: TensorSpec) -> Any:
+        """A tensor of zeros: what state is before anything is written to it."""
         return self._calls.place(self._calls.host_tensor(torch.zeros(spec.shape), spec), spec)
 
     def copy(self, tensor: Any) -> Any:
@@ -232,6 +236,7 @@ class TtnnDevice(Closable):
                 loaded(*inputs)
             else:
                 trace.replay()
+            # Calls and replays return when they are queued.
             self.library.synchronize_device(self.handle)
 
         try:
@@ -285,6 +290,6 @@ def _board_of(ttnn: Any, handle: Any) -> Board:
 
 
 def _require_board(ttnn: Any, chosen: Board) -> None:
-    found = _kind(ttnn)
-    if found != chosen.kind:
-        raise DeviceUnavailable(f"this machine's board is {found}, not {chosen.kind}: choose --device ttnn:{found}")
+    kind = _kind(ttnn)
+    if kind != chosen.kind:
+        raise DeviceUnavailable(f"this machine's board is {kind}, not {chosen.kind}: choose --device ttnn:{kind}")

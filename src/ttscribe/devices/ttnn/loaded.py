@@ -31,7 +31,7 @@ class TtnnProgram:
         declared = self.program.inputs
         if len(inputs) != len(declared):
             raise CallRefused(f"{self.program.name} takes {len(declared)} inputs, not {len(inputs)}")
-        values = {**self._held, **{value.name: given for value, given in zip(declared, inputs, strict=True)}}
+        values = {**self._held, **{value.name: argument for value, argument in zip(declared, inputs, strict=True)}}
         for index, step in enumerate(self.program.body):
             if isinstance(step, HostSegment):
                 self._run_host(step, values)
@@ -58,6 +58,7 @@ class TtnnProgram:
 
 def complaint(error: BaseException) -> str:
     """What TT-NN says, without the place in its sources before it and the stack after it."""
+    # It writes "TT_FATAL @ FILE:LINE: CONDITION", "info:", a message of some lines, "backtrace:" and the stack.
     text = re.split("backtrace:|Called with:", str(error))[0]
     lines = [line.strip() for line in text.splitlines() if line.strip() and line.strip() != "info:"]
     if lines and " @ " in lines[0]:

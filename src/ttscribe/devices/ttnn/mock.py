@@ -51,7 +51,8 @@ def mock_environment(board_name: str) -> dict[str, str]:
         "TT_METAL_RUNTIME_ROOT": str(root),
         "TT_METAL_CACHE": str(folder / "cache"),
         "TT_METAL_LOGS_PATH": str(folder),
-        # No server. TT_METAL_INSPECTOR=0 would change the firmware's build key, and the firmware is then not found.
+        # No server. TT_METAL_INSPECTOR=0 would change the firmware's build key, and the firmware is then not found;
+        # so would TT_METAL_DISABLE_SFPLOADMACRO.
         "TT_METAL_INSPECTOR_RPC": "0",
         "TT_LOGGER_LEVEL": "fatal",
         "LOGURU_LEVEL": "ERROR",
@@ -108,12 +109,12 @@ def cluster_descriptor(described: Board) -> str:
 
 def _runtime_root(folder: Path) -> Path:
     """Links to the installed wheel, in a folder for its version and place, and the stand-in compiler among them."""
-    found = importlib.util.find_spec("ttnn")  # does not import it
-    if found is None or found.origin is None:
+    spec = importlib.util.find_spec("ttnn")  # does not import it
+    if spec is None or spec.origin is None:
         raise DeviceUnavailable(
             "the mock board needs the ttnn library: pip install 'ttscribe[tt]' on Python 3.10 or 3.12"
         )
-    wheel = Path(found.origin).resolve().parent
+    wheel = Path(spec.origin).resolve().parent
     root = folder / f"ttnn-{version('ttnn')}-{zlib.crc32(bytes(wheel)):08x}"
     compilers = root / "runtime" / "sfpi" / "compiler" / "bin"
     make_folder(compilers)
@@ -147,9 +148,9 @@ def _write(path: Path, content: bytes, mode: int = 0o644) -> None:
 def firmware_compiler(wheel: Path) -> str:
     """The compiler that built the wheel's precompiled firmware, as the firmware's .comment sections tell."""
     for program in sorted(wheel.glob("tt_metal/pre-compiled/*/brisc/brisc.elf")):
-        found = re.search(rb"GCC: (\(tenstorrent/sfpi:[^)]*\) [0-9.]+)\0", program.read_bytes())
-        if found:
-            return found[1].decode()
+        stamp = re.search(rb"GCC: (\(tenstorrent/sfpi:[^)]*\) [0-9.]+)\0", program.read_bytes())
+        if stamp:
+            return stamp[1].decode()
     raise DeviceUnavailable(f"ttnn {version('ttnn')} carries no precompiled firmware, which the mock board stands on")
 
 
@@ -206,6 +207,7 @@ def inert_program() -> bytes:
         section(b".symtab", _SYMTAB, 0, 0, symbols_at, len(symbols), 4, 1, 4, 16),
         section(b".strtab", _STRTAB, 0, 0, names_at, len(names), 0, 0, 1, 0),
     )
+    # 32-bit, little-endian; below, 2 is an executable and 243 RISC-V's number.
     identity = b"\x7fELF\1\1\1".ljust(16, b"\0")
     sizes = (header_size, segment_size, 1, section_size, len(sections), len(sections) - 1)
     header = identity + struct.pack("<HHIIIIIHHHHHH", 2, 243, 1, _TEXT_ADDRESS, header_size, sections_at, 0, *sizes)

@@ -81,11 +81,11 @@ class TtnnRunner(ProgramRunner):
         loaded = self.program("prefill", tokens.shape[1])
         # Recording runs every program: now, while the caches hold nothing of this window but what cross_kv makes again.
         self._trace("decode_step")
-        given = dict(self._tensors)
+        tensors = dict(self._tensors)
         for value in loaded.program.inputs_of(Role.ARGUMENT):
             assert isinstance(value.spec, TensorSpec)
-            given[_key("prefill", value)] = self.device.to_device(self._for_every_chip(tokens), value.spec)
-        outputs = loaded(*(given[_key("prefill", value)] for value in loaded.program.inputs))
+            tensors[_key("prefill", value)] = self.device.to_device(self._for_every_chip(tokens), value.spec)
+        outputs = loaded(*(tensors[_key("prefill", value)] for value in loaded.program.inputs))
         return self._logits(outputs, len(tokens))
 
     def decode_step(self, token: Tensor, position: Tensor, state: _Generation) -> Tensor:
@@ -125,10 +125,12 @@ class TtnnRunner(ProgramRunner):
     def _for_every_chip(self, tensor: Tensor) -> Tensor:
         """[B, ...] as a row for each chip: those without a window of their own get zeros."""
         missing = self.device.chips - len(tensor)
+        # F.pad counts from the last dimension.
         return F.pad(tensor, (0, 0) * (tensor.dim() - 1) + (0, missing)) if missing else tensor
 
     def _write(self, program: str, **arguments: Tensor) -> None:
         loaded = self.program(program)
+        # Before the write: to record a trace is to run the program, and greedy_step changes its inputs.
         self._trace(program)
         for value in loaded.program.inputs_of(Role.ARGUMENT):
             assert isinstance(value.spec, TensorSpec)
@@ -156,10 +158,11 @@ class TtnnRunner(ProgramRunner):
 
     def _record(self, name: str) -> Trace:
         loaded = self.program(name)
-        given = [self._tensors[_key(name, value)] for value in loaded.program.inputs]
-        trace = Trace(self.device.library, self.device.handle, loaded, given)
+        inputs = [self._tensors[_key(name, value)] for value in loaded.program.inputs]
+        trace = Trace(self.device.library, self.device.handle, loaded, inputs)
         if name == "encode":
             (handed_over,) = self.program("cross_kv").program.inputs_of(Role.HANDED_OVER)
+            # cross_kv reads the encoder's states where the encoder's trace leaves them.
             (self._tensors[_key("cross_kv", handed_over)],) = trace.outputs
         return trace
 
@@ -174,6 +177,6 @@ def _key(program: str, value: Value) -> tuple[str, str]:
     return ("" if value.role is Role.STATE else program, value.name)
 
 
-def _require(given: _Generation, latest: _Generation, what: str) -> None:
-    if given != latest:
+def _require(state: _Generation, latest: _Generation, what: str) -> None:
+    if state != latest:
         raise StateGone(f"{what}: gone; this card holds 1 decoding at a time, and another has begun since")

@@ -20,6 +20,7 @@ class Trace:
         """
         self.library, self.device, self.loaded = library, device, loaded
         loaded(*inputs)
+        # To compile a device program is to write to the card, which TT-NN forbids while a trace is recorded.
         compiled, ran = device.num_program_cache_entries(), Counter(loaded.ledger)
         self._id = library.begin_trace_capture(device, cq_id=0)
         self.outputs = loaded(*inputs)
@@ -36,6 +37,7 @@ class Trace:
         self.loaded.ledger.update(self._recorded)
 
     def release(self) -> None:
+        """Free the recorded commands; the trace cannot be replayed any more."""
         self.library.release_trace(self.device, self._id)
 
 
@@ -53,6 +55,7 @@ class Queues:
         """Copy a host tensor into a device tensor."""
         if self._ran is not None:
             self.library.wait_for_event(self._writes, self._ran)
+        # Into the tensor that the trace reads: another would have another address.
         self.library.copy_host_to_device_tensor(host, into, cq_id=self._writes)
         self.library.wait_for_event(0, self.library.record_event(self.device, self._writes))
 

@@ -23,6 +23,7 @@ _PIECE = 1 << 22  # bytes read at a time
 
 def content(tensor: Tensor) -> str:
     """A digest of a tensor's element type, shape and bytes."""
+    # As bytes, for NumPy has no bfloat16.
     data = tensor.detach().contiguous().view(-1).view(torch.uint8).numpy()
     described = f"{tensor.dtype} {tuple(tensor.shape)}".encode()
     return hashlib.blake2b(data, digest_size=16, key=hashlib.blake2b(described, digest_size=16).digest()).hexdigest()

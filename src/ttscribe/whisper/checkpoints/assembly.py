@@ -46,6 +46,8 @@ def build_model(parts: Parts, dtype: torch.dtype) -> WhisperModel:
     state: dict[str, Tensor] = {}
     for name, tensor in parts.tensors:
         _check(name, tensor, expected.get(name), parts.origin)
+        # The same tensor where the dtype is its own: it is then still the file's pages, which the system reads when
+        # they are used.
         state[name] = tensor.to(dtype)
     missing = [name for name in expected if name not in state]
     if missing:

@@ -105,8 +105,8 @@ def _stamp(weights: Path) -> Path:
 
 
 def _identity(weights: Path, bundle: Bundle) -> str:
-    found = weights.stat()
-    return f"{bundle.sha256} {found.st_size} {found.st_mtime_ns} {weights}\n"
+    status = weights.stat()
+    return f"{bundle.sha256} {status.st_size} {status.st_mtime_ns} {weights}\n"
 
 
 def _verify(weights: Path, bundle: Bundle) -> None:

@@ -23,6 +23,7 @@ from ttscribe.whisper.vocabulary import find_vocabulary
 
 _VERSIONS = (5, 6)
 _SPECIFICATION = "WhisperSpec"
+# In the order of CTranslate2's DataType, by which the file numbers them.
 _DTYPES = (torch.float32, torch.int8, torch.int16, torch.int32, torch.float16, torch.bfloat16)
 _QUANTISED = (torch.int8, torch.int16)
 
@@ -144,8 +145,8 @@ class ModelFile:
         (version,) = self._take("I")
         if version not in _VERSIONS:
             raise CheckpointInvalid(f"{self.path} is not of CTranslate2's versions 5 or 6: convert the model again")
-        if (found := self._take_string()) != _SPECIFICATION:
-            raise CheckpointInvalid(f"{self.path} is {found}, not Whisper ({_SPECIFICATION})")
+        if (specification := self._take_string()) != _SPECIFICATION:
+            raise CheckpointInvalid(f"{self.path} is {specification}, not Whisper ({_SPECIFICATION})")
         _revision, count = self._take("II")
         variables = dict(self._take_variable() for _ in range(count))
         # Equal tensors are stored once, so that two biases that happen to be zeros are a name and its alias.

@@ -135,6 +135,7 @@ def _on_this_machine(name: str) -> Path | None:
 
 def _in_caches(name: str) -> Path | None:
     known = MODELS[name]
+    # Where whisper.load_model of OpenAI's package downloads to.
     openai = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "whisper" / f"{name}.pt"
     return _cached(known.repository) or _cached(known.converted) or (openai if openai.is_file() else None)
 
@@ -179,6 +180,7 @@ def _safetensors(folder: Path) -> set[str]:
 
 def _is_whisper(folder: Path) -> bool:
     values = _values(folder / "config.json")
+    # CTranslate2's config.json names no architecture, but only Whisper's has this key.
     return values.get("model_type") == "whisper" or "suppress_ids_begin" in values
 
 

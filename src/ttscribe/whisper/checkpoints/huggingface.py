@@ -43,9 +43,9 @@ def read(folder: Path) -> Parts:
 
 def _check_architecture(values: dict[str, Any], origin: Path) -> None:
     for key, needed in _FIXED.items():
-        found = values.get(key, None if key == "model_type" else needed)
-        if found != needed:
-            raise CheckpointInvalid(f"{origin}: {key} is {found!r}, Whisper's is {needed!r}")
+        actual = values.get(key, None if key == "model_type" else needed)
+        if actual != needed:
+            raise CheckpointInvalid(f"{origin}: {key} is {actual!r}, Whisper's is {needed!r}")
 
 
 def _generation(folder: Path, values: dict[str, Any]) -> dict[str, Any]:
@@ -68,7 +68,9 @@ def weight_files(folder: Path) -> list[Path]:
         shards = read_object(folder / INDEX).get("weight_map")
         if not isinstance(shards, dict) or not shards or not all(isinstance(name, str) for name in shards.values()):
             raise CheckpointInvalid(f"{folder / INDEX} has no weight_map: it is damaged")
+        # weight_map has a shard's name for each tensor.
         return [folder / name for name in sorted(set(shards.values()))]
+    # The older format is a pickle, whose loading may run any code that it names.
     if (folder / "pytorch_model.bin").is_file():
         raise CheckpointInvalid(
             f"{folder} has only pytorch_model.bin, which may hold code: save the model again as {WEIGHTS}"

@@ -83,6 +83,7 @@ def load_checkpoint(
 def _reader(path: Path) -> Callable[[Path], Parts]:
     if path.is_file():
         return openai.read
+    # Both formats have a config.json.
     return ctranslate2.read if (path / "model.bin").is_file() else huggingface.read
 
 
@@ -93,6 +94,7 @@ def _name(given: str, path: Path) -> str:
 def _own_name(path: Path) -> str:
     """What a path calls the model: "owner/name" within Hugging Face's cache, else the name of the file or folder."""
     path = path.absolute()
+    # The hub's cache has models--OWNER--NAME/snapshots/COMMIT.
     if path.parent.name == "snapshots":
         return path.parent.parent.name.removeprefix("models--").replace("--", "/", 1)
     return path.stem if path.is_file() else path.resolve().name

