@@ -128,3 +128,8 @@ def masked_fill(d):
 @case("aten.clamp.default")
 def clamp(d):
     return call(d.floats(*d.shape()), *d.of((-0.5,), (None, 1), (-1, 0.5), (1, -1)))
+
+
+@case("aten.leaky_relu.default")
+def leaky_relu(d):
+    return call(d.floats(*d.shape()), *d.of((), (0.2,), (0.0,), (-0.5,)))

@@ -16,7 +16,7 @@ CACHE = torch.randn(2, 4, 64, 32)
 IDS = torch.randint(0, 20, (2, 5))
 
 POINTWISE = [each for each in OPERATIONS.values() if each.family is Family.POINTWISE]
-OTHERWISE = {"ttnn.pow", "ttnn.where", "ttnn.clamp", "ttnn.tril", "ttnn.triu"}
+OTHERWISE = {"ttnn.pow", "ttnn.where", "ttnn.clamp", "ttnn.leaky_relu", "ttnn.tril", "ttnn.triu"}
 UNARY = [
     (each.name, (POSITIVE if "log" in each.name or "sqrt" in each.name else X,), {}, {})
     for each in POINTWISE
@@ -47,6 +47,7 @@ CASES = [
     ("ttnn.pow", (POSITIVE, Y), {}, {}),
     ("ttnn.clamp", (X,), {}, {"min": -0.5, "max": 0.5}),
     ("ttnn.clamp", (X,), {}, {"min": 0.0}),
+    ("ttnn.leaky_relu", (X,), {}, {"negative_slope": 0.2}),
     ("ttnn.where", ((X > 0).float(), X, Y), {}, {}),
     ("ttnn.where", ((X > 0).float(), X), {}, {"false_value": -1.0}),
     ("ttnn.where", ((X > 0).float(), X), {}, {"true_value": -1.0}),

@@ -217,3 +217,9 @@ def _finite(number: Any) -> float:
 def clamp(b: Builder, node: fx.Node) -> str:
     x, low, high = (*arguments(node), None, None)[:3]
     return b.op("ttnn.clamp", b.tensor(x), min=low, max=high)
+
+
+@rule("aten.leaky_relu.default", guard=floats_only)
+def leaky_relu(b: Builder, node: fx.Node) -> str:
+    x, slope = (*arguments(node), 0.01)[:2]
+    return b.op("ttnn.leaky_relu", b.tensor(x), negative_slope=slope)

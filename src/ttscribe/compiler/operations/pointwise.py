@@ -233,6 +233,15 @@ POINTWISE = (
         flops=per_output_element,
         emulate=_emulate_clamp,
     ),
+    Operation(
+        "ttnn.leaky_relu",
+        Family.POINTWISE,
+        _unary,
+        attributes=("negative_slope", "memory_config"),
+        extent=Extent.ELEMENT,
+        flops=per_output_element,
+        emulate=lambda call: F.leaky_relu(*call.data, call.attribute("negative_slope", 0.01)),
+    ),
     _triangle_operation("tril", torch.tril),
     _triangle_operation("triu", torch.triu),
 )
