@@ -10,9 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from ttscribe.compiler.passes import PASSES
+
 ROOT = Path(__file__).resolve().parents[1]
 FIND_PYTHON = ROOT / "scripts" / "find-python"
 PACKAGE = ROOT / "src" / "ttscribe"
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PYTHON312 = Path(sys.base_prefix) / "bin" / "python3.12"
 
 # What each part may import beside itself: docs/architecture.md draws it. "" is the package's root.
@@ -108,6 +111,43 @@ def test_there_is_no_lock_file():
 def test_scripts_can_be_executed():
     scripts = [path for path in (ROOT / "scripts").iterdir() if not path.suffix]
     assert all(os.access(path, os.X_OK) for path in (*scripts, ROOT / ".ci" / "run"))
+
+
+def prose(page: Path) -> str:
+    """A Markdown page without its blocks of code."""
+    return re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+
+
+def links(page: Path) -> list[str]:
+    """Where a page's links and pictures lead, but for other sites."""
+    found = re.findall(r"\]\(([^()\s]+)\)", re.sub(r"`[^`\n]*`", "", prose(page)))
+    return [link for link in found if "://" not in link]
+
+
+def anchors(page: Path) -> set[str]:
+    """The fragments by which GitHub links to a page's headings."""
+    headings = re.findall(r"^#+ +(.+?) *$", prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def leads_somewhere(page: Path, link: str) -> bool:
+    path, _, fragment = link.partition("#")
+    target = page.parent / path if path else page
+    return target.exists() and (not fragment or target.suffix != ".md" or fragment in anchors(target))
+
+
+def test_every_link_of_a_page_leads_to_a_file_and_a_heading_that_exist():
+    assert sum(len(links(page)) for page in PAGES) > 50
+    assert not [
+        f"{page.relative_to(ROOT)}: {link}" for page in PAGES for link in links(page) if not leads_somewhere(page, link)
+    ]
+
+
+def test_the_table_of_passes_has_all_of_them_in_their_order():
+    section = (
+        (ROOT / "docs" / "compiler.md").read_text(encoding="utf-8").partition("## Passes")[2].partition("\n## ")[0]
+    )
+    assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == ["lowered", *PASSES]
 
 
 @pytest.fixture
