@@ -240,7 +240,7 @@ POINTWISE = (
         attributes=("negative_slope", "memory_config"),
         extent=Extent.ELEMENT,
         flops=per_output_element,
-        emulate=lambda call: F.leaky_relu(*call.data, call.attribute("negative_slope", 0.01)),
+        emulate=lambda call: F.leaky_relu(call.data[0], call.attribute("negative_slope", 0.01)),
     ),
     _triangle_operation("tril", torch.tril),
     _triangle_operation("triu", torch.triu),
