@@ -46,9 +46,9 @@ def backend(
 ) -> Callable[..., Any]:
     """The backend "ttnn" of ``torch.compile``; for inference, under ``torch.no_grad()`` or ``torch.inference_mode()``.
 
-    ``options``: ``device`` ("emulator"), ``precision`` (a policy's name), ``strict`` (an operation left on the host is
-    an error), ``blocklist`` (a Blocklist, or the path of one), ``report`` (called with the CompileReport of each graph,
-    whose ``ledger`` then counts what runs).
+    ``options``: ``device`` ("emulator", or "ttnn" for a card), ``precision`` (a policy's name), ``strict`` (an
+    operation left on the host is an error), ``blocklist`` (a Blocklist, or the path of one), ``report`` (called with
+    the CompileReport of each graph, whose ``ledger`` then counts what runs).
 
     Weights are held by the device. Where one is replaced or changed in place it is moved there again; only writes
     through ``.data``, which PyTorch itself does not see, go unnoticed. No two results share memory, also where eager's
@@ -248,7 +248,7 @@ def compile(  # noqa: A001
     Args:
         module: called as ``module(*example_inputs)``; weights are constants from now on.
         example_inputs: give the shapes and element types, which are fixed from now on.
-        device: "emulator".
+        device: "emulator", or "ttnn" for a card ("ttnn:n150": and it must be that board).
         precision: a policy's name, such as "bf16-hifi4" or "exact".
         strict: raise FallbackRefused where an operation would stay in PyTorch.
         blocklist: operations to keep in PyTorch.

@@ -83,7 +83,7 @@ def test_the_last_line_is_what_to_run_on_a_card(told):
     [
         (["enormous", "--offline"], 1, "enormous"),
         (["tiny.en", "--precision", "fp3"], 1, "no precision is called 'fp3'; there is exact"),
-        (["tiny.en", "--board", "n151"], 2, "'n151' is not one of 'n150', 'n300', 'p150'"),
+        (["tiny.en", "--board", "n151"], 2, "'n151' is not one of 'n150', 'n300', 'n300x2', 'p150'"),
         (["tiny.en", "--device", "ttnn:n150"], 1, "--device measures with recordings and their texts: name a folder"),
         (
             ["tiny.en", "--speech", "absent"],
