@@ -24,7 +24,10 @@ TtscribeError
 
 
 class TtscribeError(Exception):
-    """Base of all errors raised on purpose: ``str(error)`` is one line that says what to do."""
+    """Base of all errors raised on purpose: ``str(error)`` is one line that says what to do.
+
+    FallbackRefused alone has more: a line for each kind of operation.
+    """
 
 
 class AudioError(TtscribeError):
@@ -76,7 +79,10 @@ class CompileError(TtscribeError):
 
 
 class FallbackRefused(CompileError):
-    """Operations would stay on the host although the caller asked for none."""
+    """Operations would stay on the host although the caller asked for none.
+
+    The message's second line counts operations, and each line after that has a kind of them and why it stays.
+    """
 
 
 class DeviceError(TtscribeError):
