@@ -12,7 +12,7 @@ method that ``torch.compile(model)`` hands on to the model as it was, so compile
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Any
 
@@ -34,7 +34,7 @@ from ttscribe.devices import ProgramDevice, open_program_device
 from ttscribe.devices.programs import LoadedProgram
 from ttscribe.errors import CompileError, OptionError
 
-OPTIONS = ("device", "strict", "precision", "blocklist", "report")
+OPTIONS = ("device", "strict", "precision", "blocklist", "model", "report")
 
 
 def backend(
@@ -47,8 +47,9 @@ def backend(
     """The backend "ttnn" of ``torch.compile``; for inference, under ``torch.no_grad()`` or ``torch.inference_mode()``.
 
     ``options``: ``device`` ("emulator", or "ttnn" for a card), ``precision`` (a policy's name), ``strict`` (an
-    operation left on the host is an error), ``blocklist`` (a Blocklist, or the path of one), ``report`` (called with
-    the CompileReport of each graph, whose ``ledger`` then counts what runs).
+    operation left on the host is an error), ``blocklist`` (a Blocklist, or the path of one), ``model`` (the name that
+    the blocklist's entries for certain models are compared with), ``report`` (called with the CompileReport of each
+    graph, whose ``ledger`` then counts what runs).
 
     Weights are held by the device. Where one is replaced or changed in place it is moved there again; only writes
     through ``.data``, which PyTorch itself does not see, go unnoticed. No two results share memory, also where eager's
@@ -85,6 +86,8 @@ class _Compiler:
         blocklist = options.get("blocklist", Blocklist())
         if not isinstance(blocklist, Blocklist):
             blocklist = Blocklist.read(blocklist)
+        # Dynamo's graphs have no names: only the caller can say which entries of a list for several models are meant.
+        blocklist = replace(blocklist, model=str(options.get("model", blocklist.model)))
         report = options.get("report", _ignore)
         if not callable(report):
             raise OptionError(f"option report is called with each CompileReport; {report!r} cannot be called")
@@ -251,7 +254,7 @@ def compile(  # noqa: A001
         device: "emulator", or "ttnn" for a card ("ttnn:n150": and it must be that board).
         precision: a policy's name, such as "bf16-hifi4" or "exact".
         strict: raise FallbackRefused where an operation would stay in PyTorch.
-        blocklist: operations to keep in PyTorch.
+        blocklist: operations to keep in PyTorch, and the name of the model for which its entries are.
 
     Raises:
         CompileError: the module cannot be exported, or not as asked.
