@@ -30,7 +30,7 @@ from ttscribe.compiler.compilation import Compiled, compile_graph
 from ttscribe.compiler.program import Program
 from ttscribe.compiler.report import CompileReport
 from ttscribe.compiler.settings import DEFAULT_POLICY, CompileSettings, policy
-from ttscribe.devices import ProgramDevice, open_program_device
+from ttscribe.devices import ProgramDevice, open_program_device, require_values
 from ttscribe.devices.programs import LoadedProgram
 from ttscribe.errors import CompileError, OptionError
 
@@ -55,8 +55,8 @@ def backend(
     through ``.data``, which PyTorch itself does not see, go unnoticed. No two results share memory, also where eager's
     would.
 
-    Raises OptionError, CompileError or FallbackRefused; ``torch.compile`` hands each on as the ``inner_exception`` of a
-    BackendCompilerFailed, with its text.
+    Raises OptionError, CompileError, FallbackRefused, or DeviceUnavailable (for a mock board too, which computes
+    nothing); ``torch.compile`` hands each on as the ``inner_exception`` of a BackendCompilerFailed, with its text.
     """
     if mode is not None:
         raise OptionError('backend "ttnn" has no modes; pass options={"precision": ...} instead')
@@ -91,7 +91,9 @@ class _Compiler:
         report = options.get("report", _ignore)
         if not callable(report):
             raise OptionError(f"option report is called with each CompileReport; {report!r} cannot be called")
-        device = open_program_device(options.get("device", "emulator"), precision.name)
+        name = options.get("device", "emulator")
+        require_values(name)
+        device = open_program_device(name, precision.name)
         return cls(
             device, CompileSettings(precision, strict=bool(options.get("strict", False)), blocklist=blocklist), report
         )
@@ -257,8 +259,10 @@ def compile(  # noqa: A001
         blocklist: operations to keep in PyTorch, and the name of the model for which its entries are.
 
     Raises:
-        CompileError: the module cannot be exported, or not as asked.
+        CompileError: the module cannot be exported, or not as asked. DeviceUnavailable: no such device is here, or it
+            is a mock board, which computes nothing (``ttscribe check`` is for that). OptionError: no such policy.
     """
+    require_values(device)
     settings = CompileSettings(policy(precision), strict=strict, blocklist=blocklist or Blocklist())
     name = type(module).__name__
     try:

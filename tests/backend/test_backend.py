@@ -12,7 +12,7 @@ from torch._dynamo.exc import BackendCompilerFailed
 from backend.comparing import X, agree, check
 from ttscribe.compiler.blocklist import Block, Blocklist
 from ttscribe.compiler.program import Reason
-from ttscribe.errors import CompileError, FallbackRefused, OptionError
+from ttscribe.errors import CompileError, DeviceUnavailable, FallbackRefused, OptionError
 
 
 def mlp() -> nn.Module:
@@ -47,6 +47,13 @@ def test_an_unknown_option_names_those_that_there_are(compiled):
 )
 def test_an_options_impossible_value_is_named_before_anything_runs(compiled, option, message):
     assert message in str(refused(compiled(mlp(), **option), X))
+
+
+def test_a_mock_board_is_refused_for_it_computes_nothing(compiled, monkeypatch):
+    monkeypatch.setenv("TT_METAL_MOCK_CLUSTER_DESC_PATH", "n150.yaml")
+    error = refused(compiled(mlp(), device="ttnn:n150"), X)
+    assert isinstance(error, DeviceUnavailable)
+    assert str(error).startswith("TT_METAL_MOCK_CLUSTER_DESC_PATH is set: a mock board computes nothing")
 
 
 def test_there_are_no_modes():
