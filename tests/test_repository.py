@@ -229,6 +229,12 @@ def test_search_names_what_to_install_where_there_is_none(bare):
     assert "TTSCRIBE_PYTHON=" in found.stderr
 
 
+def test_no_message_has_pip_take_ttscribe_from_a_registry():
+    """There is none that has it: a clone's or a wheel's path is what pip can be given."""
+    told = re.compile(r"pip install [^\n]*\bttscribe\b")
+    assert not [path for path in PACKAGE.rglob("*.py") if told.search(path.read_text(encoding="utf-8"))]
+
+
 @pytest.mark.parametrize(
     ("page", "before", "after"),
     [("compiler.md", "Each refused node has a reason (", ")"), ("torch_compile.md", "| reason |", "\n\n")],

