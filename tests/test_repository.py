@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from ttscribe.compiler.passes import PASSES
+from ttscribe.compiler.program import Reason
 
 ROOT = Path(__file__).resolve().parents[1]
 FIND_PYTHON = ROOT / "scripts" / "find-python"
@@ -226,3 +227,19 @@ def test_search_names_what_to_install_where_there_is_none(bare):
     assert (found.returncode, found.stdout) == (1, "")
     assert "apt-get install python3.12 python3.12-venv" in found.stderr
     assert "TTSCRIBE_PYTHON=" in found.stderr
+
+
+def test_no_message_has_pip_take_ttscribe_from_a_registry():
+    """There is none that has it: a clone's or a wheel's path is what pip can be given."""
+    told = re.compile(r"pip install [^\n]*\bttscribe\b")
+    assert not [path for path in PACKAGE.rglob("*.py") if told.search(path.read_text(encoding="utf-8"))]
+
+
+@pytest.mark.parametrize(
+    ("page", "before", "after"),
+    [("compiler.md", "Each refused node has a reason (", ")"), ("torch_compile.md", "| reason |", "\n\n")],
+)
+def test_pages_list_the_reasons_that_there_are(page, before, after):
+    listed = (ROOT / "docs" / page).read_text(encoding="utf-8").partition(before)[2].partition(after)[0]
+    cells = [line.split("|")[1] if line.startswith("|") else line for line in listed.splitlines()]
+    assert set(re.findall(r"`(\w+)`", " ".join(cells))) == {reason.value for reason in Reason}

@@ -18,7 +18,7 @@ from oracle import suppressed
 from ttscribe.audio import SAMPLE_RATE, load_audio
 from ttscribe.errors import AudioNotFound, InvalidSamples, LanguageUnsupported, ModelError, OptionError
 from ttscribe.transcription import Transcriber
-from ttscribe.whisper.config import WhisperConfig
+from ttscribe.whisper.config import SIZES, WhisperConfig
 from ttscribe.whisper.model import random_model
 
 ENGLISH = pytest.mark.xdist_group("transcription, tiny.en")
@@ -312,6 +312,31 @@ def test_speech_is_translated_to_english_as_hugging_face_does(multilingual, name
     assert words(multilingual, segments) == expected("base", name, "translate").ids
     assert words(multilingual, segments) != expected("base", name).ids
     assert english in text(segments)
+
+
+@MULTILINGUAL
+def test_a_model_that_was_not_trained_to_translate_is_warned_of_once(base, caplog):
+    turbo = Transcriber(replace(base, name="turbo", config=SIZES["large-v3-turbo"]))
+    turbo.transcribe(**audio("fr-pangrama"), language="fr")
+    assert not caplog.records
+    for _ in range(2):
+        _, info = turbo.transcribe(**audio("fr-pangrama"), language="fr", task="translate")
+        assert info.task == "translate"
+    assert [(record.name, record.levelname, record.getMessage()) for record in caplog.records] == [
+        (
+            "ttscribe.transcription",
+            "WARNING",
+            "turbo was not trained to translate and may leave the text in its own language; use medium or large-v3",
+        )
+    ]
+
+
+@MULTILINGUAL
+@pytest.mark.parametrize("size", [*SIZES])
+def test_which_models_were_trained_to_translate(base, size):
+    languages = ("en",) if size.startswith("distil") or size.endswith(".en") else base.languages
+    checkpoint = replace(base, config=SIZES[size], languages=languages)
+    assert checkpoint.translates == (size in {"tiny", "base", "small", "medium", "large-v1", "large-v2", "large-v3"})
 
 
 @MULTILINGUAL

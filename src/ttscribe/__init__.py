@@ -13,9 +13,12 @@ from ttscribe.errors import (
     AudioError,
     AudioNotFound,
     AudioUnreadable,
+    CallRefused,
     CheckpointInvalid,
     CompileError,
+    DeviceError,
     DeviceUnavailable,
+    EmulationError,
     FallbackRefused,
     InvalidSamples,
     LanguageUnsupported,
@@ -24,19 +27,23 @@ from ttscribe.errors import (
     NoAudioStream,
     OptionError,
     OutputError,
+    StateGone,
     TtscribeError,
     VocabularyMismatch,
 )
 
 if TYPE_CHECKING:
     from ttscribe.backend import CompiledModule, compile  # noqa: A004
+    from ttscribe.compiler.blocklist import Blocklist
     from ttscribe.transcription import Transcriber, load_model
     from ttscribe.types import Progress, Segment, Transcription, TranscriptionInfo
+    from ttscribe.writers import write_transcript
 
 __version__ = "0.1.0"
 
 # These need torch or NumPy, whose import takes longer than a command's --help may: they are imported at first use.
 _LAZY = {
+    "Blocklist": "compiler.blocklist",
     "CompiledModule": "backend",
     "Progress": "types",
     "Segment": "types",
@@ -45,16 +52,21 @@ _LAZY = {
     "TranscriptionInfo": "types",
     "compile": "backend",
     "load_model": "transcription",
+    "write_transcript": "writers",
 }
 
 __all__ = [
     "AudioError",
     "AudioNotFound",
     "AudioUnreadable",
+    "Blocklist",
+    "CallRefused",
     "CheckpointInvalid",
     "CompileError",
     "CompiledModule",
+    "DeviceError",
     "DeviceUnavailable",
+    "EmulationError",
     "FallbackRefused",
     "InvalidSamples",
     "LanguageUnsupported",
@@ -65,6 +77,7 @@ __all__ = [
     "OutputError",
     "Progress",
     "Segment",
+    "StateGone",
     "Transcriber",
     "Transcription",
     "TranscriptionInfo",
@@ -72,6 +85,7 @@ __all__ = [
     "VocabularyMismatch",
     "compile",
     "load_model",
+    "write_transcript",
 ]
 
 

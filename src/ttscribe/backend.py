@@ -12,7 +12,7 @@ method that ``torch.compile(model)`` hands on to the model as it was, so compile
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Any
 
@@ -30,11 +30,11 @@ from ttscribe.compiler.compilation import Compiled, compile_graph
 from ttscribe.compiler.program import Program
 from ttscribe.compiler.report import CompileReport
 from ttscribe.compiler.settings import DEFAULT_POLICY, CompileSettings, policy
-from ttscribe.devices import ProgramDevice, open_program_device
+from ttscribe.devices import ProgramDevice, open_program_device, require_values
 from ttscribe.devices.programs import LoadedProgram
 from ttscribe.errors import CompileError, OptionError
 
-OPTIONS = ("device", "strict", "precision", "blocklist", "report")
+OPTIONS = ("device", "strict", "precision", "blocklist", "model", "report")
 
 
 def backend(
@@ -46,16 +46,17 @@ def backend(
 ) -> Callable[..., Any]:
     """The backend "ttnn" of ``torch.compile``; for inference, under ``torch.no_grad()`` or ``torch.inference_mode()``.
 
-    ``options``: ``device`` ("emulator"), ``precision`` (a policy's name), ``strict`` (an operation left on the host is
-    an error), ``blocklist`` (a Blocklist, or the path of one), ``report`` (called with the CompileReport of each graph,
-    whose ``ledger`` then counts what runs).
+    ``options``: ``device`` ("emulator", or "ttnn" for a card), ``precision`` (a policy's name), ``strict`` (an
+    operation left on the host is an error), ``blocklist`` (a Blocklist, or the path of one), ``model`` (the name that
+    the blocklist's entries for certain models are compared with), ``report`` (called with the CompileReport of each
+    graph, whose ``ledger`` then counts what runs).
 
     Weights are held by the device. Where one is replaced or changed in place it is moved there again; only writes
     through ``.data``, which PyTorch itself does not see, go unnoticed. No two results share memory, also where eager's
     would.
 
-    Raises OptionError, CompileError or FallbackRefused; ``torch.compile`` hands each on as the ``inner_exception`` of a
-    BackendCompilerFailed, with its text.
+    Raises OptionError, CompileError, FallbackRefused, or DeviceUnavailable (for a mock board too, which computes
+    nothing); ``torch.compile`` hands each on as the ``inner_exception`` of a BackendCompilerFailed, with its text.
     """
     if mode is not None:
         raise OptionError('backend "ttnn" has no modes; pass options={"precision": ...} instead')
@@ -85,10 +86,14 @@ class _Compiler:
         blocklist = options.get("blocklist", Blocklist())
         if not isinstance(blocklist, Blocklist):
             blocklist = Blocklist.read(blocklist)
+        # Dynamo's graphs have no names: only the caller can say which entries of a list for several models are meant.
+        blocklist = replace(blocklist, model=str(options.get("model", blocklist.model)))
         report = options.get("report", _ignore)
         if not callable(report):
             raise OptionError(f"option report is called with each CompileReport; {report!r} cannot be called")
-        device = open_program_device(options.get("device", "emulator"), precision.name)
+        name = options.get("device", "emulator")
+        require_values(name)
+        device = open_program_device(name, precision.name)
         return cls(
             device, CompileSettings(precision, strict=bool(options.get("strict", False)), blocklist=blocklist), report
         )
@@ -248,14 +253,16 @@ def compile(  # noqa: A001
     Args:
         module: called as ``module(*example_inputs)``; weights are constants from now on.
         example_inputs: give the shapes and element types, which are fixed from now on.
-        device: "emulator".
+        device: "emulator", or "ttnn" for a card ("ttnn:n150": and it must be that board).
         precision: a policy's name, such as "bf16-hifi4" or "exact".
         strict: raise FallbackRefused where an operation would stay in PyTorch.
-        blocklist: operations to keep in PyTorch.
+        blocklist: operations to keep in PyTorch, and the name of the model for which its entries are.
 
     Raises:
-        CompileError: the module cannot be exported, or not as asked.
+        CompileError: the module cannot be exported, or not as asked. DeviceUnavailable: no such device is here, or it
+            is a mock board, which computes nothing (``ttscribe check`` is for that). OptionError: no such policy.
     """
+    require_values(device)
     settings = CompileSettings(policy(precision), strict=strict, blocklist=blocklist or Blocklist())
     name = type(module).__name__
     try:

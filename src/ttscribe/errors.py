@@ -23,8 +23,16 @@ TtscribeError
 """
 
 
+def with_extra(name: str) -> str:
+    """What to do where packages of an extra are missing, true of a clone and of a wheel: ttscribe is in no registry."""
+    return f"install ttscribe with its extra {name!r} (docs/install.md)"
+
+
 class TtscribeError(Exception):
-    """Base of all errors raised on purpose: ``str(error)`` is one line that says what to do."""
+    """Base of all errors raised on purpose: ``str(error)`` is one line that says what to do.
+
+    FallbackRefused alone has more: a line for each kind of operation.
+    """
 
 
 class AudioError(TtscribeError):
@@ -76,7 +84,10 @@ class CompileError(TtscribeError):
 
 
 class FallbackRefused(CompileError):
-    """Operations would stay on the host although the caller asked for none."""
+    """Operations would stay on the host although the caller asked for none.
+
+    The message's second line counts operations, and each line after that has a kind of them and why it stays.
+    """
 
 
 class DeviceError(TtscribeError):

@@ -4,6 +4,7 @@ Of that algorithm this has the windows and the rules of what may come next. It h
 no check for silence or repetition, and gives a window no earlier text.
 """
 
+import logging
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -32,6 +33,8 @@ from ttscribe.whisper.checkpoints import Checkpoint, load_checkpoint
 from ttscribe.whisper.checkpoints.hub import DEFAULT_MODEL
 from ttscribe.whisper.languages import LANGUAGES, language_code
 
+logger = logging.getLogger("ttscribe.transcription")
+
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 FRAMES_PER_SECOND = SAMPLE_RATE // HOP
 
@@ -58,6 +61,7 @@ class Transcriber(Closable):
         self.runner = make_runner(device, checkpoint.model, precision, checkpoint.suppress_tokens)
         self._lock: AbstractContextManager[Any] = nullcontext() if self.runner.concurrent else threading.RLock()
         self._closed = False
+        self._warned = False
 
     def close(self) -> None:
         """Free what the device holds, after the window that is being decoded; closing twice is harmless.
@@ -94,7 +98,7 @@ class Transcriber(Closable):
         Args:
             audio: path of an audio or video file, "-" for standard input, bytes, binary file, or NumPy samples.
             language: Whisper's code or English name, such as "de" or "german"; detected on the first 30 s when None.
-            task: "transcribe", or "translate" to English.
+            task: "transcribe", or "translate" to English; a model that was not trained to is warned of, once.
             timestamps: without them the model is not asked for times: each 30 s window is one segment.
             sample_rate: of NumPy samples, in Hz.
             progress: called after each window with the seconds of audio done and in all.
@@ -125,6 +129,12 @@ class Transcriber(Closable):
         if task == "translate" and self.checkpoint.languages == ("en",):
             raise OptionError(
                 f"{self.checkpoint.name} knows English only and cannot translate; use a multilingual model"
+            )
+        if task == "translate" and not self.checkpoint.translates and not self._warned:
+            self._warned = True
+            logger.warning(
+                "%s was not trained to translate and may leave the text in its own language; use medium or large-v3",
+                self.checkpoint.name,
             )
 
     def _known_language(self, language: str) -> str:

@@ -15,16 +15,26 @@ def tone(hz: float, seconds: float, rate: int, amplitude: float = 0.5) -> np.nda
 
 
 def encode(
-    channels: np.ndarray | None, rate: int, container: str, codec: str = "", *, video_seconds: float = 0
+    channels: np.ndarray | None,
+    rate: int,
+    container: str,
+    codec: str = "",
+    *,
+    video_seconds: float = 0,
+    sound_first: bool = False,
 ) -> bytes:
     """A file of float32 ``channels`` [channels, samples], with a film of that length beside it, or only the film."""
     buffer = io.BytesIO()
     with av.open(buffer, "w", format=container) as output:
-        video = output.add_stream("mpeg4", rate=25, width=64, height=64, pix_fmt="yuv420p") if video_seconds else None
-        audio = None
-        if channels is not None:
-            layout = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}[len(channels)]
-            audio = output.add_stream(codec, rate=rate, layout=layout)
+        video = audio = None
+        for kind in ("sound", "pictures") if sound_first else ("pictures", "sound"):
+            if kind == "pictures" and video_seconds:
+                video = output.add_stream("mpeg4", rate=25, width=64, height=64, pix_fmt="yuv420p")
+            elif kind == "sound" and channels is not None:
+                layout = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}[len(channels)]
+                audio = output.add_stream(codec, rate=rate, layout=layout)
+                if codec == "wmav2":  # opens at no other rate than it is told
+                    audio.bit_rate = 128_000
         packets = []
         if video:
             for index in range(round(25 * video_seconds)):

@@ -12,7 +12,7 @@ from torch._dynamo.exc import BackendCompilerFailed
 from backend.comparing import X, agree, check
 from ttscribe.compiler.blocklist import Block, Blocklist
 from ttscribe.compiler.program import Reason
-from ttscribe.errors import CompileError, FallbackRefused, OptionError
+from ttscribe.errors import CompileError, DeviceUnavailable, FallbackRefused, OptionError
 
 
 def mlp() -> nn.Module:
@@ -32,7 +32,7 @@ def test_an_unknown_option_names_those_that_there_are(compiled):
     error = refused(compiled(mlp(), precison="exact"), X)
     assert isinstance(error, OptionError)
     assert str(error) == (
-        'backend "ttnn" has no option precison; there is device, strict, precision, blocklist, report'
+        'backend "ttnn" has no option precison; there is device, strict, precision, blocklist, model, report'
     )
 
 
@@ -47,6 +47,13 @@ def test_an_unknown_option_names_those_that_there_are(compiled):
 )
 def test_an_options_impossible_value_is_named_before_anything_runs(compiled, option, message):
     assert message in str(refused(compiled(mlp(), **option), X))
+
+
+def test_a_mock_board_is_refused_for_it_computes_nothing(compiled, monkeypatch):
+    monkeypatch.setenv("TT_METAL_MOCK_CLUSTER_DESC_PATH", "n150.yaml")
+    error = refused(compiled(mlp(), device="ttnn:n150"), X)
+    assert isinstance(error, DeviceUnavailable)
+    assert str(error).startswith("TT_METAL_MOCK_CLUSTER_DESC_PATH is set: a mock board computes nothing")
 
 
 def test_there_are_no_modes():
@@ -92,6 +99,18 @@ def test_a_blocked_operation_stays_on_the_host_for_the_given_reason(compiled, as
     assert [(item.target, item.reason, item.sentence) for item in report.fallbacks] == [
         ("aten.gelu.default", Reason.BLOCKED, "it is slow on this board")
     ]
+
+
+@pytest.mark.parametrize(("named", "blocked"), [({"model": "mlp"}, 1), ({"model": "cnn"}, 0), ({}, 0)])
+def test_entries_for_certain_models_apply_to_the_model_of_that_name(compiled, named, blocked, tmp_path):
+    path = tmp_path / "blocklist.json"
+    path.write_text(json.dumps([{"op": "aten.gelu.*", "reason": "slow", "model": "ml*"}]))
+    assert len(check(compiled, mlp(), X, blocklist=path, **named).fallbacks) == blocked
+
+
+def test_the_name_that_a_blocklist_brings_stands_where_no_other_is_given(compiled):
+    blocklist = Blocklist((Block("aten.gelu.*", "slow", model="mlp"),), "mlp")
+    assert len(check(compiled, mlp(), X, blocklist=blocklist).fallbacks) == 1
 
 
 def test_the_default_is_bfloat16_on_the_emulator_with_no_report():

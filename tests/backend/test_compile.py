@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import ttscribe
-from ttscribe.errors import CompileError, FallbackRefused
+from ttscribe.errors import CompileError, DeviceUnavailable, FallbackRefused
 
 X = torch.randn(4, 8, generator=torch.Generator().manual_seed(0))
 
@@ -91,8 +91,20 @@ def test_the_ledger_counts_each_call(compiled):
 
 
 def test_strict_refuses_what_stays_on_the_host():
-    with pytest.raises(FallbackRefused, match=r"aten\.cumsum\.default on the host"):
+    with pytest.raises(FallbackRefused) as caught:
         ttscribe.compile(Cumulative(), (X,), strict=True)
+    # The one error of several lines, as its class says.
+    said, counted, why = str(caught.value).splitlines()
+    assert said == "strict: operations would stay on the host"
+    assert counted.startswith("Cumulative: 0 of 1 operations lowered")
+    assert "1 x aten.cumsum.default on the host (no_rule)" in why
+    assert "line after that has a kind of them" in " ".join(FallbackRefused.__doc__.split())
+
+
+def test_a_mock_board_is_refused_for_it_computes_nothing(monkeypatch, module):
+    monkeypatch.setenv("TT_METAL_MOCK_CLUSTER_DESC_PATH", "n150.yaml")
+    with pytest.raises(DeviceUnavailable, match="a mock board computes nothing"):
+        ttscribe.compile(module, arguments(), device="ttnn")
 
 
 class Cumulative(nn.Module):

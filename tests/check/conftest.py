@@ -8,4 +8,4 @@ import pytest
 @pytest.fixture(scope="session", autouse=True)
 def ttnn_is_installed():
     if importlib.util.find_spec("ttnn") is None:
-        pytest.skip("the ttnn library is not installed: pip install 'ttscribe[tt]' on Python 3.10 or 3.12")
+        pytest.skip("the ttnn library is not installed: make env")

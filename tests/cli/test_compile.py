@@ -40,6 +40,15 @@ def test_emit_writes_a_script_that_is_python(ttscribe, tmp_path):
     assert "ttscribe" not in [line.split()[1] for line in script.read_text().splitlines() if line.startswith("import")]
 
 
+def test_help_says_all_that_the_script_needs(ttscribe, tmp_path):
+    script = tmp_path / "cross_kv.py"
+    ttscribe(*SMALL, "--emit", str(script))
+    imported = {line.split()[1] for line in script.read_text().splitlines() if line.startswith("import")}
+    assert imported == {"sys", "torch", "ttnn"}
+    shown = " ".join(ttscribe("compile", "--help").stdout.split())
+    assert "Python script that needs only ttnn and torch." in shown
+
+
 def test_emit_makes_the_folder_and_writes_what_compile_writes(ttscribe, tmp_path):
     folder = tmp_path / "a" / "b"
     emitted = ttscribe("emit", "tiny.en", "--random-weights", "--program", "cross_kv", "--output", str(folder))

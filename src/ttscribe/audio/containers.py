@@ -110,7 +110,7 @@ def _gather(container: InputContainer, stream: AudioStream, track: MonoTrack, ex
     floats = _FloatFrames()
     # Of all streams, though one is decoded: how far the others go tells whether the file is whole.
     for packet in container.demux():
-        if packet.stream_index != stream.index:
+        if packet.stream is not stream:
             extent.saw(packet)
             continue
         # The last packet is empty, and makes the decoder give what it still holds.

@@ -25,7 +25,8 @@ def compile_(
     print_: Annotated[bool, typer.Option("--print", help="Print the program as text.")] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print the program as JSON.")] = False,
     emit: Annotated[
-        Path | None, typer.Option(metavar="SCRIPT", help="Write the program as a Python script that needs only ttnn.")
+        Path | None,
+        typer.Option(metavar="SCRIPT", help="Write the program as a Python script that needs only ttnn and torch."),
     ] = None,
     blocklist: Annotated[
         Path | None, typer.Option(metavar="FILE", help="JSON list of operations to keep on the host.")

@@ -12,6 +12,7 @@ import typer
 from ttscribe import __version__
 from ttscribe.cli._terminal import columns
 from ttscribe.cli.models import BUNDLED
+from ttscribe.errors import with_extra
 
 PACKAGES = ("torch", "av", "soxr", "numpy", "tokenizers", "safetensors", "huggingface-hub", "ttnn")
 NEEDED = ("torch", "av", "soxr", "tokenizers", "safetensors")
@@ -23,7 +24,7 @@ Row = tuple[str, str]
 def doctor() -> None:
     """Show what this machine has and what is missing.
 
-    What is missing comes with the command that brings it. The exit status is 1 where nothing can be transcribed: a
+    What is missing comes with what brings it. The exit status is 1 where nothing can be transcribed: a
     library does not work, or no model is on this machine.
     """
     broken, models = list(_broken()), _models()
@@ -146,4 +147,4 @@ def _missing() -> Iterator[Row]:
     if any(models[name].path is None for name in BUNDLES):
         yield f"{' and '.join(BUNDLES)} without a download", BUNDLED
     if _version("ttnn") is None:
-        yield "ttnn, for Tenstorrent cards", "pip install 'ttscribe[tt]' on Python 3.10 or 3.12"
+        yield "ttnn, for Tenstorrent cards", f"{with_extra('tt')} on Python 3.10 or 3.12"

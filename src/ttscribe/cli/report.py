@@ -17,12 +17,14 @@ if TYPE_CHECKING:
     from ttscribe.reports.make import Request
     from ttscribe.reports.schema import ModelReport
 
-BoardName = Literal["n150", "n300", "p150"]
+BoardName = Literal["n150", "n300", "n300x2", "p150"]
 
 
 def report(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A name from 'ttscribe models', a folder or a .pt.")],
-    board: Annotated[BoardName, typer.Option(help="The board to report for.")] = "n150",
+    board: Annotated[
+        BoardName, typer.Option(help="The board to report for; n300x2 is both chips of an n300, figures are one's.")
+    ] = "n150",
     precision: Annotated[str | None, typer.Option(metavar="POLICY", help="Such as bf16-hifi4 or bfp8-hifi2.")] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FOLDER", help="Write all pages here; without it, none.")
@@ -46,7 +48,7 @@ def report(
     """Compile a model's programs, validate them, project their time, and say where each figure comes from.
 
     Every figure carries a word: validated, emulated, projected or measured. With --output, FOLDER gets report.json,
-    report.md, input_variations.md, performance.md with its plots, and report.html, which needs no network. With
+    report.md, input_variations.md, performance.md, and report.html, which has all three and needs no network. With
     --speech (LibriSpeech's layout, or a manifest.tsv with columns file and text) the model's own weights are compared
     with float32 PyTorch on the CPU, on the emulator or the card. The exit status is 1 where the mock board refuses a
     call, or what ran is not what was compiled.

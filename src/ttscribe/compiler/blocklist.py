@@ -18,7 +18,7 @@ class Block:
     """Keep ``op`` (a pattern such as "aten.cumsum.*") on the host.
 
     ``shape`` is a pattern over the first tensor argument's shape as text, such as "[1, *, 64]"; ``model`` one over the
-    program's name; ``reason`` is a sentence for the report.
+    model's name, as the command or the caller gives it; ``reason`` is a sentence for the report.
     """
 
     op: str
@@ -35,7 +35,7 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Blocklist:
-    """The entries that apply to one compilation of ``model``."""
+    """Entries, and the name of the ``model`` that is compiled, which chooses those that apply."""
 
     blocks: tuple[Block, ...] = ()
     model: str = ""

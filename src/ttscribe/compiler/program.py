@@ -210,7 +210,6 @@ class Reason(str, Enum):
     DTYPE = "dtype"
     SHAPE = "shape"
     ARGUMENT = "argument"
-    MUTATION = "mutation"
     NOT_A_TENSOR = "not_a_tensor"
     BLOCKED = "blocked"
 

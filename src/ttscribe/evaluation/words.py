@@ -7,7 +7,7 @@ import warnings
 from functools import cache
 from typing import Any
 
-from ttscribe.errors import OptionError
+from ttscribe.errors import OptionError, with_extra
 
 # Written without spaces between words: each character counts as a word, as in the Whisper paper.
 _BY_CHARACTER = frozenset({"zh", "ja", "th", "lo", "my", "yue"})
@@ -16,7 +16,7 @@ _BY_CHARACTER = frozenset({"zh", "ja", "th", "lo", "my", "yue"})
 def require_packages() -> None:
     """Raise OptionError where what counts words is not installed."""
     if any(importlib.util.find_spec(name) is None for name in ("jiwer", "whisper_normalizer")):
-        raise OptionError("word error rates need jiwer and whisper-normalizer: pip install 'ttscribe[accuracy]'")
+        raise OptionError(f"word error rates need jiwer and whisper-normalizer: {with_extra('accuracy')}")
 
 
 def count_errors(reference: str, text: str, language: str = "en") -> tuple[int, int]:

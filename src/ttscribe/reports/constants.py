@@ -91,8 +91,9 @@ _PUBLISHED = msgspec.json.decode(files("ttscribe.reports").joinpath("constants.j
 CORE_RATE, TILE_ROWS, HOST_LINK = _PUBLISHED.core_rate, _PUBLISHED.tile_rows, _PUBLISHED.host_link
 PASSES, RELEASES = _PUBLISHED.passes, _PUBLISHED.releases
 N150, P150 = _PUBLISHED.chips["n150"], _PUBLISHED.chips["p150"]
-# By the board that it is on; a chip of an n300 has an n150's rates and half of the card's 576 GB/s.
-CHIPS = {"n150": N150, "n300": N150, "p150": P150}
+# By the board that it is on; a chip of an n300 has an n150's rates and half of the card's 576 GB/s. Figures are of one
+# window, which is on one chip of an n300x2.
+CHIPS = {"n150": N150, "n300": N150, "n300x2": N150, "p150": P150}
 
 
 def releases(chip: Chip) -> tuple[Release, ...]:

@@ -13,7 +13,7 @@ ENDS = "ttnn.relu((lambda x: (ttnn.deallocate(x), x)[1])(T(5,64)))"
 @pytest.fixture(scope="module", autouse=True)
 def ttnn_is_installed():
     if importlib.util.find_spec("ttnn") is None:
-        pytest.skip("the ttnn library is not installed: pip install 'ttscribe[tt]' on Python 3.10 or 3.12")
+        pytest.skip("the ttnn library is not installed: make env")
 
 
 def test_ttnn_gives_every_answer_again_and_a_call_that_ends_the_process_costs_none():

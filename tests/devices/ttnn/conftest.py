@@ -11,7 +11,7 @@ from ttscribe.devices.ttnn.mock import mock_environment
 @pytest.fixture(scope="session", autouse=True)
 def ttnn_is_installed():
     if importlib.util.find_spec("ttnn") is None:
-        pytest.skip("the ttnn library is not installed: pip install 'ttscribe[tt]' on Python 3.10 or 3.12")
+        pytest.skip("the ttnn library is not installed: make env")
 
 
 @pytest.fixture(scope="session")

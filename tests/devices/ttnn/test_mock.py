@@ -103,7 +103,7 @@ def test_a_wheel_without_firmware_is_no_mock_board(tmp_path):
 
 def test_without_ttnn_there_is_no_mock_board(own_home, monkeypatch):
     monkeypatch.setattr(mock.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(DeviceUnavailable, match=r"needs the ttnn library: pip install 'ttscribe\[tt\]'"):
+    with pytest.raises(DeviceUnavailable, match="needs the ttnn library: install ttscribe with its extra 'tt'"):
         mock_environment("n150")
 
 

@@ -231,6 +231,29 @@ with make_runner("ttnn:n300x2", checkpoint.model, "bf16-hifi4") as runner:
         stepped = runner.decode_step(torch.full((rows,), 1), torch.full((rows,), 2), state)
         found[str(rows)] = [*prefilled.shape], [*stepped.shape], greedy(rows)
     found["three"] = refusal(runner.encode, torch.zeros(3, 80, 3000))
+
+    # One recording: what each chip is given, and whose results are taken, read back as 1 from the first chip and 2.
+    given, inner = [], device.host_tensor
+    def split(tensor, spec):
+        host = inner(tensor, spec)
+        given.append([device.library.to_torch(part).float() for part in device.library.get_device_tensors(host)])
+        return host
+    def read(tensor, dtype):
+        rows = [*tensor.shape]
+        return torch.cat([torch.full(rows, 1.0), torch.full(rows, 2.0)]).to(dtype)
+    device.host_tensor, device.to_host = split, read
+    mel, tokens = torch.randn(1, 80, 3000), torch.tensor([[50257, 50362]])
+    state = runner.start(runner.encode(mel))
+    results = [runner.prefill(tokens, state), runner.decode_step(torch.tensor([5]), torch.tensor([2]), state)]
+    found["taken"] = [bool((result == 1).all()) for result in results], [len(result) for result in results]
+    row = Picks([7], [0.0])
+    runner.greedy([row], 3, state, Rules.of((), (), None), limit=3, end=-1)
+    found["picked"] = row.tokens
+    expected = [mel.transpose(1, 2).bfloat16(), tokens, *map(torch.tensor, ([5], [2], [7], [3]))]
+    found["given"] = [
+        [bool((first.flatten() == wanted.float().flatten()).all()), bool((second == 0).all())]
+        for (first, second), wanted in zip(given, expected, strict=True)
+    ]
 found["closed"] = device.handle is None
 print(json.dumps(found))
 """
@@ -253,6 +276,12 @@ def test_two_chips_of_an_n300_decode_a_window_or_two(pair, rows):
 
 def test_two_chips_take_no_third_window(pair):
     assert pair["three"] == "this device decodes 2 windows at a time, not 3"
+
+
+def test_of_one_recording_the_second_chip_gets_zeros_and_nothing_of_it_is_taken(pair):
+    assert pair["given"] == [[True, True]] * 6  # features, prompt, then token and position, twice
+    assert pair["taken"] == [[True, True], [1, 1]]
+    assert pair["picked"] == [7, 1, 1]
 
 
 def test_the_end_of_the_block_closes_a_card_that_nobody_else_uses(pair):

@@ -42,7 +42,7 @@ COMMITTED = Path(__file__).resolve().parents[3] / "docs" / "models" / "tiny.en" 
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory):
-    pytest.importorskip("ttnn", reason="the ttnn library is not installed: pip install 'ttscribe[tt]'")
+    pytest.importorskip("ttnn", reason="the ttnn library is not installed: make env")
     return ran(tmp_path_factory)
 
 
@@ -150,7 +150,7 @@ def test_the_shape_of_distil_large_v3_without_weights_compiles_whole_through_tor
     hugging_face_shape_of_distil_large_v3,
 ):
     """Window and prompt in one graph: no more operations on the device than our own three programs have."""
-    pytest.importorskip("ttnn", reason="the ttnn library is not installed: pip install 'ttscribe[tt]'")
+    pytest.importorskip("ttnn", reason="the ttnn library is not installed: make env")
     (graph,) = hugging_face_shape_of_distil_large_v3
     compiled = compile_graph(graph, CompileSettings(policy(POLICY), strict=True))
     assert compiled.report.fallbacks == ()

@@ -24,7 +24,7 @@ from ttscribe.devices.ttnn.loaded import TtnnProgram, complaint
 from ttscribe.devices.ttnn.mock import is_mock, stand_in_for_dispatch
 from ttscribe.devices.ttnn.traces import Trace
 from ttscribe.devices.ttnn.weights import HostValues, Recipes, WeightCache, content
-from ttscribe.errors import DeviceUnavailable
+from ttscribe.errors import DeviceUnavailable, with_extra
 from ttscribe.files import cache_folder
 
 CARDS = Path("/dev/tenstorrent")
@@ -47,7 +47,7 @@ def library() -> Any:
         if error.name != "ttnn":
             raise
         raise DeviceUnavailable(
-            "the ttnn library is not installed: pip install 'ttscribe[tt]' on Python 3.10 or 3.12"
+            f"the ttnn library is not installed: {with_extra('tt')} on Python 3.10 or 3.12"
         ) from None
     except (ImportError, OSError) as error:
         raise DeviceUnavailable(f"the ttnn library does not import: {complaint(error)}") from error

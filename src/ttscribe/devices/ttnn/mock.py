@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from ttscribe.compiler.boards import Board, board
-from ttscribe.errors import DeviceUnavailable
+from ttscribe.errors import DeviceUnavailable, with_extra
 from ttscribe.files import cache_folder, make_folder, replacing
 
 _SUFFIX = 0x42  # of board ids: any will do
@@ -111,9 +111,7 @@ def _runtime_root(folder: Path) -> Path:
     """Links to the installed wheel, in a folder for its version and place, and the stand-in compiler among them."""
     spec = importlib.util.find_spec("ttnn")  # does not import it
     if spec is None or spec.origin is None:
-        raise DeviceUnavailable(
-            "the mock board needs the ttnn library: pip install 'ttscribe[tt]' on Python 3.10 or 3.12"
-        )
+        raise DeviceUnavailable(f"the mock board needs the ttnn library: {with_extra('tt')} on Python 3.10 or 3.12")
     wheel = Path(spec.origin).resolve().parent
     root = folder / f"ttnn-{version('ttnn')}-{zlib.crc32(bytes(wheel)):08x}"
     compilers = root / "runtime" / "sfpi" / "compiler" / "bin"

