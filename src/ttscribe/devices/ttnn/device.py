@@ -219,6 +219,10 @@ class TtnnDevice(Closable):
         """The same values in memory of their own."""
         return self.library.clone(tensor)
 
+    def synchronize(self) -> None:
+        """Wait until everything that was asked of the device is done."""
+        self.library.synchronize_device(self.handle)
+
     @contextmanager
     def repeated(self, loaded: programs.LoadedProgram, inputs: Sequence[Any]) -> Iterator[Callable[[], None]]:
         """What replays a trace of the program, or calls it where a host segment forbids one, and waits for its end.
@@ -232,7 +236,7 @@ class TtnnDevice(Closable):
                 loaded(*inputs)
             else:
                 trace.replay()
-            self.library.synchronize_device(self.handle)
+            self.synchronize()
 
         try:
             yield run
