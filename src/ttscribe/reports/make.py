@@ -19,7 +19,8 @@ from ttscribe.compiler.whisper_programs import PROGRAMS, PROMPT_LENGTH
 from ttscribe.decoding import Picks, Rules
 from ttscribe.devices import make_runner, open_program_device, require_values
 from ttscribe.devices.programs import ProgramRunner
-from ttscribe.devices.ttnn.device import simulator
+from ttscribe.devices.provenance import Provenance
+from ttscribe.devices.ttnn.simulator import simulator
 from ttscribe.errors import ModelNotFound, OptionError
 from ttscribe.evaluation.accuracy import EMULATOR, Accuracy, summary
 from ttscribe.evaluation.compare import compare
@@ -28,7 +29,7 @@ from ttscribe.evaluation.words import require_packages
 from ttscribe.reports.constants import CHIPS
 from ttscribe.reports.measure import ledger_differences, measure
 from ttscribe.reports.projection import FIRST_TOKEN, NEXT_TOKEN, Projection, project_releases
-from ttscribe.reports.schema import FORMAT, Figure, ModelReport, Provenance, Variation, counted, figures, status_of
+from ttscribe.reports.schema import FORMAT, Figure, ModelReport, Variation, counted, figures, status_of
 from ttscribe.reports.trace import trace
 from ttscribe.types import ProgressCallback
 from ttscribe.whisper.checkpoints import Checkpoint, load_checkpoint

@@ -14,8 +14,9 @@ from ttscribe.audio import load_audio, log_mel, window
 from ttscribe.compiler.program import HostSegment, Program
 from ttscribe.decoding import Picks, Rules
 from ttscribe.devices.programs import ProgramRunner
+from ttscribe.devices.provenance import Provenance
 from ttscribe.evaluation.speech import Clip
-from ttscribe.reports.schema import Figure, Provenance, figures
+from ttscribe.reports.schema import Figure, figures
 from ttscribe.whisper.checkpoints import Checkpoint
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from ttscribe.devices.provenance import Provenance
 from ttscribe.errors import OutputError
 from ttscribe.files import write_text
 from ttscribe.reports.pages import table
-from ttscribe.reports.schema import Figure, ModelReport, Provenance, from_json
+from ttscribe.reports.schema import Figure, ModelReport, from_json
 from ttscribe.whisper.config import SIZES
 
 BEGIN, END = "<!-- model-table:begin -->", "<!-- model-table:end -->"
