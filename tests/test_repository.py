@@ -31,9 +31,10 @@ MAY_IMPORT = {
     "check": {"whisper", "compiler", "devices"},
     "evaluation": {"audio", "whisper", "decoding", "devices"},
     "reports": {"audio", "whisper", "compiler", "devices", "decoding", "check", "evaluation"},
+    "lockstep": {"audio", "whisper", "compiler", "devices", "check", "evaluation"},
     "cli": {
         *("", "audio", "writers", "whisper", "compiler", "devices", "decoding", "transcription"),
-        *("check", "evaluation", "reports"),
+        *("check", "evaluation", "lockstep", "reports"),
     },
 }
 

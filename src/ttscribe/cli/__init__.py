@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 from ttscribe import __version__
 from ttscribe.cli._terminal import complain
 from ttscribe.cli.check import check
+from ttscribe.cli.compare import compare
 from ttscribe.cli.compile import compile_
 from ttscribe.cli.doctor import doctor
 from ttscribe.cli.emit import emit
@@ -63,6 +64,7 @@ def _common(
 app.command()(transcribe)
 app.command(name="compile")(compile_)
 app.command()(check)
+app.command()(compare)
 app.command()(emit)
 app.command()(report)
 app.command()(models)
