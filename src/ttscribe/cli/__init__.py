@@ -18,6 +18,7 @@ from ttscribe.cli.compile import compile_
 from ttscribe.cli.doctor import doctor
 from ttscribe.cli.emit import emit
 from ttscribe.cli.models import models
+from ttscribe.cli.record import record
 from ttscribe.cli.report import report
 from ttscribe.cli.transcribe import transcribe
 from ttscribe.errors import TtscribeError
@@ -67,6 +68,7 @@ app.command()(check)
 app.command()(compare)
 app.command()(emit)
 app.command()(report)
+app.command()(record)
 app.command()(models)
 app.command()(doctor)
 
