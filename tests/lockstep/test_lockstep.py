@@ -216,7 +216,7 @@ def test_a_cut_model_keeps_its_weights():
     assert all(
         torch.equal(own[name][tuple(map(slice, part.shape))], part) for name, part in smaller.state_dict().items()
     )
-    assert str(Cut(layers=1, frames=32)) == "the first 1 layers, the first 32 mel frames"
+    assert str(Cut(layers=1, frames=32)) == "the first 1 layer, the first 32 mel frames"
 
 
 @pytest.mark.parametrize("cut", [Cut(layers=0), Cut(frames=33), Cut(vocabulary=-1)])

@@ -49,6 +49,9 @@ def test_a_library_that_computes_what_the_emulator_does_is_not_off(simulated, mo
     assert found.agrees, found.verdict
     assert (found.device, found.reference) == ("ttnn (simulated)", "emulator (emulated)")
     assert all(each.alone is not None and each.end_to_end is not None for each in found.steps)
+    # A simulator has no time.
+    assert {each.seconds for each in found.steps} == {None}
+    assert all(each.reference_seconds > 0 for each in found.steps)
 
 
 def test_a_table_in_place_of_gelu_is_found_in_the_first_convolution_and_reproduced(simulated, monkeypatch):

@@ -10,7 +10,7 @@ from pathlib import Path
 from ttscribe.compiler.settings import policy
 from ttscribe.devices import ProgramDevice, open_program_device, require_values
 from ttscribe.devices.emulator import EmulatedDevice
-from ttscribe.devices.provenance import provenance
+from ttscribe.devices.provenance import Provenance, provenance
 from ttscribe.devices.ttnn.device import TtnnDevice
 from ttscribe.lockstep.findings import Comparison, Kept, end_to_end_tolerance, tolerance_of
 from ttscribe.lockstep.keep import keep
@@ -28,6 +28,11 @@ class Opened:
     handle: ProgramDevice | None
     float32: bool
     board: str | None = None
+
+    @property
+    def timed(self) -> bool:
+        """Whether its seconds mean anything."""
+        return provenance(self.name) is not Provenance.SIMULATED
 
     @property
     def told(self) -> str:
@@ -85,7 +90,8 @@ def compare(
     steps, program = steps or Range(), workload.compiled.program
     precision = "exact" if device.float32 else program.precision
     limit = tolerance_of(precision, float32=reference.float32) if tolerance is None else tolerance
-    walk = Walk(workload.compiled, device.handle, reference.handle, watch, steps.first, steps.count)
+    timed = (device.timed, reference.timed)
+    walk = Walk(workload.compiled, device.handle, reference.handle, watch, steps.first, steps.count, timed)
     off = walk.run(workload.inputs, limit)
     kept: Kept | None = None
     if off is not None and folder is not None:

@@ -18,7 +18,8 @@ class StepFound:
     """One step of a program. ``alone`` is on the reference's inputs, ``end_to_end`` each side on its own values; either
     is absent where the reference does not know the values, or the device refused the call, as ``refused`` says.
 
-    ``seconds`` are of the run on the device's own values, the second of that call: its kernels are compiled by then.
+    ``seconds`` are of the run on the device's own values, the second of that call: its kernels are compiled by then. A
+    simulator has none.
     """
 
     step: int

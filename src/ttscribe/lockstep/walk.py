@@ -34,6 +34,7 @@ class Walk:
     """Goes through ``compiled`` on ``device``, beside ``reference``: another device, or None for PyTorch.
 
     ``watch`` is called with each step as it is found. Where the reference is PyTorch only traced values are compared.
+    ``timed`` says of both whether their seconds are told.
     """
 
     compiled: Compiled
@@ -42,6 +43,7 @@ class Walk:
     watch: Watcher = lambda _: None
     first: int = 0
     steps: int | None = None
+    timed: tuple[bool, bool] = (True, True)
     found: list[StepFound] = field(default_factory=list)
 
     @property
@@ -122,9 +124,10 @@ class Walk:
         for side in (self._theirs, self._own):
             side.let_go(index)
         if step.target != FREES:
-            found = StepFound(
-                index, step.target, results, alone, end_to_end, seconds, reference_seconds, refused or failed
+            ours, theirs = (
+                taken if told else None for taken, told in zip((seconds, reference_seconds), self.timed, strict=True)
             )
+            found = StepFound(index, step.target, results, alone, end_to_end, ours, theirs, refused or failed)
             self.found.append(found)
             self.watch(found)
         return call

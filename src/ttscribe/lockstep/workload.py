@@ -50,7 +50,8 @@ class Cut:
 
     def __str__(self) -> str:
         kept = {"layers": self.layers, "mel frames": self.frames, "tokens": self.vocabulary}
-        return ", ".join(f"the first {count} {name}" for name, count in kept.items() if count is not None)
+        told = ((count, name if count != 1 else name.removesuffix("s")) for name, count in kept.items())
+        return ", ".join(f"the first {count} {name}" for count, name in told if count is not None)
 
 
 def cut_model(model: WhisperModel, cut: Cut) -> WhisperModel:
