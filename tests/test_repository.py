@@ -35,9 +35,11 @@ MAY_IMPORT = {
     "check": {"whisper", "compiler", "devices"},
     "evaluation": {"audio", "whisper", "decoding", "devices"},
     "reports": {"audio", "whisper", "compiler", "devices", "decoding", "check", "evaluation"},
+    "cases": {"compiler", "devices", "evaluation"},
+    "lockstep": {"audio", "whisper", "compiler", "devices", "check", "evaluation"},
     "cli": {
         *("", "audio", "writers", "whisper", "compiler", "devices", "decoding", "transcription"),
-        *("check", "evaluation", "reports"),
+        *("cases", "check", "evaluation", "lockstep", "reports"),
     },
 }
 

@@ -1,5 +1,6 @@
 """``ttscribe doctor``."""
 
+import importlib.util
 import os
 import re
 import subprocess
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from standing_in import simulator_environment
+from ttscribe.devices.ttnn import compiler
 from ttscribe.whisper.checkpoints.bundled import BUNDLES, installed
 
 
@@ -68,3 +71,45 @@ def test_a_library_that_does_not_work_is_named(tmp_path):
     done = without(["av"], tmp_path)
     assert (done.returncode, done.stderr) == (1, "")
     assert sections(done.stdout)["missing"]["av"].endswith("pip install --force-reinstall av")
+
+
+@pytest.fixture
+def tenstorrent(ttscribe, monkeypatch, tmp_path):
+    """What doctor says on a machine with this much of the simulator."""
+    if importlib.util.find_spec("ttnn") is None:
+        pytest.skip("the ttnn library is not installed: pip install 'ttscribe[tt]' on Python 3.10 or 3.12")
+    monkeypatch.setattr(compiler, "SYSTEM", tmp_path / "opt")
+    for name in ("TT_METAL_SIMULATOR", "TT_METAL_RUNTIME_ROOT", "TT_METAL_SLOW_DISPATCH_MODE"):
+        monkeypatch.delenv(name, raising=False)
+
+    def say(environment=()):
+        for name, value in dict(environment).items():
+            monkeypatch.setenv(name, value)
+        said = sections(ttscribe("doctor").stdout)
+        return said["devices"], said["missing"]
+
+    return say
+
+
+def test_without_a_simulator_it_says_how_to_get_it_and_its_compiler(tenstorrent, tmp_path):
+    devices, missing = tenstorrent()
+    assert devices["simulator"] == "TT_METAL_SIMULATOR is not set"
+    assert devices["ttnn's compiler"].startswith("not in ")
+    assert devices["ttnn's compiler"].endswith(f"/ttnn/runtime/sfpi or {tmp_path / 'opt'}")
+    assert missing["SFPI compiler, for a card or the simulator"].endswith(" -m ttnn.download_sfpi")
+    assert "https://github.com/tenstorrent/ttsim" in missing["simulator, for values without a card"]
+
+
+def test_a_simulator_that_is_there_is_told_with_its_compiler(tenstorrent, tmp_path):
+    environment = simulator_environment(tmp_path)
+    devices, missing = tenstorrent(environment)
+    named = environment["TT_METAL_SIMULATOR"]
+    assert devices["simulator"] == f"TT_METAL_SIMULATOR names {named}; slow dispatch is set"
+    assert devices["ttnn's compiler"] == f"SFPI, {tmp_path / 'runtime' / 'sfpi'}"
+    assert not {name for name in missing if "simulator" in name}
+
+
+def test_a_simulator_that_is_not_there_is_told(tenstorrent, tmp_path):
+    devices, missing = tenstorrent({"TT_METAL_SIMULATOR": str(tmp_path / "absent.so")})
+    assert devices["simulator"].endswith("absent.so, which does not exist; ttscribe sets slow dispatch itself")
+    assert "simulator, for values without a card" in missing

@@ -27,6 +27,7 @@ from ttscribe.reports.schema import (
 MARKS = {
     Provenance.VALIDATED: "ᵛ",
     Provenance.EMULATED: "ᵉ",
+    Provenance.SIMULATED: "ˢ",
     Provenance.PROJECTED: "ᵖ",
     Provenance.MEASURED: "ᵐ",
 }

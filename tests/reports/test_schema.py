@@ -105,8 +105,8 @@ def test_a_figure_that_is_none_of_ours_is_not_merely_absent():
         report().figure("speed")
 
 
-def test_a_figure_is_from_one_of_four_places():
-    assert [each.value for each in Provenance] == ["validated", "emulated", "projected", "measured"]
+def test_a_figure_is_from_one_of_five_places():
+    assert [each.value for each in Provenance] == ["validated", "emulated", "simulated", "projected", "measured"]
 
 
 def test_a_model_is_done_where_nothing_is_wanting():

@@ -340,6 +340,13 @@ def test_times_of_a_mock_board_are_refused(nothing_compiles, monkeypatch, tmp_pa
         make(request(device="ttnn:n150", speech=SPEECH))
 
 
+def test_accuracy_that_a_simulator_gave_says_so(collected):
+    found = collected(accuracy(wer=5.0, device="simulator"))
+    judged = {found.figures[name].provenance for name in ("wer", "token_agreement", "pcc_mean", "pcc_worst")}
+    assert judged == {Provenance.SIMULATED}
+    assert found.figures["wer_fp32"].provenance is Provenance.MEASURED
+
+
 def test_a_precision_is_refused_where_nothing_is_compiled(tiny_en):
     with pytest.raises(OptionError, match="--precision is for compiled programs; on cpu choose --dtype"):
         make_runner("cpu", tiny_en.model, "bf16-hifi4")

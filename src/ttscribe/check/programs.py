@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -53,12 +53,37 @@ def module_programs(module: nn.Module, example_inputs: Sequence[Any], settings: 
 
 def capture_calls(module: nn.Module, call: Callable[[Any], object]) -> list[CapturedGraph]:
     """Every graph that ``torch.compile`` makes of ``module`` while ``call(module)`` runs on the CPU, named in order."""
-    graphs: list[CapturedGraph] = []
+    return _captured_while(module, call, None)
+
+
+def capture_runs(module: nn.Module, call: Callable[[Any], object]) -> list[tuple[CapturedGraph, Mapping[str, Any]]]:
+    """As ``capture_calls``, each graph with its weights, and with what the first call of it was given, by name."""
+    given: dict[str, Mapping[str, Any]] = {}
+    found = _captured_while(module, call, given)
+    ran = [(graph, given[graph.name]) for graph in found if graph.name in given]
+    return [
+        (replace(graph, params={name: known.get(name, data) for name, data in graph.params.items()}), known)
+        for graph, known in ran
+    ]
+
+
+def _captured_while(
+    module: nn.Module, call: Callable[[Any], object], given: dict[str, Mapping[str, Any]] | None
+) -> list[CapturedGraph]:
+    """Graphs; ``given``, if any, gets copies of the arguments of each one's first call, by the graph's name."""
+    found: list[CapturedGraph] = []
 
     def collect(graph: fx.GraphModule, _examples: Sequence[Any]) -> Callable[..., Any]:
-        graphs.append(replace(captured(graph), name=f"graph_{len(graphs)}"))
-        # The graph itself runs, on the CPU: what follows it is traced with what it gives.
-        return make_boxed_func(graph.forward)  # type: ignore[no-any-return]
+        made = replace(captured(graph), name=f"graph_{len(found)}")
+        found.append(made)
+        names = [node.name for node in graph.graph.nodes if node.op == "placeholder"]
+
+        def run(*arguments: Any) -> Any:
+            if given is not None and made.name not in given:
+                given[made.name] = {name: _copy(each) for name, each in zip(names, arguments, strict=True)}
+            return graph.forward(*arguments)
+
+        return make_boxed_func(run)  # type: ignore[no-any-return]
 
     compile_aot = aot_autograd(fw_compiler=collect, inference_compiler=collect)
     torch._dynamo.reset()  # noqa: SLF001 - what was compiled before is not captured again
@@ -69,4 +94,10 @@ def capture_calls(module: nn.Module, call: Callable[[Any], object]) -> list[Capt
             call(module)
     finally:
         module._compiled_call_impl = None  # noqa: SLF001 - there is no public way back
-    return graphs
+    return found
+
+
+def _copy(argument: Any) -> Any:
+    """An argument as it was when the call began; weights are not copied, for inference does not change them."""
+    copied = isinstance(argument, torch.Tensor) and not isinstance(argument, nn.Parameter)
+    return argument.clone() if copied else argument

@@ -13,10 +13,12 @@ from typer.core import TyperGroup
 from ttscribe import __version__
 from ttscribe.cli._terminal import complain
 from ttscribe.cli.check import check
+from ttscribe.cli.compare import compare
 from ttscribe.cli.compile import compile_
 from ttscribe.cli.doctor import doctor
 from ttscribe.cli.emit import emit
 from ttscribe.cli.models import models
+from ttscribe.cli.record import record
 from ttscribe.cli.report import report
 from ttscribe.cli.transcribe import transcribe
 from ttscribe.errors import TtscribeError
@@ -63,8 +65,10 @@ def _common(
 app.command()(transcribe)
 app.command(name="compile")(compile_)
 app.command()(check)
+app.command()(compare)
 app.command()(emit)
 app.command()(report)
+app.command()(record)
 app.command()(models)
 app.command()(doctor)
 

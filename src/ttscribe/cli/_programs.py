@@ -1,9 +1,16 @@
 """What the commands about programs share: the model to compile, and how."""
 
+import importlib
+import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+from ttscribe.errors import OptionError
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from ttscribe.compiler.settings import CompileSettings
     from ttscribe.whisper.model import WhisperModel
 
@@ -46,3 +53,31 @@ def settings(
 
     entries = Blocklist() if blocklist is None else Blocklist.read(blocklist, model)
     return CompileSettings(policy(precision or DEFAULT_POLICY), BOARDS[board], strict, entries)
+
+
+def from_factory(named: str) -> tuple["nn.Module", tuple[Any, ...]]:
+    """What PACKAGE:FACTORY gives; the current folder is searched too."""
+    from torch import nn
+
+    package, _, factory = named.partition(":")
+    sys.path.insert(0, "")
+    try:
+        made = _factory(package, factory, named)()
+    finally:
+        sys.path.remove("")
+    given = isinstance(made, tuple) and len(made) == 2 and isinstance(made[0], nn.Module) and isinstance(made[1], tuple)
+    if not given:
+        raise OptionError(
+            f"--module {named}: the factory gives a module and a tuple of example inputs, not {made!r:.80}"
+        )
+    return made  # type: ignore[no-any-return]
+
+
+def _factory(package: str, factory: str, named: str) -> Callable[[], Any]:
+    try:
+        found = getattr(importlib.import_module(package), factory)
+    except (ImportError, AttributeError, ValueError, SyntaxError) as error:
+        raise OptionError(f"--module {named}: {error}; it is written PACKAGE:FACTORY") from error
+    if not callable(found):
+        raise OptionError(f"--module {named}: {factory} is {found!r:.80}, which cannot be called")
+    return found  # type: ignore[no-any-return]

@@ -91,6 +91,17 @@ def progress_bar(name: str, *, quiet: bool) -> Iterator[ProgressBar]:
         bar.hide()
 
 
+class Table:
+    """Rows as they come, in columns of a fixed width; a longer cell takes the room that it needs."""
+
+    def __init__(self, *widths: int) -> None:
+        self._widths = widths
+
+    def row(self, *cells: str) -> None:
+        """Print one row."""
+        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(cells, self._widths, strict=True)).rstrip())
+
+
 def columns(rows: Sequence[Sequence[str]], *, indent: str = "") -> None:
     """Print rows in aligned columns, each as wide as it needs, so that no name is cut short."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

@@ -1,21 +1,16 @@
 """``ttscribe check``: TT-NN's own host software says, on a mock board, whether a model's programs run and fit."""
 
-import importlib
 import json
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ttscribe.cli._programs import settings, shape
+from ttscribe.cli._programs import from_factory, settings, shape
 from ttscribe.cli._terminal import columns
 from ttscribe.errors import OptionError
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from ttscribe.check import CheckReport, ProgramCheck
 
 BoardName = Literal["n150", "n300", "n300x2", "p150"]
@@ -54,7 +49,7 @@ def check(
     if model is not None:
         programs = checkable_whisper(shape(model, offline=offline), how)
     else:
-        programs = module_programs(*_from_factory(str(module)), how)
+        programs = module_programs(*from_factory(str(module)), how)
     report = check_programs(programs, board)
     if json_:
         typer.echo(json.dumps(report.to_json(), indent=1))
@@ -62,34 +57,6 @@ def check(
         _print(report)
     if not report.accepted:
         raise typer.Exit(1)
-
-
-def _from_factory(named: str) -> tuple["nn.Module", tuple[Any, ...]]:
-    """What PACKAGE:FACTORY gives; the current folder is searched too."""
-    from torch import nn
-
-    package, _, factory = named.partition(":")
-    sys.path.insert(0, "")
-    try:
-        made = _factory(package, factory, named)()
-    finally:
-        sys.path.remove("")
-    given = isinstance(made, tuple) and len(made) == 2 and isinstance(made[0], nn.Module) and isinstance(made[1], tuple)
-    if not given:
-        raise OptionError(
-            f"--module {named}: the factory gives a module and a tuple of example inputs, not {made!r:.80}"
-        )
-    return made  # type: ignore[no-any-return]
-
-
-def _factory(package: str, factory: str, named: str) -> Callable[[], Any]:
-    try:
-        found = getattr(importlib.import_module(package), factory)
-    except (ImportError, AttributeError, ValueError, SyntaxError) as error:
-        raise OptionError(f"--module {named}: {error}; it is written PACKAGE:FACTORY") from error
-    if not callable(found):
-        raise OptionError(f"--module {named}: {factory} is {found!r:.80}, which cannot be called")
-    return found  # type: ignore[no-any-return]
 
 
 def _print(report: "CheckReport") -> None:

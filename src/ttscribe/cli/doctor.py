@@ -31,7 +31,7 @@ def doctor() -> None:
     sections = {
         "versions": _versions(),
         "machine": _machine(),
-        "devices": [("cpu", "ready"), ("cuda", _cuda()), ("ttnn", _ttnn())] if not broken else [],
+        "devices": [("cpu", "ready"), ("cuda", _cuda()), ("ttnn", _ttnn()), *_tenstorrent()] if not broken else [],
         "models": models,
         "caches": _caches(),
         "missing": [*broken, *_missing()],
@@ -84,6 +84,21 @@ def _ttnn() -> str:
     if cards:
         return f"{library}, cards {', '.join(cards)}; {_unused('ttnn')}"
     return f"{library}, no card at {CARDS} ('ttscribe check' needs none)"
+
+
+def _tenstorrent() -> Iterator[Row]:
+    """What cards and the simulator need beside the library."""
+    from ttscribe.devices.ttnn import compiler
+    from ttscribe.devices.ttnn.simulator import SIMULATOR, simulator, slow_dispatch
+
+    found, named = compiler.find(), simulator()
+    yield "ttnn's compiler", f"SFPI, {found}" if found else f"not in {' or '.join(map(str, compiler.places()))}"
+    if named is None:
+        yield "simulator", f"{SIMULATOR} is not set"
+        return
+    there = "" if Path(named).exists() else ", which does not exist"
+    dispatch = "slow dispatch is set" if slow_dispatch() else "ttscribe sets slow dispatch itself"
+    yield "simulator", f"{SIMULATOR} names {named}{there}; {dispatch}"
 
 
 def _unused(device: str) -> str:
@@ -148,3 +163,12 @@ def _missing() -> Iterator[Row]:
         yield f"{' and '.join(BUNDLES)} without a download", BUNDLED
     if _version("ttnn") is None:
         yield "ttnn, for Tenstorrent cards", f"{with_extra('tt')} on Python 3.10 or 3.12"
+        return
+    from ttscribe.devices.ttnn import compiler
+    from ttscribe.devices.ttnn.simulator import SIMULATOR, simulator
+
+    if compiler.find() is None:
+        yield "SFPI compiler, for a card or the simulator", compiler.how_to_get()
+    if simulator() is None or not Path(str(simulator())).exists():
+        how = f"a release of https://github.com/tenstorrent/ttsim, then {SIMULATOR}=FOLDER/libttsim.so"
+        yield "simulator, for values without a card", how

@@ -37,7 +37,10 @@ def report(
         typer.Option(metavar="FOLDER", help="Judge accuracy by these recordings and their texts; needs weights."),
     ] = None,
     device: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Judge and measure on this card, such as ttnn:n150.")
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Judge and measure on this card, such as ttnn:n150; a simulator has no time."
+        ),
     ] = None,
     tune: Annotated[
         bool,
@@ -47,16 +50,19 @@ def report(
 ) -> None:
     """Compile a model's programs, validate them, project their time, and say where each figure comes from.
 
-    Every figure carries a word: validated, emulated, projected or measured. With --output, FOLDER gets report.json,
-    report.md, input_variations.md, performance.md, and report.html, which has all three and needs no network. With
-    --speech (LibriSpeech's layout, or a manifest.tsv with columns file and text) the model's own weights are compared
-    with float32 PyTorch on the CPU, on the emulator or the card. The exit status is 1 where the mock board refuses a
-    call, or what ran is not what was compiled.
+    Every figure carries a word: validated, emulated, simulated, projected or measured. With --output, FOLDER gets
+    report.json, report.md, input_variations.md, performance.md, and report.html, which has all three and needs no
+    network. With --speech (LibriSpeech's layout, or a manifest.tsv with columns file and text) the model's own weights
+    are compared with float32 PyTorch on the CPU, on the emulator or the card. The exit status is 1 where the mock board
+    refuses a call, or what ran is not what was compiled.
     """
     if table is not None and output is None:
         raise OptionError("--table lists the reports beside --output's folder: name that too")
+    from ttscribe.devices.ttnn.simulator import refuse_time
     from ttscribe.evaluation.speech import read_speech
 
+    if tune and device is not None:
+        refuse_time("--tune has nothing to measure by")
     clips = () if speech is None else read_speech(speech)
     from ttscribe.reports.make import Request, make
     from ttscribe.reports.model_table import write_table

@@ -154,5 +154,14 @@ def _print(piece: str) -> None:
 
 def _summary(info: "TranscriptionInfo", elapsed: float, output: Path | None) -> str:
     written = "" if output is None else f"{output}: "
+    how = f"model {info.model}, {info.device}, {info.dtype}"
+    if _is_simulated(info.device):
+        return f"{written}{info.duration:.1f} s of audio, {how}; simulated: no time is told"
     speed = f"{info.duration:.1f} s of audio in {elapsed:.1f} s ({info.duration / elapsed:.1f} x real time)"
-    return f"{written}{speed}, model {info.model}, {info.device}, {info.dtype}"
+    return f"{written}{speed}, {how}"
+
+
+def _is_simulated(device: str) -> bool:
+    from ttscribe.devices.provenance import Provenance, provenance
+
+    return provenance(device) is Provenance.SIMULATED

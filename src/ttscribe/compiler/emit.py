@@ -49,22 +49,67 @@ def to_script(program: Program, file: str = "program.py") -> str:
     return _HEADER.format(name=program.name, file=file) + "\n".join(_Script(program).lines()) + "\n"
 
 
-class _Script:
-    """``objects`` are TT-NN's configurations and memories that the calls repeat, by the expression that makes each."""
+class Calls:
+    """Calls as Python. ``objects`` are TT-NN's configurations and memories that they share, by the expression of each.
 
-    def __init__(self, program: Program) -> None:
-        self.program = program
+    A name for each object is chosen when it is first written: their definitions come before the calls.
+    """
+
+    def __init__(self) -> None:
         self.objects: dict[Construct, str] = {}
         self._kinds: Counter[str] = Counter()
 
+    def definitions(self) -> Iterator[str]:
+        """The lines that make the objects which were written so far."""
+        yield from (f"{name} = {source(made)}" for made, name in self.objects.items())
+
+    def placement(self, spec: TensorSpec) -> str:
+        """Element type, layout and memory as arguments of the scripts' ``place``."""
+        return ", ".join(map(self.expression, (spec.dtype, spec.layout, spec.memory)))
+
+    def call(self, op: Op) -> str:
+        """A call, tensors by their names in the program, and the assignment of what it gives."""
+        positional, keywords = OPERATIONS[op.target].call(op)
+        arguments = [
+            *map(self.expression, positional),
+            *(f"{name}={self.expression(item)}" for name, item in keywords.items()),
+        ]
+        if OPERATIONS[op.target].host_operands is not None:
+            # What TT-NN prepares itself it must be told the device of.
+            arguments.append("device=device")
+        call = f"{op.target}({', '.join(arguments)})"
+        return f"{', '.join(op.results)} = {call}" if op.outputs else call
+
+    def expression(self, item: Any) -> str:
+        """An argument as Python; an object of TT-NN's by the name that it gets here."""
+        if isinstance(item, Ref):
+            return item.name
+        if isinstance(item, list):
+            return f"[{', '.join(map(self.expression, item))}]"
+        made = ttnn_argument(item)
+        if not isinstance(made, Construct):
+            return source(made)
+        if made not in self.objects:
+            kind = made.function.path.rpartition(".")[2]
+            self._kinds[kind] += 1
+            self.objects[made] = f"{kind.lower()}_{self._kinds[kind]}"
+        return self.objects[made]
+
+
+class _Script(Calls):
+    """All calls of a program."""
+
+    def __init__(self, program: Program) -> None:
+        super().__init__()
+        self.program = program
+
     def lines(self) -> Iterator[str]:
         program = self.program
-        # Calls, constants and inputs first: they name the objects that are written before them.
-        body = [f"    {self._call(op)}" for op in program.ops]
+        body = [f"    {self.call(op)}" for op in program.ops]
         constants = [*self._constants()]
         inputs = [f"{value.name} = {self._input(value.spec)}" for value in program.inputs]
         yield "\n# TT-NN's objects that calls share."
-        yield from (f"{name} = {source(construct)}" for construct, name in self.objects.items())
+        yield from self.definitions()
         yield "\n# Params and what is made of them once, on the host."
         for value in program.params:
             assert isinstance(value.spec, HostSpec)
@@ -84,45 +129,14 @@ class _Script:
         for constant in self.program.constants:
             spec: Any = constant.value.spec
             if constant.value.name in on_host:
-                # Left on the host in rows, for conv1d prepares its weights itself.
-                expression = f"ttnn.from_torch({constant.source}.float(), dtype={self._expression(spec.dtype)})"
+                made = f"ttnn.from_torch({constant.source}.float(), dtype={self.expression(spec.dtype)})"
             else:
-                expression = f"place({constant.source}, {self._placement(spec)})"
-            yield f"{constant.value.name} = {expression}"
-
-    def _placement(self, spec: TensorSpec) -> str:
-        return ", ".join(map(self._expression, (spec.dtype, spec.layout, spec.memory)))
+                made = f"place({constant.source}, {self.placement(spec)})"
+            yield f"{constant.value.name} = {made}"
 
     def _input(self, spec: Any) -> str:
         dtype = "torch.float32" if spec.dtype.floating else "torch.int32"
-        return f"place(torch.zeros({list(spec.shape)}, dtype={dtype}), {self._placement(spec)})"
-
-    def _call(self, op: Op) -> str:
-        positional, keywords = OPERATIONS[op.target].call(op)
-        arguments = [
-            *map(self._expression, positional),
-            *(f"{name}={self._expression(item)}" for name, item in keywords.items()),
-        ]
-        if OPERATIONS[op.target].host_operands is not None:
-            # What TT-NN prepares itself it must be told the device of.
-            arguments.append("device=device")
-        call = f"{op.target}({', '.join(arguments)})"
-        return f"{', '.join(op.results)} = {call}" if op.outputs else call
-
-    def _expression(self, item: Any) -> str:
-        """An argument as Python; an object of TT-NN's by the name that it gets here."""
-        if isinstance(item, Ref):
-            return item.name
-        if isinstance(item, list):
-            return f"[{', '.join(map(self._expression, item))}]"
-        argument = ttnn_argument(item)
-        if not isinstance(argument, Construct):
-            return source(argument)
-        if argument not in self.objects:
-            kind = argument.function.path.rpartition(".")[2]
-            self._kinds[kind] += 1
-            self.objects[argument] = f"{kind.lower()}_{self._kinds[kind]}"
-        return self.objects[argument]
+        return f"place(torch.zeros({list(spec.shape)}, dtype={dtype}), {self.placement(spec)})"
 
 
 def _host_op(op: HostOp) -> str:

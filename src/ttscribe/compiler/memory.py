@@ -1,4 +1,4 @@
-"""Which values share memory, and which stay on the host.
+"""Which values share memory, how long each is needed, and which stay on the host.
 
 A call that launches nothing on the card gives its operand's bytes another shape.
 """
@@ -29,6 +29,17 @@ def is_view(op: Op, specs: Mapping[str, Spec]) -> bool:
     # buffer, and to free either frees both.
     on_device = all(isinstance(spec, TensorSpec) for spec in (*inputs, *outputs))
     return on_device and not OPERATIONS[op.target].device_operations(op, inputs, outputs)
+
+
+def last_uses(program: Program) -> list[list[str]]:
+    """For each step, the values that nothing needs after it."""
+    seen = {*program.outputs, *(name for pair in program.mutations for name in pair)}
+    last: list[list[str]] = []
+    for step in reversed(program.body):
+        names = list(dict.fromkeys([*step.inputs, *(value.name for value in step.outputs)]))
+        last.append([name for name in names if name not in seen])
+        seen.update(names)
+    return last[::-1]
 
 
 def prepared_on_host(program: Program) -> set[str]:

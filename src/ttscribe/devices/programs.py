@@ -23,14 +23,19 @@ from ttscribe.whisper.model import WhisperModel
 class LoadedProgram(Protocol):
     """A program with its weights on the device; ``program`` is the very object that was loaded.
 
-    ``ledger`` counts every operation that runs, by target, on the device and on the host.
+    ``ledger`` counts every operation that runs, by target, on the device and on the host. ``held`` are the values that
+    loading made, by name: constants on the device, and what host segments read.
     """
 
     program: Program
     ledger: Counter[str]
+    held: Mapping[str, Any]
 
     def __call__(self, *inputs: Any) -> tuple[Any, ...]:
         """Run on the program's inputs, in order, to its outputs; tensors on the device are the device's own."""
+
+    def run_step(self, index: int, values: dict[str, Any]) -> None:
+        """Run one step of the body alone on ``values`` by name, ``held`` ones among them; its outputs join them."""
 
 
 class ProgramDevice(Protocol):
@@ -50,6 +55,9 @@ class ProgramDevice(Protocol):
 
     def copy(self, tensor: Any) -> Any:
         """The same values in memory of their own."""
+
+    def synchronize(self) -> None:
+        """Wait until everything that was asked of the device is done."""
 
     def repeated(self, loaded: LoadedProgram, inputs: Sequence[Any]) -> AbstractContextManager[Callable[[], None]]:
         """What runs a program on these inputs and waits for its end, as fast as the device can do it again and again.

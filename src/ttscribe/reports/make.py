@@ -19,16 +19,17 @@ from ttscribe.compiler.whisper_programs import PROGRAMS, PROMPT_LENGTH
 from ttscribe.decoding import Picks, Rules
 from ttscribe.devices import make_runner, open_program_device, require_values
 from ttscribe.devices.programs import ProgramRunner
-from ttscribe.devices.ttnn.device import simulator
+from ttscribe.devices.provenance import Provenance
+from ttscribe.devices.ttnn.simulator import simulator
 from ttscribe.errors import ModelNotFound, OptionError
-from ttscribe.evaluation.accuracy import EMULATOR, Accuracy, summary
+from ttscribe.evaluation.accuracy import EMULATOR, SIMULATOR, Accuracy, summary
 from ttscribe.evaluation.compare import compare
 from ttscribe.evaluation.speech import Clip
 from ttscribe.evaluation.words import require_packages
 from ttscribe.reports.constants import CHIPS
 from ttscribe.reports.measure import ledger_differences, measure
 from ttscribe.reports.projection import FIRST_TOKEN, NEXT_TOKEN, Projection, project_releases
-from ttscribe.reports.schema import FORMAT, Figure, ModelReport, Provenance, Variation, counted, figures, status_of
+from ttscribe.reports.schema import FORMAT, Figure, ModelReport, Variation, counted, figures, status_of
 from ttscribe.reports.trace import trace
 from ttscribe.types import ProgressCallback
 from ttscribe.whisper.checkpoints import Checkpoint, load_checkpoint
@@ -43,7 +44,7 @@ class Request:
     """What to report on: a model's shape, and how to compile it for which board.
 
     With ``speech`` the model's own weights are judged by it, on the emulator, or on the card ``device``, whose times
-    are then measured too; ``accuracy`` is what was judged before.
+    are then measured too (of a simulator there are none); ``accuracy`` is what was judged before.
     """
 
     name: str
@@ -105,8 +106,6 @@ def _require_measurable(request: Request) -> None:
         raise OptionError("--device measures with recordings and their texts: name a folder of them with --speech")
     if request.device not in ("ttnn", f"ttnn:{board}"):
         raise OptionError(f"{request.device} does not tell {board}'s times: measure on ttnn:{board}")
-    if simulator() is not None:
-        raise OptionError("TT_METAL_SIMULATOR is set: a simulator's times are not a board's; unset it")
     require_values(request.device)
 
 
@@ -134,12 +133,14 @@ def _run(
     runner: ProgramRunner, request: Request, checkpoint: Checkpoint, progress: ProgressCallback | None
 ) -> tuple[Accuracy | None, Mapping[str, Figure] | None, tuple[str, ...]]:
     """Accuracy, timing and differences; without speech a window and a few tokens, for the differences alone."""
-    timing, accuracy = None, request.accuracy
-    if request.device is not None:
+    timing, accuracy, judged_on = None, request.accuracy, request.device or EMULATOR
+    if request.device is not None and simulator() is not None:
+        judged_on = SIMULATOR
+    elif request.device is not None:
         timing = measure(runner, checkpoint, request.speech).figures(request.device)
     if request.speech:
         names = (request.name, request.settings.precision.name)
-        accuracy = summary(*compare(checkpoint, runner, names, request.speech, progress), request.device or EMULATOR)
+        accuracy = summary(*compare(checkpoint, runner, names, request.speech, progress), judged_on)
     else:
         _exercise(runner, checkpoint)
     return accuracy, timing, ledger_differences(runner)
@@ -248,8 +249,9 @@ def _checked_figures(checked: CheckReport, refused: int) -> dict[str, Figure]:
 
 
 def _accuracy_figures(accuracy: Accuracy) -> dict[str, Figure]:
-    emulated = accuracy.device == EMULATOR
-    provenance, where = (Provenance.EMULATED, "") if emulated else (Provenance.MEASURED, f", on {accuracy.device}")
+    words = {EMULATOR: Provenance.EMULATED, SIMULATOR: Provenance.SIMULATED}
+    provenance = words.get(accuracy.device, Provenance.MEASURED)
+    where = f", on {accuracy.device}" if provenance is Provenance.MEASURED else ""
     recordings = counted(accuracy.clips, "recording")
     freely = f"{recordings}, {accuracy.words} words"
     return {

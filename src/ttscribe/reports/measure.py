@@ -14,8 +14,11 @@ from ttscribe.audio import load_audio, log_mel, window
 from ttscribe.compiler.program import HostSegment, Program
 from ttscribe.decoding import Picks, Rules
 from ttscribe.devices.programs import ProgramRunner
+from ttscribe.devices.provenance import Provenance
+from ttscribe.devices.ttnn.runner import TtnnRunner
+from ttscribe.devices.ttnn.simulator import refuse_time
 from ttscribe.evaluation.speech import Clip
-from ttscribe.reports.schema import Figure, Provenance, figures
+from ttscribe.reports.schema import Figure, figures
 from ttscribe.whisper.checkpoints import Checkpoint
 
 
@@ -50,7 +53,12 @@ class Timing:
 
 
 def measure(runner: ProgramRunner, checkpoint: Checkpoint, speech: Sequence[Clip]) -> Timing:
-    """Transcribe recordings greedily, without timestamps: the first once cold, then each for the times."""
+    """Transcribe recordings greedily, without timestamps: the first once cold, then each for the times.
+
+    Raises DeviceUnavailable on a simulator, whose seconds are no board's.
+    """
+    if isinstance(runner, TtnnRunner):
+        refuse_time("nothing is timed on it")
     tokenizer = checkpoint.tokenizer
     prompt = tokenizer.prompt(checkpoint.languages[0], "transcribe", timestamps=False)
     longest = runner.config.max_target_positions - len(prompt)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from ttscribe.devices.provenance import Provenance
 from ttscribe.errors import OutputError
 from ttscribe.files import write_text
 from ttscribe.reports.pages import table
-from ttscribe.reports.schema import Figure, ModelReport, Provenance, from_json
+from ttscribe.reports.schema import Figure, ModelReport, from_json
 from ttscribe.whisper.config import SIZES
 
 BEGIN, END = "<!-- model-table:begin -->", "<!-- model-table:end -->"
@@ -17,6 +18,7 @@ PUBLISHED = {("distil-large-v3", "n150"): (163, 105)}
 _MARKS = {
     Provenance.VALIDATED: "ᵛ",
     Provenance.EMULATED: "ᵉ",
+    Provenance.SIMULATED: "ˢ",
     Provenance.PROJECTED: "ᵖ",
     Provenance.MEASURED: "ᵐ",
 }
@@ -31,7 +33,8 @@ _HEADS = (
     "t/s/u",
 )
 _NOTES = """
-ᵛ validated on a mock board, ᵉ emulated, ᵖ projected by the cost model, ᵐ measured; empty: could not be taken here.
+ᵛ validated on a mock board, ᵉ emulated, ˢ simulated, ᵖ projected by the cost model, ᵐ measured; empty: could not be
+taken here.
 A projected range goes from what tt-metal's software, as fitted to its published figures, would make of our programs to
 the board's limit; for TTFT the limit is the lower number, for t/s/u the higher.
 ✅ every operation lowered, every call accepted, accuracy contract met; 🚧 accuracy not judged for want of weights."""

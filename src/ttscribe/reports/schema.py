@@ -8,17 +8,9 @@ from enum import Enum
 import msgspec
 
 from ttscribe.check import ProgramCheck
+from ttscribe.devices.provenance import Provenance
 
 FORMAT = "ttscribe.report/2"
-
-
-class Provenance(str, Enum):
-    """Where a figure comes from."""
-
-    VALIDATED = "validated"  # TT-NN's host software on a mock board
-    EMULATED = "emulated"  # numerics on the CPU
-    PROJECTED = "projected"  # the cost model
-    MEASURED = "measured"  # silicon, CPU or GPU: the figure's source says which
 
 
 class Status(str, Enum):

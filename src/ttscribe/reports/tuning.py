@@ -14,10 +14,10 @@ from ttscribe.compiler.operations import MOVES_IN, MOVES_OUT
 from ttscribe.compiler.program import Program, TensorSpec
 from ttscribe.compiler.settings import CompileSettings
 from ttscribe.devices.programs import ProgramDevice
+from ttscribe.devices.provenance import Provenance
 from ttscribe.errors import CompileError
 from ttscribe.reports.constants import HOST_LINK, N150, Chip, Software, releases
 from ttscribe.reports.projection import operation_times
-from ttscribe.reports.schema import Provenance
 
 _RUNS = 5
 

@@ -3,7 +3,7 @@
 import pytest
 
 from ttscribe.devices import make_runner, open_program_device
-from ttscribe.devices.ttnn import device
+from ttscribe.devices.ttnn import compiler, device
 from ttscribe.errors import DeviceUnavailable, OptionError
 from ttscribe.transcription import load_model
 
@@ -11,10 +11,11 @@ from ttscribe.transcription import load_model
 @pytest.fixture(autouse=True)
 def bare(monkeypatch, tmp_path):
     """A machine with neither card, simulator nor mock board."""
-    for name in ("TT_METAL_MOCK_CLUSTER_DESC_PATH", "TT_METAL_SIMULATOR"):
+    for name in ("TT_METAL_MOCK_CLUSTER_DESC_PATH", "TT_METAL_SIMULATOR", "TT_METAL_RUNTIME_ROOT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(device, "CARDS", tmp_path / "tenstorrent")
-    monkeypatch.setattr(device, "SFPI", tmp_path / "sfpi")
+    monkeypatch.setattr(compiler, "SYSTEM", tmp_path / "sfpi")
+    monkeypatch.setenv("TT_METAL_SLOW_DISPATCH_MODE", "1")
 
 
 def refused(**arguments) -> str:

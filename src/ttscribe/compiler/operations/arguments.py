@@ -102,16 +102,31 @@ def _compute_kernel(fields: Mapping[str, Any]) -> Construct:
 
 def _conv1d(fields: Mapping[str, Any]) -> Construct:
     fields = dict(fields)
-    if "activation" in fields:
+    if isinstance(fields.get("activation"), str):
         operation = Name(f"ttnn.UnaryOpType.{str(fields['activation']).upper()}")
         fields["activation"] = _construct("ttnn.UnaryWithParam", operation)
     return _construct("ttnn.Conv1dConfig", **fields)
 
 
+def _unary(fields: Mapping[str, Any]) -> Construct:
+    operation, param = Name(f"ttnn.UnaryOpType.{fields['op']}"), fields.get("param")
+    return _construct("ttnn.UnaryWithParam", operation, *(() if param is None else (param,)))
+
+
+def _matmul(kind: str, fields: Mapping[str, Any]) -> Construct:
+    grid = _construct("ttnn.CoreCoord", *fields["compute_with_storage_grid_size"])
+    return _construct(f"ttnn.{kind}", **{**fields, "compute_with_storage_grid_size": grid})
+
+
+_MATMUL_1D = "MatmulMultiCoreReuseMultiCast1DProgramConfig"
+
 # How each kind of ``Config`` is made of its fields.
 _CONFIGS: Mapping[str, Callable[[Mapping[str, Any]], Name | Construct]] = {
     # Asked of the opened device, not of the board: how many cores dispatch takes is decided when it is opened.
     "FullGrid": lambda _: _construct("ttnn.CoreGrid", y=Name("grid.y"), x=Name("grid.x")),
+    "CoreGrid": lambda fields: _construct("ttnn.CoreGrid", **fields),
+    "UnaryWithParam": _unary,
+    _MATMUL_1D: lambda fields: _matmul(_MATMUL_1D, fields),
     "ComputeKernelConfig": _compute_kernel,
     "SDPAProgramConfig": lambda fields: _construct(
         "ttnn.SDPAProgramConfig", compute_with_storage_grid_size=Name("grid"), **fields

@@ -47,6 +47,9 @@ class EmulatedDevice:
         """The same values in memory of their own."""
         return DeviceTensor(tensor.spec, tensor.data.clone())
 
+    def synchronize(self) -> None:
+        """Nothing is ever under way here."""
+
     @contextmanager
     def repeated(self, loaded: programs.LoadedProgram, inputs: Sequence[Any]) -> Iterator[Callable[[], None]]:
         """What runs a program on these inputs."""

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from ttscribe.compiler import host
+from ttscribe.compiler.memory import last_uses
 from ttscribe.compiler.operations import MOVES_IN, MOVES_OUT, OPERATIONS
 from ttscribe.compiler.operations.emulation import Call, DeviceTensor, settled
-from ttscribe.compiler.program import DType, HostOp, HostSegment, HostSpec, Op, Program, Step, TensorSpec, Value
+from ttscribe.compiler.program import DType, HostOp, HostSegment, HostSpec, Op, Program, TensorSpec, Value
 from ttscribe.errors import EmulationError
 
 # What holds element by element in the emulator's float32 and int64, so that moved values need no rounding again.
@@ -23,7 +24,8 @@ class EmulatedProgram:
     """Call it with the program's inputs, in order; it gives the outputs, in order.
 
     Host inputs and outputs are torch tensors and numbers, those on the device DeviceTensors. ``ledger`` counts every
-    operation that has run since the program was loaded, by target, on the device and on the host.
+    operation that has run since the program was loaded, by target, on the device and on the host; ``held`` has the
+    constants, and the host values that host segments read.
     """
 
     def __init__(self, program: Program, params: Mapping[str, Tensor], *, exact: bool) -> None:
@@ -31,16 +33,16 @@ class EmulatedProgram:
         self.exact = exact
         self.ledger: Counter[str] = Counter()
         _require_known(program)
-        self._held = self._hold(params)
-        self._last_uses = _last_uses(program)
+        self.held: Mapping[str, Any] = self._hold(params)
+        self._last_uses = last_uses(program)
 
     @torch.no_grad()
     def __call__(self, *inputs: Tensor | int | DeviceTensor) -> tuple[Any, ...]:
         """Run once; raises EmulationError, naming the step, for inputs or values that do not fit."""
-        values = {**self._held, **self._bound(inputs)}
-        for index, step in enumerate(self.program.body):
-            self._run(index, step, values)
-            for name in self._last_uses[index]:
+        values = {**self.held, **self._bound(inputs)}
+        for index, last in enumerate(self._last_uses):
+            self.run_step(index, values)
+            for name in last:
                 values.pop(name, None)
         for name, changed in self.program.mutations:
             values[name].copy_(values[changed])
@@ -79,7 +81,10 @@ class EmulatedProgram:
                 )
         return {value.name: argument for value, argument in zip(declared, inputs, strict=True)}
 
-    def _run(self, index: int, step: Step, values: dict[str, Any]) -> None:
+    @torch.no_grad()
+    def run_step(self, index: int, values: dict[str, Any]) -> None:
+        """Run one step of the body on ``values`` by name; raises EmulationError, naming it."""
+        step = self.program.body[index]
         if isinstance(step, HostSegment):
             for host_op in step.ops:
                 values[host_op.output.name] = self._run_host(host_op, values)
@@ -165,17 +170,6 @@ def _require_known(program: Program) -> None:
 def _used(program: Program) -> set[str]:
     used = {*program.outputs, *(name for _, name in program.mutations)}
     return used.union(*(step.inputs for step in program.body))
-
-
-def _last_uses(program: Program) -> list[list[str]]:
-    """For each step, the values that nothing needs after it."""
-    seen = {*program.outputs, *(name for pair in program.mutations for name in pair)}
-    last: list[list[str]] = []
-    for step in reversed(program.body):
-        names = list(dict.fromkeys([*step.inputs, *(value.name for value in step.outputs)]))
-        last.append([name for name in names if name not in seen])
-        seen.update(names)
-    return last[::-1]
 
 
 def _fits(spec: TensorSpec | HostSpec, value: Any) -> bool:

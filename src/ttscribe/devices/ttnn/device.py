@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import atexit
 import importlib
+import importlib.util
 import os
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,16 +19,17 @@ from ttscribe.compiler.memory import prepared_on_host
 from ttscribe.compiler.program import Program, TensorSpec, Value
 from ttscribe.decoding import Closable
 from ttscribe.devices import programs
+from ttscribe.devices.ttnn import compiler
 from ttscribe.devices.ttnn.calls import Calls
 from ttscribe.devices.ttnn.loaded import TtnnProgram, complaint
 from ttscribe.devices.ttnn.mock import is_mock, stand_in_for_dispatch
+from ttscribe.devices.ttnn.simulator import require_simulator, simulator, slow_dispatch
 from ttscribe.devices.ttnn.traces import Trace
 from ttscribe.devices.ttnn.weights import HostValues, Recipes, WeightCache, content
 from ttscribe.errors import DeviceUnavailable, with_extra
 from ttscribe.files import cache_folder
 
 CARDS = Path("/dev/tenstorrent")
-SFPI = Path("/opt/tenstorrent/sfpi")
 # Convolutions keep the halo's tables in this region; traces their commands in that one, of DRAM.
 L1_SMALL_SIZE = 16 * 1024
 TRACE_REGION_SIZE = 64 * 1024 * 1024
@@ -53,18 +54,12 @@ def library() -> Any:
         raise DeviceUnavailable(f"the ttnn library does not import: {complaint(error)}") from error
 
 
-def simulator() -> str | None:
-    """The simulator that ``TT_METAL_SIMULATOR`` names, if any."""
-    return os.environ.get("TT_METAL_SIMULATOR")
-
-
 def require_card() -> None:
     """Raise DeviceUnavailable, with what to do, where this machine has no card that TT-NN could open."""
     if is_mock():
         return
     if (named := simulator()) is not None:
-        if not Path(named).exists():
-            raise DeviceUnavailable(f"TT_METAL_SIMULATOR names {named}, which does not exist")
+        require_simulator(named)
     elif not CARDS.is_dir():
         raise DeviceUnavailable(
             f"no Tenstorrent card: {CARDS} does not exist; install the tt-kmd driver, "
@@ -72,15 +67,8 @@ def require_card() -> None:
         )
     elif not any(os.access(card, os.R_OK | os.W_OK) for card in CARDS.iterdir() if card.is_char_device()):
         raise DeviceUnavailable(f"no card in {CARDS} may be opened by this user: see the tt-kmd driver's udev rules")
-    require_compiler()
-
-
-def require_compiler() -> None:
-    """Raise DeviceUnavailable where the SFPI compiler, which compiles kernels for the card, is nowhere to be found."""
-    spec = importlib.util.find_spec("ttnn")
-    beside = Path(spec.origin).parent / "runtime" / "sfpi" if spec is not None and spec.origin else SFPI
-    if spec is not None and not any((place / "compiler").is_dir() for place in (SFPI, beside)):
-        raise DeviceUnavailable(f"the SFPI compiler is not installed: {sys.executable} -m ttnn.download_sfpi")
+    if importlib.util.find_spec("ttnn") is not None:
+        compiler.require()
 
 
 # What TT-NN and its driver library say, and what it means for a user.
@@ -223,21 +211,25 @@ class TtnnDevice(Closable):
         """The same values in memory of their own."""
         return self.library.clone(tensor)
 
+    def synchronize(self) -> None:
+        """Wait until everything that was asked of the device is done."""
+        self.library.synchronize_device(self.handle)
+
     @contextmanager
     def repeated(self, loaded: programs.LoadedProgram, inputs: Sequence[Any]) -> Iterator[Callable[[], None]]:
-        """What replays a trace of the program, or calls it where a host segment forbids one, and waits for its end.
+        """What replays a trace of the program, or calls it where none can be recorded, and waits for its end.
 
-        Nothing may be allocated in the block.
+        Host segments forbid a trace, and so does slow dispatch. Nothing may be allocated in the block.
         """
-        trace = None if loaded.program.host_segments else Trace(self.library, self.handle, loaded, inputs)
+        traced = not loaded.program.host_segments and not slow_dispatch()
+        trace = Trace(self.library, self.handle, loaded, inputs) if traced else None
 
         def run() -> None:
             if trace is None:
                 loaded(*inputs)
             else:
                 trace.replay()
-            # Calls and replays return when they are queued.
-            self.library.synchronize_device(self.handle)
+            self.synchronize()
 
         try:
             yield run
@@ -258,8 +250,9 @@ def _version() -> str:
 
 
 def _open(ttnn: Any, chosen: Board | None) -> Any:
-    options: dict[str, Any] = {"l1_small_size": L1_SMALL_SIZE, "trace_region_size": TRACE_REGION_SIZE}
-    options["num_command_queues"] = command_queues(chosen)
+    options: dict[str, Any] = {"l1_small_size": L1_SMALL_SIZE, "num_command_queues": command_queues(chosen)}
+    if not slow_dispatch():
+        options["trace_region_size"] = TRACE_REGION_SIZE
     if is_mock() and len(ttnn.get_device_ids()) > 1:
         # A board of two chips dispatches from Ethernet cores; on a mock, ttnn 0.81.1 creates programs for Tensix ones.
         options["dispatch_core_config"] = ttnn.DispatchCoreConfig(ttnn.DispatchCoreType.WORKER)
@@ -274,8 +267,11 @@ def _open(ttnn: Any, chosen: Board | None) -> Any:
 
 
 def command_queues(chosen: Board | None) -> int:
-    """Two, so that inputs are written while a program runs; a mock of two chips has Tensix cores to spare for one."""
-    return 1 if is_mock() and chosen is not None and chosen.chips > 1 else 2
+    """Two, so that inputs are written while a program runs; one where the host dispatches.
+
+    A mock of two chips has Tensix cores to spare for one.
+    """
+    return 1 if slow_dispatch() or (is_mock() and chosen is not None and chosen.chips > 1) else 2
 
 
 def _kind(ttnn: Any) -> str:

@@ -24,22 +24,27 @@ class TtnnProgram:
     def __init__(self, program: Program, calls: Calls, held: Mapping[str, Any]) -> None:
         self.program, self.calls = program, calls
         self.ledger: Counter[str] = Counter()
-        self._held = dict(held)
+        self.held: Mapping[str, Any] = dict(held)
 
     def __call__(self, *inputs: Any) -> tuple[Any, ...]:
         """Run once; raises CallRefused, naming the step, where TT-NN refuses it."""
         declared = self.program.inputs
         if len(inputs) != len(declared):
             raise CallRefused(f"{self.program.name} takes {len(declared)} inputs, not {len(inputs)}")
-        values = {**self._held, **{value.name: argument for value, argument in zip(declared, inputs, strict=True)}}
-        for index, step in enumerate(self.program.body):
-            if isinstance(step, HostSegment):
-                self._run_host(step, values)
-            else:
-                self._run(index, step, values)
+        values = {**self.held, **{value.name: given for value, given in zip(declared, inputs, strict=True)}}
+        for index in range(len(self.program.body)):
+            self.run_step(index, values)
         for name, changed in self.program.mutations:
             values[name].copy_(values[changed])
         return tuple(values[name] for name in self.program.outputs)
+
+    def run_step(self, index: int, values: dict[str, Any]) -> None:
+        """Run one step of the body on ``values`` by name; raises CallRefused, naming it."""
+        step = self.program.body[index]
+        if isinstance(step, HostSegment):
+            self._run_host(step, values)
+        else:
+            self._run(index, step, values)
 
     def _run(self, index: int, op: Op, values: dict[str, Any]) -> None:
         try:

@@ -16,7 +16,8 @@ from ttscribe.decoding import Picks, Rules, greedy_on_host
 from ttscribe.devices.cpu import require_batch
 from ttscribe.devices.programs import LoadedProgram, ProgramRunner
 from ttscribe.devices.ttnn.device import TtnnDevice, command_queues
-from ttscribe.devices.ttnn.traces import Queues, Trace
+from ttscribe.devices.ttnn.simulator import slow_dispatch
+from ttscribe.devices.ttnn.traces import Queues, Trace, Untraced
 from ttscribe.errors import OptionError, StateGone
 from ttscribe.whisper.model import WhisperModel
 
@@ -51,7 +52,7 @@ class TtnnRunner(ProgramRunner):
         self.max_batch = device.chips
         self._queues = Queues(device.library, device.handle, command_queues(device.board))
         self._tensors: dict[tuple[str, str], Any] = {}
-        self._traces: dict[str, Trace] = {}
+        self._traces: dict[str, Trace | Untraced] = {}
         self._encoded = self._started_last = _Generation(0)
 
     def program(self, name: str, prompt_length: int = 0) -> LoadedProgram:
@@ -142,13 +143,15 @@ class TtnnRunner(ProgramRunner):
     def _replay(self, program: str) -> tuple[Any, ...]:
         trace = self._trace(program)
         self._queues.replay(trace)
+        if program == "encode":
+            self._hand_over(trace)
         return trace.outputs
 
     def _logits(self, outputs: Sequence[Any], rows: int) -> Tensor:
         (logits,) = outputs
         return self.device.to_host(logits, torch.float32)[:rows]
 
-    def _trace(self, program: str) -> Trace:
+    def _trace(self, program: str) -> Trace | Untraced:
         """The program's trace. All are recorded together, after everything that lasts is allocated."""
         if program not in self._traces:
             for name in _TRACED:
@@ -158,15 +161,23 @@ class TtnnRunner(ProgramRunner):
                 self._traces[name] = self._record(name)
         return self._traces[program]
 
-    def _record(self, name: str) -> Trace:
+    def _record(self, name: str) -> Trace | Untraced:
         loaded = self.program(name)
-        inputs = [self._tensors[_key(name, value)] for value in loaded.program.inputs]
-        trace = Trace(self.device.library, self.device.handle, loaded, inputs)
+
+        def given() -> list[Any]:
+            return [self._tensors[_key(name, value)] for value in loaded.program.inputs]
+
+        if slow_dispatch():
+            return Untraced(loaded, given)
+        trace = Trace(self.device.library, self.device.handle, loaded, given())
         if name == "encode":
-            (handed_over,) = self.program("cross_kv").program.inputs_of(Role.HANDED_OVER)
-            # cross_kv reads the encoder's states where the encoder's trace leaves them.
-            (self._tensors[_key("cross_kv", handed_over)],) = trace.outputs
+            self._hand_over(trace)
         return trace
+
+    def _hand_over(self, encoded: Trace | Untraced) -> None:
+        """What encode gives is what cross_kv reads; of a trace it is the same tensor each time."""
+        (handed_over,) = self.program("cross_kv").program.inputs_of(Role.HANDED_OVER)
+        (self._tensors[_key("cross_kv", handed_over)],) = encoded.outputs
 
     def _release(self) -> None:
         for trace in self._traces.values():

@@ -1,9 +1,9 @@
-"""Traces: a run recorded once on the device, then replayed as one command."""
+"""Traces: a run recorded once on the device, then replayed as one command; and what stands in for one."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ttscribe.devices.programs import LoadedProgram
@@ -41,10 +41,31 @@ class Trace:
         self.library.release_trace(self.device, self._id)
 
 
+class Untraced:
+    """A run made anew each time, call by call: what stands in for a trace where the host dispatches.
+
+    ``given`` tells the inputs at each run, for what another run makes is another tensor each time. There are no
+    ``outputs`` before the first.
+    """
+
+    outputs: tuple[Any, ...] = ()
+
+    def __init__(self, loaded: LoadedProgram, given: Callable[[], Sequence[Any]]) -> None:
+        self.loaded, self._given = loaded, given
+
+    def replay(self) -> None:
+        """Run, and wait for the end."""
+        self.outputs = self.loaded(*self._given())
+
+    def release(self) -> None:
+        """Nothing was recorded."""
+
+
 class Queues:
     """Command queues: 0 runs, the last one writes inputs, so that a write does not wait for what is running to end.
 
-    A write into a tensor waits for the run that read it last; a run waits for the writes before it.
+    A write into a tensor waits for the run that read it last; a run waits for the writes before it. Where there is one
+    queue everything has its turn, and nothing else is waited for.
     """
 
     def __init__(self, library: Any, device: Any, count: int) -> None:
@@ -53,13 +74,17 @@ class Queues:
 
     def write(self, host: Any, into: Any) -> None:
         """Copy a host tensor into a device tensor."""
+        if self._writes == 0:
+            self.library.copy_host_to_device_tensor(host, into, cq_id=0)
+            return
         if self._ran is not None:
             self.library.wait_for_event(self._writes, self._ran)
         # Into the tensor that the trace reads: another would have another address.
         self.library.copy_host_to_device_tensor(host, into, cq_id=self._writes)
         self.library.wait_for_event(0, self.library.record_event(self.device, self._writes))
 
-    def replay(self, trace: Trace) -> None:
+    def replay(self, trace: Trace | Untraced) -> None:
         """Start a recorded run after the writes so far."""
         trace.replay()
-        self._ran = self.library.record_event(self.device, 0)
+        if self._writes:
+            self._ran = self.library.record_event(self.device, 0)
