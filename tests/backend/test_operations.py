@@ -7,11 +7,11 @@ from torch import fx, nn
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
 from backend.comparing import X, check
-from ttscribe.compiler.blocklist import Blocklist
 from ttscribe.compiler.capture.graph import CapturedGraph
 from ttscribe.compiler.lowering import lower, refuse
 from ttscribe.compiler.lowering.guards import guard_aten_clone
 from ttscribe.compiler.program import Reason
+from ttscribe.compiler.settings import CompileSettings
 
 Q, K = (torch.randn(2, 4, length, 32, generator=torch.Generator().manual_seed(length)) for length in (3, 5))
 ALLOWED = torch.rand(2, 1, 3, 5, generator=torch.Generator().manual_seed(0)) > 0.3
@@ -76,16 +76,16 @@ def clone_of(described) -> tuple[fx.Graph, fx.Node]:
 
 def test_clone_of_a_symbolic_integer_is_refused_with_its_own_reason(symbol):
     _, node = clone_of(symbol)
-    refusal = guard_aten_clone(node)
-    assert refusal == refuse(node, Blocklist())
+    refusal = guard_aten_clone(node, CompileSettings())
+    assert refusal == refuse(node, CompileSettings())
     assert refusal.reason is Reason.SYMBOLIC_INTEGER
     assert refusal.sentence == f"aten.clone of the symbolic integer {symbol} has no tensor to copy"
 
 
 def test_clone_of_a_tensor_is_not_refused():
     _, node = clone_of(torch.empty(2, 2, device="meta"))
-    assert guard_aten_clone(node) is None
-    assert refuse(node, Blocklist()) is None
+    assert guard_aten_clone(node, CompileSettings()) is None
+    assert refuse(node, CompileSettings()) is None
 
 
 def test_a_graph_that_clones_a_symbolic_integer_becomes_a_program(symbol):
