@@ -26,6 +26,7 @@ from torch.utils import _pytree as pytree
 from ttscribe.compiler.blocklist import Blocklist
 from ttscribe.compiler.capture.dynamo import captured
 from ttscribe.compiler.capture.export import capture_method
+from ttscribe.compiler.capture.layouts import MemoryLayout, ResultLayouts
 from ttscribe.compiler.compilation import Compiled, compile_graph
 from ttscribe.compiler.program import Program
 from ttscribe.compiler.report import CompileReport
@@ -96,21 +97,14 @@ class _Compiler:
         graph = captured(module)
         compiled = compile_graph(graph, self.settings)
         self.report(compiled.report)
-        order = tuple(node.name for node in module.graph.nodes if node.op == "placeholder")
-        strides = tuple(_strides(output) for output in graph.outputs)
-        return make_boxed_func(_Runner(compiled, self.device, order, strides))  # type: ignore[no-any-return]
+        placeholders = [node for node in module.graph.nodes if node.op == "placeholder"]
+        layouts = ResultLayouts(placeholders, graph.outputs)
+        order = tuple(node.name for node in placeholders)
+        return make_boxed_func(_Runner(compiled, self.device, order, layouts))  # type: ignore[no-any-return]
 
 
 def _ignore(_report: CompileReport) -> None:
     pass
-
-
-def _strides(output: Any) -> tuple[int, ...] | None:
-    """The strides that PyTorch's own result has, where they are known before it runs."""
-    described = output.meta["val"] if isinstance(output, fx.Node) else None
-    steps = described.stride() if isinstance(described, Tensor) else (0,)
-    # An expanded result, of stride 0, is given in full.
-    return steps if all(type(step) is int and step for step in steps) else None
 
 
 class _Runner:
@@ -121,12 +115,12 @@ class _Runner:
         compiled: Compiled,
         device: ProgramDevice,
         order: tuple[str, ...],
-        strides: tuple[tuple[int, ...] | None, ...],
+        layouts: ResultLayouts,
     ) -> None:
         self.compiled = compiled
         self.device = device
         self.order = order
-        self.strides = strides
+        self.layouts = layouts
         self._loaded: LoadedProgram | None = None
         self._held: list[_Held] = []
 
@@ -136,8 +130,9 @@ class _Runner:
         weights = [given[value.name] for value in program.params]
         if self._loaded is None or not all(held.is_still(w) for held, w in zip(self._held, weights, strict=True)):
             self._loaded = self._load(weights)
+        layouts = self.layouts(*arguments)
         results = self._loaded(*(given[value.name] for value in program.inputs))
-        return _given_away(program, results, self.strides)
+        return _given_away(program, results, layouts, arguments)
 
     def _load(self, weights: Sequence[Tensor]) -> LoadedProgram:
         program = self.compiled.program
@@ -149,20 +144,25 @@ class _Runner:
         return loaded
 
 
-def _given_away(program: Program, results: Sequence[Any], strides: Sequence[tuple[int, ...] | None] = ()) -> list[Any]:
-    """Results that share memory neither with each other nor with an input or a constant, and have those strides."""
+def _given_away(
+    program: Program, results: Sequence[Any], layouts: Sequence[MemoryLayout | None] = (), arguments: Sequence[Any] = ()
+) -> list[Any]:
+    """Results in memory of their own that lie as ``layouts`` say; views of an argument are that."""
     fresh = {op.output.name for op in program.ops if op.target == "ttnn.to_torch"}
     given = []
-    for name, result, steps in zip_longest(program.outputs, results, strides):
-        given.append(_own(result, steps, fresh=name in fresh) if isinstance(result, Tensor) else result)
+    for name, result, layout in zip_longest(program.outputs, results, layouts):
+        if layout is not None and layout.argument is not None:
+            given.append(layout.view(arguments[layout.argument], result.shape))
+        else:
+            given.append(_own(result, layout, fresh=name in fresh) if isinstance(result, Tensor) else result)
         fresh.discard(name)
     return given
 
 
-def _own(result: Tensor, strides: tuple[int, ...] | None, *, fresh: bool) -> Tensor:
-    if strides is not None and result.stride() != strides:
-        return torch.empty_strided(result.shape, strides, dtype=result.dtype).copy_(result)
-    return result if fresh else result.clone()
+def _own(result: Tensor, layout: MemoryLayout | None, *, fresh: bool) -> Tensor:
+    if fresh and (layout is None or layout.of(result)):
+        return result
+    return result.clone() if layout is None else layout.copied(result)
 
 
 @dataclass(frozen=True)
