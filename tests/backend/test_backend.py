@@ -235,6 +235,21 @@ def test_numbers_that_change_are_no_constants(compiled):
         agree(ours(X, count), (X * count, count * 2))
 
 
+def test_host_and_device_values_of_one_rule_have_names_of_their_own(compiled):
+    """FX numbers its nodes as a rule's calls are numbered: rsub is a call for each of its two steps."""
+    check(compiled, lambda x, count: (1 - x, 1 - count), X, torch.tensor(3))
+    assert len(compiled.reports) == 1
+
+
+def test_single_numbers_beside_tensors_of_the_same_operation(compiled):
+    check(compiled, lambda x: (x[0][1], x[1][1] * 2, x.max(), x[2]), X)
+
+
+def test_numbers_read_out_of_a_tensor(compiled):
+    with torch._dynamo.config.patch(capture_scalar_outputs=True):
+        check(compiled, lambda x: (x.sum().item() * 2, x * x[1, 1].item(), x[0]), X)
+
+
 def test_each_shape_has_its_own_program(compiled):
     module = mlp()
     ours = compiled(module, dynamic=False)

@@ -270,7 +270,8 @@ def drop_unused(program: Program) -> Program:
     kept: list[Step] = []
     for step in reversed(program.body):
         # A call without results is there for what it writes.
-        if not step.outputs or not needed.isdisjoint(step.results):
+        acts = step.effects if isinstance(step, HostSegment) else not step.outputs
+        if acts or not needed.isdisjoint(step.results):
             needed.update(step.inputs)
             kept.append(step)
     constants = tuple(constant for constant in program.constants if constant.value.name in needed)

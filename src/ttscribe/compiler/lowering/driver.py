@@ -11,6 +11,7 @@ from torch import Tensor, fx
 from ttscribe.compiler.capture.graph import CapturedGraph
 from ttscribe.compiler.host import encode, host_spec, laid_out
 from ttscribe.compiler.lowering.builder import Builder, Known, OnDevice, OnHost, device_spec
+from ttscribe.compiler.lowering.effects import guard_random, has_effects, turns
 from ttscribe.compiler.lowering.guards import common_guard, is_symbolic, symbols, tensors, value
 from ttscribe.compiler.lowering.placement import apply_host_affinity
 from ttscribe.compiler.lowering.registry import RULES, Refusal, target_name
@@ -42,7 +43,6 @@ _SHAPE_ONLY = {
     "aten.new_empty.default",
 }
 _BY_MEMORY_ORDER = ("aten.as_strided.default", "aten.as_strided_scatter.default")
-_RANDOM = ("rand", "dropout", "bernoulli", "multinomial", "normal")
 
 
 def refuse(node: fx.Node, settings: CompileSettings) -> Refusal | None:
@@ -54,7 +54,7 @@ def refuse(node: fx.Node, settings: CompileSettings) -> Refusal | None:
         return refuse(node.args[0], settings)  # type: ignore[arg-type]
     rule = RULES.get(name)
     refusal = rule.first(node, settings) if rule is not None else None
-    refusal = refusal or common_guard(node)
+    refusal = refusal or guard_random(node) or common_guard(node)
     if refusal is not None:
         return refusal
     if rule is None:
@@ -104,7 +104,7 @@ class Lowering:
 
     def _is_constant(self, node: fx.Node) -> bool:
         name = target_name(node) if node.op == "call_function" else ""
-        if node.op != "call_function" or any(word in name for word in _RANDOM):
+        if node.op != "call_function" or has_effects(node):
             return False
         if any(True for _ in symbols((*node.args, node))) or any(is_symbolic(t) for t in tensors(node)):
             return False
@@ -114,8 +114,9 @@ class Lowering:
         return all(self.builder.is_known(argument) for argument in inputs) and (bool(inputs) or _makes_tensor(node))
 
     def _fold(self, node: fx.Node) -> None:
-        self.builder.setup.append(self._host_op(node, shape_only=target_name(node) in _SHAPE_ONLY))
-        self.builder.places[node] = Known(node.name)
+        op = self._host_op(node, shape_only=target_name(node) in _SHAPE_ONLY)
+        self.builder.setup.append(op)
+        self.builder.places[node] = Known(op.output.name)
 
     def _lower(self, node: fx.Node, refusals: dict[fx.Node, Refusal | None]) -> None:
         """Emit a node's calls; where the table of operations refuses one after all, the host computes the node."""
@@ -143,16 +144,17 @@ class Lowering:
         ops = []
         for node in group:
             ops.append(self._host_op(node))
-            self.builder.places[node] = OnHost(node.name)
+            self.builder.places[node] = OnHost(ops[-1].output.name)
         made = {op.output.name for op in ops}
         used = dict.fromkeys(name for op in ops for name in op.inputs if name not in made)
-        outside = [node.name for node in group if any(user not in inside for user in node.users)]
+        outside = [self.builder.places[node].name for node in group if any(user not in inside for user in node.users)]
         fallbacks = [
             Fallback(node.name, target_name(node), refusal.reason, refusal.sentence)
             for node in group
             if (refusal := refusals[node]) is not None
         ]
-        self.builder.body.append(HostSegment(tuple(ops), tuple(used), tuple(outside), tuple(fallbacks)))
+        effects = any(map(has_effects, group))
+        self.builder.body.append(HostSegment(tuple(ops), tuple(used), tuple(outside), tuple(fallbacks), effects))
 
     def _bring_home(self, node: fx.Node) -> None:
         place = self.builder.places[node]
@@ -160,10 +162,10 @@ class Lowering:
             self.builder.move_out(place.name, value(node))
 
     def _host_name(self, node: fx.Node) -> str:
-        place = self.builder.places.get(node)
+        place = self.builder.places[node]
         if isinstance(place, OnDevice):
             return self.builder.move_out(place.name, value(node))
-        return node.name if place is None else place.name
+        return str(place.name)
 
     def _host_op(self, node: fx.Node, *, shape_only: bool = False) -> HostOp:
         """``node`` as data; the tensor that a shape-only operation is asked to look like is replaced by its shape."""
@@ -171,8 +173,8 @@ class Lowering:
         target, args, kwargs = target_name(node), node.args, dict(node.kwargs)
         if shape_only:
             target, args, kwargs = _shape_only_call(node)
-        output = Value(node.name, host_spec(value(node)))
-        self.builder.specs.setdefault(node.name, output.spec)
+        # A device value may have the node's name already: those of one rule are numbered, as FX numbers nodes.
+        output = self.builder.declare(node.name, host_spec(value(node)))
         return HostOp(
             target, self._arguments(args), tuple(zip(kwargs, self._arguments(kwargs.values()), strict=True)), output
         )
@@ -248,14 +250,15 @@ def _schedule(
     nodes: list[fx.Node], refusals: dict[fx.Node, Refusal | None], placed: Callable[[fx.Node], bool]
 ) -> Iterable[list[fx.Node]]:
     """Order the nodes so that device and host take turns as seldom as a greedy order allows."""
-    waiting = list(nodes)
+    waiting, before = list(nodes), turns(nodes)
     done: set[fx.Node] = set()
     on_host = False
     while waiting:
         group: list[fx.Node] = []
         later = []
         for node in waiting:
-            ready = all(argument in done or placed(argument) for argument in node.all_input_nodes)
+            earlier = [*node.all_input_nodes, *filter(None, [before.get(node)])]
+            ready = all(argument in done or placed(argument) for argument in earlier)
             if ready and (refusals[node] is not None) == on_host:
                 group.append(node)
                 done.add(node)
