@@ -124,6 +124,22 @@ class Editor:
         """The host value that a device constant is made from."""
         return self._sources[name]
 
+    def setup_data(self, name: str) -> Tensor | None:
+        """What setup computes, where that is known without any param."""
+        made = {op.output.name: op for op in self.setup}
+        values: dict[str, Any] = {}
+
+        def evaluate(wanted: str) -> bool:
+            if wanted in values:
+                return True
+            op = made.get(wanted)
+            if op is None or not all(map(evaluate, op.inputs)):
+                return False
+            values[wanted] = run(op, values)
+            return True
+
+        return values[name] if evaluate(name) else None
+
     def rename(self, old: str, new: str) -> None:
         """From here on, read ``new`` wherever ``old`` is read."""
         self._renamed[old] = new
@@ -240,20 +256,8 @@ class Rewriter(Editor):
 
     def constant_data(self, name: str) -> Tensor | None:
         """What a device constant holds, where that is known without any param (positions, masks)."""
-        made = {op.output.name: op for op in self.setup}
-        values: dict[str, Any] = {}
-
-        def evaluate(wanted: str) -> bool:
-            if wanted in values:
-                return True
-            op = made.get(wanted)
-            if op is None or not all(map(evaluate, op.inputs)):
-                return False
-            values[wanted] = run(op, values)
-            return True
-
         source = self._sources.get(name)
-        return values[source] if source is not None and evaluate(source) else None
+        return None if source is None else self.setup_data(source)
 
 
 Rule: TypeAlias = Callable[[Rewriter, Op], "Sequence[Step] | None"]

@@ -15,6 +15,7 @@ from ttscribe.compiler.lowering.effects import guard_random, has_effects, turns
 from ttscribe.compiler.lowering.guards import common_guard, is_symbolic, symbols, tensors, value
 from ttscribe.compiler.lowering.placement import apply_host_affinity
 from ttscribe.compiler.lowering.registry import RULES, Refusal, target_name
+from ttscribe.compiler.lowering.whole_numbers import refuse_wide_numbers
 from ttscribe.compiler.memory import memory_owners
 from ttscribe.compiler.operations.operation import SpecError
 from ttscribe.compiler.program import (
@@ -79,6 +80,7 @@ class Lowering:
                 rest.append(node)
         refusals = {node: refuse(node, self.builder.settings) for node in rest}
         if not self.captured.on_device:
+            refuse_wide_numbers(self.captured.graph, refusals)
             apply_host_affinity(rest, refusals)
         for group in _schedule(rest, refusals, self._is_placed):
             if refusals[group[0]] is None:
@@ -243,7 +245,7 @@ class Lowering:
 
 def lower(captured: CapturedGraph, settings: CompileSettings | None = None) -> Program:
     """Lower a captured graph to a naive program: floats bfloat16 in tiles, everything in DRAM, nothing fused."""
-    return Lowering(captured, Builder(settings)).run()
+    return Lowering(captured, Builder(settings, any_arguments=not captured.on_device)).run()
 
 
 def _schedule(

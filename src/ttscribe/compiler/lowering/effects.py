@@ -26,6 +26,8 @@ def draws(node: fx.Node) -> bool:
     if torch.Tag.nondeterministic_seeded not in getattr(node.target, "tags", ()):
         return False
     given = _by_parameter(node)
+    if target_name(node) == "aten.dropout.default" and not given["p"]:
+        return False
     return not any(given.get(name) == value for name, value in _WITHOUT_DRAWING.items())
 
 

@@ -14,7 +14,8 @@ from ttscribe.compiler.lowering.registry import Guard, Refusal
 from ttscribe.compiler.program import Reason
 from ttscribe.compiler.settings import CompileSettings
 
-FLOATS = (torch.float32, torch.bfloat16, torch.float16)
+# Not float16: what exceeds 65504 is infinite there, and finite in bfloat16.
+FLOATS = (torch.float32, torch.bfloat16)
 INTEGERS = (torch.int64, torch.int32, torch.uint8, torch.int16, torch.int8)
 # What holds the numbers that programs compute with; narrower ones wrap where PyTorch's do not.
 WIDE_INTEGERS = (torch.int64, torch.int32)
