@@ -49,6 +49,28 @@ def test_draws_keep_their_order_where_host_and_device_take_turns(compiled):
     agree(seeded(compiled(drawing), X), seeded(drawing, X))
 
 
+@pytest.mark.parametrize("function", [torch.linalg.inv, torch.linalg.cholesky, lambda x: torch.linalg.solve(x, X)])
+def test_what_pytorch_checks_after_it_computed_stays_on_the_host(compiled, function):
+    """AOTAutograd orders such checks by tokens, inputs of the graph that have no value."""
+    weight = torch.nn.Parameter(torch.eye(4) * 2)
+
+    def solved(x):
+        return function(x @ x.T + weight) * 2
+
+    agree(compiled(solved)(X), solved(X))
+    with pytest.raises(torch.linalg.LinAlgError):
+        compiled(function)(torch.zeros(4, 4))
+    refused = [item.target for item in compiled.reports[0].fallbacks]
+    assert "aten._linalg_check_errors.default" in refused
+
+
+@pytest.mark.parametrize("function", [lambda x: x.relu() + 1, lambda x: (x @ x.T, x.sum(0)), lambda x: x.view(-1) * 2])
+def test_tensors_of_no_elements_are_computed_on_the_host(compiled, function):
+    empty = torch.empty(0, 8)
+    agree(compiled(function, precision="bf16-hifi4")(empty), function(empty))
+    assert "a tensor with no elements has no place on the device" in str(compiled.reports[0])
+
+
 def checked(x):
     torch._assert(x.sum() > 0, "the sum is not above zero")
     return x + 1

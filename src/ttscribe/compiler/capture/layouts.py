@@ -61,6 +61,9 @@ class ResultLayouts:
 
     def _bound(self, arguments: Sequence[Any]) -> Iterator[tuple[Any, int]]:
         for described, given in zip(self._arguments, arguments, strict=True):
+            if isinstance(described, Tensor) and not isinstance(given, Tensor):
+                # A token, which has no value.
+                continue
             for symbol, number in zip(_numbers(described), _numbers(given), strict=True):
                 if isinstance(symbol, torch.SymInt) and symbol.node.expr.is_symbol:
                     yield symbol.node.expr, number
