@@ -10,6 +10,7 @@ from torch import Tensor, fx
 
 from ttscribe.compiler.capture.graph import CapturedGraph
 from ttscribe.compiler.host import encode, host_spec, laid_out
+from ttscribe.compiler.lowering.angles import refuse_angles
 from ttscribe.compiler.lowering.builder import Builder, Known, OnDevice, OnHost, device_spec
 from ttscribe.compiler.lowering.effects import guard_random, has_effects, turns
 from ttscribe.compiler.lowering.guards import common_guard, is_symbolic, symbols, tensors, value
@@ -79,6 +80,7 @@ class Lowering:
             elif node.op == "call_function":
                 rest.append(node)
         refusals = {node: refuse(node, self.builder.settings) for node in rest}
+        refuse_angles(rest, refusals, self.builder.is_known)
         if not self.captured.on_device:
             refuse_wide_numbers(self.captured.graph, refusals)
             apply_host_affinity(rest, refusals)
