@@ -22,6 +22,7 @@ from torch import Tensor, fx, nn
 from torch._dynamo.backends.common import aot_autograd
 from torch._dynamo.exc import TorchDynamoException
 from torch.utils import _pytree as pytree
+from torch.utils.weak import TensorWeakRef
 
 from ttscribe.compiler.blocklist import Blocklist
 from ttscribe.compiler.capture.dynamo import captured
@@ -108,7 +109,10 @@ def _ignore(_report: CompileReport) -> None:
 
 
 class _Runner:
-    """Runs a compiled graph; loads the weights at the first call, and again should they change."""
+    """Runs a compiled graph; loads weights when they first come, and again should they change.
+
+    Instances of one class share a graph, and each has weights of its own.
+    """
 
     def __init__(
         self,
@@ -121,27 +125,28 @@ class _Runner:
         self.device = device
         self.order = order
         self.layouts = layouts
-        self._loaded: LoadedProgram | None = None
-        self._held: list[_Held] = []
+        self._loads: list[_Load] = []
 
     def __call__(self, *arguments: Any) -> list[Any]:
         program = self.compiled.program
         given = {**self.compiled.params, **dict(zip(self.order, arguments, strict=True))}
         weights = [given[value.name] for value in program.params]
-        if self._loaded is None or not all(held.is_still(w) for held, w in zip(self._held, weights, strict=True)):
-            self._loaded = self._load(weights)
+        load = next((load for load in self._loads if load.has(weights)), None) or self._load(weights)
         layouts = self.layouts(*arguments)
-        results = self._loaded(*(given[value.name] for value in program.inputs))
+        results = load.program(*(given[value.name] for value in program.inputs))
         return _given_away(program, results, layouts, arguments)
 
-    def _load(self, weights: Sequence[Tensor]) -> LoadedProgram:
+    def _load(self, weights: Sequence[Tensor]) -> _Load:
+        """Load these weights; others that have changed, or whose module is gone, make room for them."""
+        self._loads = [load for load in self._loads if load.lasts]
         program = self.compiled.program
-        self._held = [_Held.of(weight) for weight in weights]
+        held = tuple(_Held.of(weight) for weight in weights)
         with torch.no_grad():
             params = {value.name: weight.detach() for value, weight in zip(program.params, weights, strict=True)}
             loaded = self.device.load(program, params)
         loaded.ledger = self.compiled.report.ledger
-        return loaded
+        self._loads.append(_Load(loaded, held))
+        return self._loads[-1]
 
 
 def _given_away(
@@ -167,26 +172,51 @@ def _own(result: Tensor, layout: MemoryLayout | None, *, fresh: bool) -> Tensor:
 
 @dataclass(frozen=True)
 class _Held:
-    """A weight as it was when it was loaded: kept, so that no other can take its place in memory."""
+    """A weight as it was when it was loaded; the module owns it."""
 
-    weight: Tensor
+    reference: TensorWeakRef
+    address: int
+    strides: tuple[int, ...]
     version: int
     copy: Tensor | None
 
     @classmethod
     def of(cls, weight: Tensor) -> _Held:
         """Tensors made in inference mode count no versions: what they hold is compared instead."""
-        if weight.is_inference():
-            return cls(weight, 0, weight.clone())
-        return cls(weight.detach(), weight._version, None)  # noqa: SLF001
+        version, copy = (0, weight.clone()) if weight.is_inference() else (weight._version, None)  # noqa: SLF001
+        return cls(TensorWeakRef(weight), weight.data_ptr(), weight.stride(), version, copy)
+
+    @property
+    def weight(self) -> Tensor | None:
+        """The weight, while there is one."""
+        found: Tensor | None = self.reference()
+        return found
 
     def is_still(self, weight: Tensor) -> bool:
-        same = weight.data_ptr() == self.weight.data_ptr() and weight.stride() == self.weight.stride()
+        """Whether ``weight`` is this one, and as it was."""
+        same = weight is self.weight and (weight.data_ptr(), weight.stride()) == (self.address, self.strides)
         if not same or weight.is_inference() != (self.copy is not None):
             return False
         if self.copy is not None:
             return torch.equal(weight, self.copy)
         return weight._version == self.version  # noqa: SLF001
+
+
+@dataclass(frozen=True)
+class _Load:
+    """A program on the device with one module's weights."""
+
+    program: LoadedProgram
+    held: tuple[_Held, ...]
+
+    def has(self, weights: Sequence[Tensor]) -> bool:
+        """Whether these are the weights, as they are now."""
+        return all(held.is_still(weight) for held, weight in zip(self.held, weights, strict=True))
+
+    @property
+    def lasts(self) -> bool:
+        """Whether its weights are there still, and as they were."""
+        return all((weight := held.weight) is not None and held.is_still(weight) for held in self.held)
 
 
 class CompiledModule:

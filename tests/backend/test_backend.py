@@ -1,7 +1,9 @@
 """The backend "ttnn" of ``torch.compile``: its options, and that any module gives what it gives in eager mode."""
 
 import copy
+import gc
 import json
+import weakref
 from collections import Counter
 
 import pytest
@@ -12,6 +14,7 @@ from torch._dynamo.exc import BackendCompilerFailed
 from backend.comparing import X, agree, check
 from ttscribe.compiler.blocklist import Block, Blocklist
 from ttscribe.compiler.program import Reason
+from ttscribe.devices.emulator import EmulatedDevice
 from ttscribe.errors import CompileError, FallbackRefused, OptionError
 
 
@@ -148,6 +151,47 @@ def test_weights_made_in_inference_mode_are_noticed_too(compiled):
         agree(ours(X), module(X))
         module[0].weight.mul_(2)
         agree(ours(X), module(X))
+
+
+@pytest.fixture
+def loads(monkeypatch):
+    """How often weights were loaded, and what keeps each program alive."""
+    found = []
+
+    def load(self, program, params, original=EmulatedDevice.load):
+        loaded = original(self, program, params)
+        found.append(weakref.ref(loaded))
+        return loaded
+
+    monkeypatch.setattr(EmulatedDevice, "load", load)
+    return found
+
+
+def test_instances_that_share_a_graph_have_their_weights_loaded_once(compiled, loads):
+    modules = [nn.Linear(8, 8) for _ in range(3)]
+    ours = [compiled(module) for module in modules]
+    for _ in range(3):
+        for one, module in zip(ours, modules, strict=True):
+            agree(one(X), module(X))
+    assert len(loads) == 3
+
+
+def test_weights_of_a_module_that_is_gone_are_let_go(compiled, loads):
+    class Product(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(8, 8))
+
+        def forward(self, x):
+            return x @ self.weight
+
+    function = compiled(lambda module, x: module(x))
+    for _ in range(4):
+        module = Product()
+        agree(function(module, X), module(X))
+        del module
+        gc.collect()
+    assert sum(loaded() is not None for loaded in loads) <= 2
 
 
 class Counting(nn.Module):
