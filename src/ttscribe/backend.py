@@ -53,8 +53,8 @@ def backend(
     whose ``ledger`` then counts what runs).
 
     Weights are held by the device. Where one is replaced or changed in place it is moved there again; only writes
-    through ``.data``, which PyTorch itself does not see, go unnoticed. Results lie in memory as eager's do, and views of
-    an argument are views of it.
+    through ``.data``, which PyTorch itself does not see, go unnoticed. Results lie in memory as eager's do, and views
+    of an argument are views of it.
 
     Raises OptionError, CompileError or FallbackRefused; ``torch.compile`` hands each on as the ``inner_exception`` of a
     BackendCompilerFailed, with its text.
