@@ -22,10 +22,12 @@ from torch import Tensor, fx, nn
 from torch._dynamo.backends.common import aot_autograd
 from torch._dynamo.exc import TorchDynamoException
 from torch.utils import _pytree as pytree
+from torch.utils.weak import TensorWeakRef
 
 from ttscribe.compiler.blocklist import Blocklist
 from ttscribe.compiler.capture.dynamo import captured
 from ttscribe.compiler.capture.export import capture_method
+from ttscribe.compiler.capture.layouts import MemoryLayout, ResultLayouts
 from ttscribe.compiler.compilation import Compiled, compile_graph
 from ttscribe.compiler.program import Program
 from ttscribe.compiler.report import CompileReport
@@ -52,8 +54,8 @@ def backend(
     graph, whose ``ledger`` then counts what runs).
 
     Weights are held by the device. Where one is replaced or changed in place it is moved there again; only writes
-    through ``.data``, which PyTorch itself does not see, go unnoticed. No two results share memory, also where eager's
-    would.
+    through ``.data``, which PyTorch itself does not see, go unnoticed. Results lie in memory as eager's do, and views
+    of an argument are views of it.
 
     Raises OptionError, CompileError, FallbackRefused, or DeviceUnavailable (for a mock board too, which computes
     nothing); ``torch.compile`` hands each on as the ``inner_exception`` of a BackendCompilerFailed, with its text.
@@ -102,101 +104,128 @@ class _Compiler:
         graph = captured(module)
         compiled = compile_graph(graph, self.settings)
         self.report(compiled.report)
-        order = tuple(node.name for node in module.graph.nodes if node.op == "placeholder")
-        strides = tuple(_strides(output) for output in graph.outputs)
+        placeholders = [node for node in module.graph.nodes if node.op == "placeholder"]
+        layouts = ResultLayouts(placeholders, graph.outputs)
+        order = tuple(node.name for node in placeholders)
         # Boxed: AOTAutograd passes one list of arguments, which a compiled function may empty to free them early.
-        return make_boxed_func(_Runner(compiled, self.device, order, strides))  # type: ignore[no-any-return]
+        return make_boxed_func(_Runner(compiled, self.device, order, layouts))  # type: ignore[no-any-return]
 
 
 def _ignore(_report: CompileReport) -> None:
     pass
 
 
-def _strides(output: Any) -> tuple[int, ...] | None:
-    """The strides that PyTorch's own result has, where they are known before it runs."""
-    # What Dynamo traced after this graph counts on these strides, as by taking a view of a result.
-    described = output.meta["val"] if isinstance(output, fx.Node) else None
-    steps = described.stride() if isinstance(described, Tensor) else (0,)
-    # An expanded result, of stride 0, is given in full.
-    return steps if all(type(step) is int and step for step in steps) else None
-
-
 class _Runner:
-    """Runs a compiled graph; loads the weights at the first call, and again should they change."""
+    """Runs a compiled graph; loads weights when they first come, and again should they change.
+
+    Instances of one class share a graph, and each has weights of its own.
+    """
 
     def __init__(
         self,
         compiled: Compiled,
         device: ProgramDevice,
         order: tuple[str, ...],
-        strides: tuple[tuple[int, ...] | None, ...],
+        layouts: ResultLayouts,
     ) -> None:
         self.compiled = compiled
         self.device = device
         self.order = order
-        self.strides = strides
-        self._loaded: LoadedProgram | None = None
-        self._held: list[_Held] = []
+        self.layouts = layouts
+        self._loads: list[_Load] = []
 
     def __call__(self, *arguments: Any) -> list[Any]:
         program = self.compiled.program
         values = {**self.compiled.params, **dict(zip(self.order, arguments, strict=True))}
         weights = [values[value.name] for value in program.params]
-        if self._loaded is None or not all(held.is_still(w) for held, w in zip(self._held, weights, strict=True)):
-            self._loaded = self._load(weights)
-        results = self._loaded(*(values[value.name] for value in program.inputs))
-        return _given_away(program, results, self.strides)
+        load = next((load for load in self._loads if load.has(weights)), None) or self._load(weights)
+        layouts = self.layouts(*arguments)
+        results = load.program(*(values[value.name] for value in program.inputs))
+        return _given_away(program, results, layouts, arguments)
 
-    def _load(self, weights: Sequence[Tensor]) -> LoadedProgram:
+    def _load(self, weights: Sequence[Tensor]) -> _Load:
+        """Load these weights; others that have changed, or whose module is gone, make room for them."""
+        self._loads = [load for load in self._loads if load.lasts]
         program = self.compiled.program
-        self._held = [_Held.of(weight) for weight in weights]
+        held = tuple(_Held.of(weight) for weight in weights)
         with torch.no_grad():
             params = {value.name: weight.detach() for value, weight in zip(program.params, weights, strict=True)}
             loaded = self.device.load(program, params)
         loaded.ledger = self.compiled.report.ledger
-        return loaded
+        self._loads.append(_Load(loaded, held))
+        return self._loads[-1]
 
 
-def _given_away(program: Program, results: Sequence[Any], strides: Sequence[tuple[int, ...] | None] = ()) -> list[Any]:
-    """Results that share memory neither with each other nor with an input or a constant, and have those strides."""
+def _given_away(
+    program: Program, results: Sequence[Any], layouts: Sequence[MemoryLayout | None] = (), arguments: Sequence[Any] = ()
+) -> list[Any]:
+    """Results in memory of their own that lie as ``layouts`` say; views of an argument are that."""
     fresh = {op.output.name for op in program.ops if op.target == "ttnn.to_torch"}
-    own = []
-    for name, result, steps in zip_longest(program.outputs, results, strides):
+    own: list[Any] = []
+    for name, result, layout in zip_longest(program.outputs, results, layouts):
         # What came from the device is nobody else's, unless it is given twice.
-        own.append(_own(result, steps, fresh=name in fresh) if isinstance(result, Tensor) else result)
+        if layout is not None and layout.argument is not None:
+            own.append(layout.view(arguments[layout.argument], result.shape))
+        else:
+            own.append(_own(result, layout, fresh=name in fresh) if isinstance(result, Tensor) else result)
         fresh.discard(name)
     return own
 
 
-def _own(result: Tensor, strides: tuple[int, ...] | None, *, fresh: bool) -> Tensor:
-    if strides is not None and result.stride() != strides:
-        return torch.empty_strided(result.shape, strides, dtype=result.dtype).copy_(result)
-    return result if fresh else result.clone()
+def _own(result: Tensor, layout: MemoryLayout | None, *, fresh: bool) -> Tensor:
+    if fresh and (layout is None or layout.of(result)):
+        return result
+    return result.clone() if layout is None else layout.copied(result)
 
 
 @dataclass(frozen=True)
 class _Held:
-    """A weight as it was when it was loaded: kept, so that no other can take its place in memory."""
+    """A weight as it was when it was loaded; the module owns it."""
 
-    weight: Tensor
+    reference: TensorWeakRef
+    address: int
+    strides: tuple[int, ...]
     version: int
     copy: Tensor | None
 
     @classmethod
     def of(cls, weight: Tensor) -> _Held:
         """Tensors made in inference mode count no versions: what they hold is compared instead."""
-        if weight.is_inference():
-            return cls(weight, 0, weight.clone())
         # PyTorch counts every write in place, so that autograd notices it.
-        return cls(weight.detach(), weight._version, None)  # noqa: SLF001
+        version, copy = (0, weight.clone()) if weight.is_inference() else (weight._version, None)  # noqa: SLF001
+        return cls(TensorWeakRef(weight), weight.data_ptr(), weight.stride(), version, copy)
+
+    @property
+    def weight(self) -> Tensor | None:
+        """The weight, while there is one."""
+        weight: Tensor | None = self.reference()
+        return weight
 
     def is_still(self, weight: Tensor) -> bool:
-        same = weight.data_ptr() == self.weight.data_ptr() and weight.stride() == self.weight.stride()
+        """Whether ``weight`` is this one, and as it was."""
+        same = weight is self.weight and (weight.data_ptr(), weight.stride()) == (self.address, self.strides)
         if not same or weight.is_inference() != (self.copy is not None):
             return False
         if self.copy is not None:
             return torch.equal(weight, self.copy)
         return weight._version == self.version  # noqa: SLF001
+
+
+@dataclass(frozen=True)
+class _Load:
+    """A program on the device with one module's weights."""
+
+    program: LoadedProgram
+    held: tuple[_Held, ...]
+
+    def has(self, weights: Sequence[Tensor]) -> bool:
+        """Whether these are the weights, as they are now."""
+        return all(held.is_still(weight) for held, weight in zip(self.held, weights, strict=True))
+
+    @property
+    def lasts(self) -> bool:
+        """Whether its weights are there still, and as they were."""
+        return all((weight := held.weight) is not None and held.is_still(weight) for held in self.held)
 
 
 class CompiledModule:

@@ -1,7 +1,9 @@
 """The backend "ttnn" of ``torch.compile``: its options, and that any module gives what it gives in eager mode."""
 
 import copy
+import gc
 import json
+import weakref
 from collections import Counter
 
 import pytest
@@ -12,6 +14,7 @@ from torch._dynamo.exc import BackendCompilerFailed
 from backend.comparing import X, agree, check
 from ttscribe.compiler.blocklist import Block, Blocklist
 from ttscribe.compiler.program import Reason
+from ttscribe.devices.emulator import EmulatedDevice
 from ttscribe.errors import CompileError, DeviceUnavailable, FallbackRefused, OptionError
 
 
@@ -169,6 +172,47 @@ def test_weights_made_in_inference_mode_are_noticed_too(compiled):
         agree(ours(X), module(X))
 
 
+@pytest.fixture
+def loads(monkeypatch):
+    """How often weights were loaded, and what keeps each program alive."""
+    found = []
+
+    def load(self, program, params, original=EmulatedDevice.load):
+        loaded = original(self, program, params)
+        found.append(weakref.ref(loaded))
+        return loaded
+
+    monkeypatch.setattr(EmulatedDevice, "load", load)
+    return found
+
+
+def test_instances_that_share_a_graph_have_their_weights_loaded_once(compiled, loads):
+    modules = [nn.Linear(8, 8) for _ in range(3)]
+    ours = [compiled(module) for module in modules]
+    for _ in range(3):
+        for one, module in zip(ours, modules, strict=True):
+            agree(one(X), module(X))
+    assert len(loads) == 3
+
+
+def test_weights_of_a_module_that_is_gone_are_let_go(compiled, loads):
+    class Product(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(8, 8))
+
+        def forward(self, x):
+            return x @ self.weight
+
+    function = compiled(lambda module, x: module(x))
+    for _ in range(4):
+        module = Product()
+        agree(function(module, X), module(X))
+        del module
+        gc.collect()
+    assert sum(loaded() is not None for loaded in loads) <= 2
+
+
 class Counting(nn.Module):
     """Changes its own buffer, and its input."""
 
@@ -252,6 +296,21 @@ def test_numbers_that_change_are_no_constants(compiled):
     ours = compiled(lambda x, count: (x * count, count * 2))
     for count in (2, 3, 4, 5):
         agree(ours(X, count), (X * count, count * 2))
+
+
+def test_host_and_device_values_of_one_rule_have_names_of_their_own(compiled):
+    """FX numbers its nodes as a rule's calls are numbered: rsub is a call for each of its two steps."""
+    check(compiled, lambda x, count: (1 - x, 1 - count), X, torch.tensor(3))
+    assert len(compiled.reports) == 1
+
+
+def test_single_numbers_beside_tensors_of_the_same_operation(compiled):
+    check(compiled, lambda x: (x[0][1], x[1][1] * 2, x.max(), x[2]), X)
+
+
+def test_numbers_read_out_of_a_tensor(compiled):
+    with torch._dynamo.config.patch(capture_scalar_outputs=True):
+        check(compiled, lambda x: (x.sum().item() * 2, x * x[1, 1].item(), x[0]), X)
 
 
 def test_each_shape_has_its_own_program(compiled):

@@ -15,10 +15,12 @@ from ttscribe.compiler.program import (
     HostSegment,
     HostSpec,
     Layout,
+    Memory,
     Op,
     Program,
     Reason,
     Ref,
+    Sharding,
     TensorSpec,
     Value,
 )
@@ -31,6 +33,7 @@ HOST = HostSpec((1, 1, 64, 64), "float32")
 IDS, TABLE = TensorSpec((1, 32), DType.INT32, Layout.ROW_MAJOR), TensorSpec((96, 64), layout=Layout.ROW_MAJOR)
 LOOKED_UP = TensorSpec((1, 32, 64))
 LARGE, LARGE_IN_L1 = TensorSpec((1, 1, 8192, 8192)), TensorSpec((1, 1, 8192, 8192), memory=L1)
+DIAGONAL = Memory("l1", Sharding("diagonal", (32, 64), 2))
 HUGE = TensorSpec((1, 1, 65536, 65536))
 
 INPUTS = {"x": MATRIX, "rows": ROWS, "ids": IDS, "table": TABLE, "large": LARGE}
@@ -78,10 +81,15 @@ PROGRAMS = [
         op("ttnn.from_torch", "sorted", out="back", dtype=DType.BFLOAT16, layout=Layout.TILE),
         op("ttnn.relu", "back"),
     ),
+    program("unknown_name", op("ttnn.relu", "x", memory_config=DIAGONAL)),
     program("crowded_dram", op("ttnn.relu", "w"), constants=(Value("w", HUGE), Value("v", HUGE))),
 ]
 
 REFUSED = {
+    "unknown_name": (
+        f"ttnn.relu({MATRIX_TEXT}, memory_config=l1_diagonal-sharded_32x64_on_2)",
+        "type object 'ShardStrategy' has no attribute 'DIAGONAL'",
+    ),
     "untiled": (f"ttnn.linear({ROWS_TEXT}, {MATRIX_TEXT})", "Inputs to matmul must be tilized"),
     "signed_ids": (
         "ttnn.embedding(int32[1, 32] row_major dram, bfloat16[96, 64] row_major dram, layout=tile)",
@@ -195,7 +203,7 @@ def test_the_report_is_data(report):
     assert document["verdict"] == report.verdict
     assert [program["program"] for program in document["programs"]] == [each.name for each in PROGRAMS]
     kinds = Counter(finding["kind"] for finding in document["findings"])
-    assert kinds == {"refused": 6, "differs": 4, "host_segment": 1, "not_loaded": 1}
+    assert kinds == {"refused": 7, "differs": 4, "host_segment": 1, "not_loaded": 1}
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ from ttscribe.check import Kind, check_programs
 from ttscribe.check.programs import module_programs
 from ttscribe.compiler.blocklist import Block, Blocklist
 from ttscribe.compiler.settings import CompileSettings, policy
+from ttscribe.errors import CompileError
 
 pytestmark = pytest.mark.xdist_group("check-module")
 
@@ -62,6 +63,34 @@ def test_an_operation_without_a_rule_stays_on_the_host():
 
     (checkable,) = module_programs(Sums(), (X,), SETTINGS)
     assert [fallback.target for fallback in checkable.program.fallbacks] == ["aten.cumsum.default"]
+
+
+class Largest(nn.Module):
+    """A host operation of two results, between calls of TT-NN."""
+
+    def forward(self, x):
+        values, indices = (x * 2).topk(3)
+        return values.relu(), indices
+
+
+@pytest.mark.parametrize(
+    ("module", "target"),
+    [
+        (Largest(), "aten.topk.default"),
+        (nn.Sequential(nn.Conv1d(64, 64, 1), nn.BatchNorm1d(64), nn.ReLU()), "batch_norm"),
+    ],
+    ids=["topk", "batch norm in training"],
+)
+def test_host_operations_of_several_results_are_checked_around(module, target):
+    report = check_programs(module_programs(module, (X,), SETTINGS))
+    assert {finding.kind for finding in report.findings} == {Kind.HOST_SEGMENT}
+    assert any(target in finding.call for finding in report.findings)
+    assert report.programs[0].launches > 0
+
+
+def test_a_module_of_which_nothing_would_run_on_the_device_is_not_accepted():
+    with pytest.raises(CompileError, match=r"torch\.compile makes no graph of LSTM"):
+        module_programs(nn.LSTM(64, 64), (X,), SETTINGS)
 
 
 def test_a_graph_break_gives_several_programs_of_different_names():

@@ -121,3 +121,14 @@ def test_a_program_that_lacks_a_call_is_refused(part, compiled):
     missing = made[part * len(made) // 8]
     with pytest.raises(ProgramInvalid, match="before it is defined"):
         verify(replace(program, body=tuple(step for step in program.body if step is not missing)))
+
+
+def test_infinities_are_python_in_a_script():
+    class Masked(torch.nn.Module):
+        def forward(self, x):
+            return x.masked_fill(x > 0, float("-inf"))
+
+    captured = capture_method("masked", Masked(), Masked().forward, {"x": torch.ones(3, 8)})
+    script = to_script(optimise(lower(captured), CompileSettings(policy("exact"))))
+    assert 'float("-inf")' in script
+    compile(script, "script", "exec")

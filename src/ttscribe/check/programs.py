@@ -19,6 +19,7 @@ from ttscribe.compiler.program import TensorSpec
 from ttscribe.compiler.settings import CompileSettings
 from ttscribe.compiler.whisper_programs import PROGRAMS, capture_program
 from ttscribe.devices.ttnn.weights import Recipes, place_in_memory
+from ttscribe.errors import CompileError
 from ttscribe.whisper.model import WhisperModel
 
 
@@ -46,8 +47,14 @@ def checkable_whisper(
 
 
 def module_programs(module: nn.Module, example_inputs: Sequence[Any], settings: CompileSettings) -> list[Checkable]:
-    """The programs of every graph that ``torch.compile`` makes while ``module(*example_inputs)`` runs on the CPU."""
+    """The programs of every graph that ``torch.compile`` makes while ``module(*example_inputs)`` runs on the CPU.
+
+    Raises CompileError where it makes none: nothing is validated then.
+    """
     graphs = capture_calls(module, lambda compiled: compiled(*example_inputs))
+    if not graphs:
+        name = type(module).__name__
+        raise CompileError(f"torch.compile makes no graph of {name}: all of it would stay in PyTorch")
     return [checkable(compile_graph(captured, settings)) for captured in graphs]
 
 

@@ -144,8 +144,9 @@ class Worker:
             try:
                 skip = (index, step) in self.skipped
                 results = None if skip else calls.run(called, values)
-            except (RuntimeError, TypeError) as error:
-                # TypeError is of TT-NN's Python bindings: no overload takes these arguments.
+            except (RuntimeError, TypeError, AttributeError) as error:
+                # TypeError is of TT-NN's Python bindings: no overload takes these arguments. AttributeError: TT-NN has
+                # no function, and no constant, of that name.
                 self._find(program, step, called, Kind.REFUSED, complaint(error))
                 results = None
             if results is None:
@@ -243,10 +244,12 @@ def _kinds(tensor: Any, declared: TensorSpec) -> tuple[tuple[Any, Any], tuple[An
 
 def _host_value(spec: Any) -> Any:
     """Zeros in place of what PyTorch would compute; a mock board has no values either."""
-    if spec.dtype == "int":
+    kind = getattr(torch, spec.dtype, None)
+    # What is no tensor (a number, several results, nothing) is read by PyTorch alone.
+    if spec.dtype in ("int", "float", "bool") or not isinstance(kind, torch.dtype):
         return 0
     shape = [size if isinstance(size, int) else 1 for size in spec.shape]
-    return torch.zeros(shape, dtype=getattr(torch, spec.dtype))
+    return torch.zeros(shape, dtype=kind)
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
+from torch._subclasses.fake_tensor import unset_fake_temporarily
 
 from ttscribe.compiler.capture.graph import CapturedGraph
 from ttscribe.compiler.lowering import lower
@@ -33,7 +34,9 @@ class Compiled:
 
 def compile_graph(captured: CapturedGraph, settings: CompileSettings) -> Compiled:
     """Lower, run every pass, verify after each; raises FallbackRefused where ``settings`` are strict."""
-    programs = dict(compile_stages(captured, settings))
+    # torch.compile calls its backends where every tensor that is made has no data; positions and masks are looked at.
+    with unset_fake_temporarily():
+        programs = dict(compile_stages(captured, settings))
     lowered, final = programs["lowered"], list(programs.values())[-1]
     report = CompileReport.of(lowered, final)
     if settings.strict:

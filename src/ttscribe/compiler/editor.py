@@ -127,6 +127,22 @@ class Editor:
         """The host value that a device constant is made from."""
         return self._sources[name]
 
+    def setup_data(self, name: str) -> Tensor | None:
+        """What setup computes, where that is known without any param."""
+        made = {op.output.name: op for op in self.setup}
+        values: dict[str, Any] = {}
+
+        def evaluate(wanted: str) -> bool:
+            if wanted in values:
+                return True
+            op = made.get(wanted)
+            if op is None or not all(map(evaluate, op.inputs)):
+                return False
+            values[wanted] = run(op, values)
+            return True
+
+        return values[name] if evaluate(name) else None
+
     def rename(self, old: str, new: str) -> None:
         """From here on, read ``new`` wherever ``old`` is read."""
         self._renamed[old] = new
@@ -245,21 +261,8 @@ class Rewriter(Editor):
 
     def constant_data(self, name: str) -> Tensor | None:
         """What a device constant holds, where that is known without any param (positions, masks)."""
-        # Such as a prompt's positions, which are aten.arange and a few moves.
-        makers = {op.output.name: op for op in self.setup}
-        values: dict[str, Any] = {}
-
-        def evaluate(wanted: str) -> bool:
-            if wanted in values:
-                return True
-            op = makers.get(wanted)
-            if op is None or not all(map(evaluate, op.inputs)):
-                return False
-            values[wanted] = run(op, values)
-            return True
-
         source = self._sources.get(name)
-        return values[source] if source is not None and evaluate(source) else None
+        return None if source is None else self.setup_data(source)
 
 
 Rule: TypeAlias = Callable[[Rewriter, Op], "Sequence[Step] | None"]
@@ -276,7 +279,8 @@ def drop_unused(program: Program) -> Program:
     kept: list[Step] = []
     for step in reversed(program.body):
         # A call without results is there for what it writes.
-        if not step.outputs or not needed.isdisjoint(step.results):
+        acts = step.effects if isinstance(step, HostSegment) else not step.outputs
+        if acts or not needed.isdisjoint(step.results):
             needed.update(step.inputs)
             kept.append(step)
     constants = tuple(constant for constant in program.constants if constant.value.name in needed)

@@ -68,6 +68,22 @@ def laid_out(tensor: torch.Tensor, strides: Sequence[int]) -> torch.Tensor:
     return torch.empty_strided(tensor.shape, strides, dtype=tensor.dtype).copy_(tensor)
 
 
+LARGEST = torch.finfo(torch.bfloat16).max
+
+
+def saturated(data: torch.Tensor) -> torch.Tensor:
+    """Finite numbers that bfloat16 would round to infinity as its largest.
+
+    Masks are made with float32's smallest number, and a row that is all masked is a mean in PyTorch, not NaN.
+    """
+    if data.dtype not in (torch.float32, torch.float64) or not data.numel():
+        return data
+    low, high = torch.aminmax(data)
+    if low >= -LARGEST and high <= LARGEST:
+        return data
+    return torch.where(data.isfinite(), data.clamp(-LARGEST, LARGEST), data)
+
+
 _NUMBERS: dict[type, str] = {
     torch.SymInt: "int",
     torch.SymFloat: "float",

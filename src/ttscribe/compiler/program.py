@@ -211,6 +211,7 @@ class Reason(str, Enum):
     SHAPE = "shape"
     ARGUMENT = "argument"
     NOT_A_TENSOR = "not_a_tensor"
+    RANDOM = "random"
     BLOCKED = "blocked"
 
 
@@ -226,7 +227,10 @@ class Fallback:
 
 @dataclass(frozen=True, slots=True)
 class HostSegment:
-    """Consecutive operations that stay in PyTorch: what they read, what is read of them later, and why each stays."""
+    """Consecutive operations that stay in PyTorch: what they read, what is read of them later, and why each stays.
+
+    One that has ``effects`` (it draws random numbers, or checks something) runs also where nothing reads its results.
+    """
 
     target: ClassVar[str] = "host segment"
 
@@ -234,6 +238,7 @@ class HostSegment:
     inputs: tuple[str, ...]
     results: tuple[str, ...]
     fallbacks: tuple[Fallback, ...]
+    effects: bool = False
 
     @property
     def outputs(self) -> tuple[Value, ...]:

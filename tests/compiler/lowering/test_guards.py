@@ -11,6 +11,7 @@ from ttscribe.compiler.blocklist import Block, Blocklist
 from ttscribe.compiler.boards import BOARDS
 from ttscribe.compiler.capture.graph import CapturedGraph
 from ttscribe.compiler.lowering import RULES, Refusal, lower, refuse
+from ttscribe.compiler.lowering.builder import DEVICE_DTYPES
 from ttscribe.compiler.program import Reason
 from ttscribe.compiler.settings import POLICIES, CompileSettings
 from ttscribe.devices.emulator import EmulatedDevice
@@ -32,6 +33,7 @@ REFUSED = {
     Reason.DTYPE: [
         ("aten.relu.default", call(IDS)),
         ("aten.relu.default", call(floats(3, 5, dtype=torch.float64))),
+        ("aten.relu.default", call(floats(3, 5, dtype=torch.float16))),
         ("aten.sigmoid.default", call(IDS)),
         ("aten.clamp.default", call(IDS, 1, 3)),
         ("aten.mul.Tensor", call(IDS, 2)),
@@ -115,7 +117,7 @@ CASES = [(target, drawn, reason) for reason, calls in REFUSED.items() for target
 )
 def test_refused_and_computed_on_the_host(target, drawn, reason):
     # On the host, whole numbers would stay where they are without being asked about.
-    on_device = all(tensor.dtype != torch.float64 for tensor in drawn.tensors) and reason is not Reason.NOT_A_TENSOR
+    on_device = all(tensor.dtype in DEVICE_DTYPES for tensor in drawn.tensors) and reason is not Reason.NOT_A_TENSOR
     fallbacks = lowered(target, drawn, on_device=on_device).fallbacks
     assert {fallback.reason for fallback in fallbacks} == {reason}
     assert all(len(fallback.sentence) > 20 for fallback in fallbacks)

@@ -24,6 +24,7 @@ from compiler.lowering.one_node import check, is_lowered
 from ttscribe.compiler.host import resolve
 from ttscribe.compiler.lowering import FAMILIES as RULE_FAMILIES
 from ttscribe.compiler.lowering import RULES
+from ttscribe.compiler.lowering.builder import DEVICE_DTYPES
 from ttscribe.compiler.operations import Family
 
 FAMILIES = {
@@ -78,14 +79,15 @@ def _node(target):
 @given(data=st.data())
 def test_other_dtypes_are_computed_right_or_left_to_the_host(target, data):
     draw = Draw(data)
-    dtypes = (*FLOATS, *INTEGERS, torch.int8, torch.uint8, torch.bool, torch.float64)
+    dtypes = (*FLOATS, *INTEGERS, torch.int8, torch.uint8, torch.bool, torch.float16, torch.float64)
     drawn = CASES[target](draw).mapped(lambda tensor: tensor.to(draw.of(tensor.dtype, draw.of(*dtypes))))
     known, on_device = draw.known(len(drawn.tensors)), draw.of(True, False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             drawn.run(target)
+            drawn.in_float32().run(target)
             drawn.mapped(lambda tensor: tensor.to("meta")).run(target)
         except (RuntimeError, IndexError, ValueError):
             assume(False)
-        check(target, drawn, known, on_device and all(t.dtype != torch.float64 for t in drawn.tensors))
+        check(target, drawn, known, on_device and all(t.dtype in DEVICE_DTYPES for t in drawn.tensors))

@@ -74,6 +74,38 @@ def _additive(b: Builder, mask: fx.Node, scores: tuple[int, int]) -> str:
     return name if four == whole else b.op("ttnn.expand", name, shape=whole)
 
 
+def _attending(b: Builder, mask: fx.Node | None) -> str | None:
+    """Which queries attend to any key at all, as 1 and 0; None where all do. PyTorch gives the others zeros."""
+    if mask is None or not b.any_arguments:
+        return None
+    if b.is_known(mask):
+        return _attending_known(b, mask)
+    return b.once(mask.name, "attending", lambda: _attending_found(b, mask))
+
+
+def _attending_known(b: Builder, mask: fx.Node) -> str | None:
+    rows = b.at_setup("aten.amax.default", b.places[mask], (-1,), True)
+    if value(mask).dtype in FLOATS:
+        rows = b.at_setup("aten.ne.Scalar", rows, -math.inf)
+    found = b.setup_data(rows.name)
+    if found is not None and bool(found.all()):
+        return None
+    return b.device_constant(b.at_setup("aten.reshape.default", rows, _one_key(mask)))
+
+
+def _attending_found(b: Builder, mask: fx.Node) -> str:
+    rows = b.op("ttnn.max", b.tensor(mask), dim=value(mask).ndim - 1, keepdim=True)
+    if value(mask).dtype in FLOATS:
+        rows = b.op("ttnn.ne", rows, other=-math.inf)
+    return rows if value(mask).ndim == 4 else b.op("ttnn.reshape", rows, shape=_one_key(mask))
+
+
+def _one_key(mask: fx.Node) -> tuple[int, ...]:
+    """A mask's shape in four dimensions, for one key."""
+    shape = tuple(value(mask).shape)
+    return (*(1,) * (4 - len(shape)), *shape[:-1], 1)
+
+
 @rule("aten.scaled_dot_product_attention.default", guard=_attention)
 def attention(b: Builder, node: fx.Node) -> str:
     named = _arguments(node)
@@ -87,7 +119,7 @@ def attention(b: Builder, node: fx.Node) -> str:
     as_many = scores[0] == scores[1]
     # TT-NN 0.81.1 refuses heads of 48, as some models have, and causal attention over more keys than queries.
     if width % TILE_SIZE == 0 and (as_many or not causal):
-        return b.op(
+        attended = b.op(
             "ttnn.transformer.scaled_dot_product_attention",
             query,
             key,
@@ -96,7 +128,10 @@ def attention(b: Builder, node: fx.Node) -> str:
             is_causal=causal,
             scale=scale,
         )
-    return _written_out(b, query, key, values, mask, scale, causal)
+    else:
+        attended = _written_out(b, query, key, values, mask, scale, causal)
+    attending = _attending(b, named.get("attn_mask"))
+    return attended if attending is None else b.op("ttnn.where", attending, attended, false_value=0.0)
 
 
 @rule("aten._scaled_dot_product_flash_attention_for_cpu.default", guard=all_of(only_first_result, _attention))

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 import torch
 from torch import Tensor, fx
 
 from ttscribe.compiler.editor import Editor
-from ttscribe.compiler.host import host_spec
+from ttscribe.compiler.host import LARGEST, host_spec
 from ttscribe.compiler.lowering.guards import value
 from ttscribe.compiler.operations import MOVES_IN, MOVES_OUT
 from ttscribe.compiler.program import Attribute, DType, HostSpec, Layout, Op, Ref, Role, Step, TensorSpec
@@ -19,7 +20,6 @@ from ttscribe.compiler.settings import CompileSettings
 DEVICE_DTYPES = {
     torch.float32: DType.BFLOAT16,
     torch.bfloat16: DType.BFLOAT16,
-    torch.float16: DType.BFLOAT16,
     # TT-NN's comparisons give 0 and 1 in floating point, and that is what its choices read.
     torch.bool: DType.BFLOAT16,
     torch.int64: DType.INT32,
@@ -63,15 +63,20 @@ def device_spec(tensor: Tensor, dtype: DType | None = None, layout: Layout | Non
 
 
 class Builder(Editor):
-    """State of one lowering. ``places`` says where each FX node's result is, ``settings`` what is compiled for."""
+    """State of one lowering. ``places`` says where each FX node's result is, ``settings`` what is compiled for.
 
-    def __init__(self, settings: CompileSettings | None = None) -> None:
+    ``any_arguments`` says whether arguments may be whatever PyTorch takes; our own decoding's are not: its masks, for
+    one, let every query attend to something.
+    """
+
+    def __init__(self, settings: CompileSettings | None = None, *, any_arguments: bool = True) -> None:
         super().__init__()
         self.settings = settings or CompileSettings()
+        self.any_arguments = any_arguments
         self.places: dict[fx.Node, Any] = {}
         self.body: list[Step] = []
-        # What was moved between host and device: by its name, and the form that it was moved into.
-        self._moved: dict[tuple[str, TensorSpec | HostSpec], str] = {}
+        # What is made once for all who ask: above all what was moved, by its name and the form that it was moved into.
+        self._made: dict[tuple[str, object], str] = {}
         self._source = ""
 
     def at(self, node: fx.Node) -> Builder:
@@ -81,14 +86,14 @@ class Builder(Editor):
 
     def mark(self) -> tuple[int, int]:
         """Where the body is now, for ``undo``."""
-        return len(self.body), len(self._moved)
+        return len(self.body), len(self._made)
 
     def undo(self, mark: tuple[int, int]) -> None:
         """Forget the calls since ``mark``."""
-        calls, moves = mark
+        calls, made = mark
         del self.body[calls:]
-        while len(self._moved) > moves:
-            self._moved.popitem()
+        while len(self._made) > made:
+            self._made.popitem()
 
     def op(
         self,
@@ -100,9 +105,22 @@ class Builder(Editor):
     ) -> str:
         """Append a call with one result, and name it; raises SpecError where TT-NN would refuse it."""
         source = (self._source,)
+        attributes = {name: self._number(item) for name, item in attributes.items()}
         called = self.call(target, *operands, names=(), keywords=keywords, source=source, role=role, **attributes)
         self.body.append(called)
         return called.output.name
+
+    def _number(self, item: Attribute) -> Attribute:
+        """A number that float32 holds and bfloat16 rounds to infinity is its largest: a mask's zeros times it are 0."""
+        if not isinstance(item, float) or not isfinite(item) or self.settings.precision.exact:
+            return item
+        return max(min(item, LARGEST), -LARGEST)
+
+    def once(self, name: str, what: object, make: Callable[[], str]) -> str:
+        """What ``make`` gives for ``name``, made when first asked for."""
+        if (name, what) not in self._made:
+            self._made[name, what] = make()
+        return self._made[name, what]
 
     def tensor(self, argument: Any, dtype: DType | None = None, layout: Layout | None = None) -> str:
         """The device value of a node, moved or made there where it is a host value or a constant."""
@@ -146,15 +164,15 @@ class Builder(Editor):
         return self._move(MOVES_OUT, name, host_spec(like))
 
     def _move(self, target: str, name: str, spec: TensorSpec | HostSpec) -> str:
-        key = (name, spec)
-        if key not in self._moved:
+        def move() -> str:
             form: dict[str, Attribute] = {"dtype": spec.dtype}
             if isinstance(spec, TensorSpec):
                 form["layout"] = spec.layout
             output = self.declare(f"{name}_on_{'device' if target == MOVES_IN else 'host'}", spec)
             self.body.append(Op(target, (name,), (output,), attributes=tuple(form.items()), source=(name,)))
-            self._moved[key] = output.name
-        return self._moved[key]
+            return output.name
+
+        return self.once(name, spec, move)
 
 
 def _as_ref(argument: Any) -> Any:

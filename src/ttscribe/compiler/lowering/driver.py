@@ -10,10 +10,13 @@ from torch import Tensor, fx
 
 from ttscribe.compiler.capture.graph import CapturedGraph
 from ttscribe.compiler.host import encode, host_spec, laid_out
+from ttscribe.compiler.lowering.angles import refuse_angles
 from ttscribe.compiler.lowering.builder import Builder, Known, OnDevice, OnHost, device_spec
+from ttscribe.compiler.lowering.effects import guard_random, has_effects, turns
 from ttscribe.compiler.lowering.guards import common_guard, is_symbolic, symbols, tensors, value
 from ttscribe.compiler.lowering.placement import apply_host_affinity
 from ttscribe.compiler.lowering.registry import RULES, Refusal, target_name
+from ttscribe.compiler.lowering.whole_numbers import refuse_wide_numbers
 from ttscribe.compiler.memory import memory_owners
 from ttscribe.compiler.operations.operation import SpecError
 from ttscribe.compiler.program import (
@@ -43,8 +46,6 @@ _SHAPE_ONLY = {
 }
 # These address their argument's memory, and what leaves the device is contiguous, whatever PyTorch's was.
 _BY_MEMORY_ORDER = ("aten.as_strided.default", "aten.as_strided_scatter.default")
-# They read no inputs, or only weights, and are no constants all the same: each run draws anew.
-_RANDOM = ("rand", "dropout", "bernoulli", "multinomial", "normal")
 
 
 def refuse(node: fx.Node, settings: CompileSettings) -> Refusal | None:
@@ -56,7 +57,7 @@ def refuse(node: fx.Node, settings: CompileSettings) -> Refusal | None:
         return refuse(node.args[0], settings)  # type: ignore[arg-type]
     rule = RULES.get(name)
     refusal = rule.first(node, settings) if rule is not None else None
-    refusal = refusal or common_guard(node)
+    refusal = refusal or guard_random(node) or common_guard(node)
     if refusal is not None:
         return refusal
     if rule is None:
@@ -80,7 +81,9 @@ class Lowering:
             elif node.op == "call_function":
                 rest.append(node)
         refusals = {node: refuse(node, self.builder.settings) for node in rest}
+        refuse_angles(rest, refusals, self.builder.is_known)
         if not self.captured.on_device:
+            refuse_wide_numbers(self.captured.graph, refusals)
             apply_host_affinity(rest, refusals)
         for group in _schedule(rest, refusals, self._is_placed):
             if refusals[group[0]] is None:
@@ -106,7 +109,7 @@ class Lowering:
 
     def _is_constant(self, node: fx.Node) -> bool:
         name = target_name(node) if node.op == "call_function" else ""
-        if node.op != "call_function" or any(word in name for word in _RANDOM):
+        if node.op != "call_function" or has_effects(node):
             return False
         if any(True for _ in symbols((*node.args, node))) or any(is_symbolic(t) for t in tensors(node)):
             return False
@@ -117,8 +120,9 @@ class Lowering:
         return all(self.builder.is_known(argument) for argument in inputs) and (bool(inputs) or _makes_tensor(node))
 
     def _fold(self, node: fx.Node) -> None:
-        self.builder.setup.append(self._host_op(node, shape_only=target_name(node) in _SHAPE_ONLY))
-        self.builder.places[node] = Known(node.name)
+        op = self._host_op(node, shape_only=target_name(node) in _SHAPE_ONLY)
+        self.builder.setup.append(op)
+        self.builder.places[node] = Known(op.output.name)
 
     def _lower(self, node: fx.Node, refusals: dict[fx.Node, Refusal | None]) -> None:
         """Emit a node's calls; where the table of operations refuses one after all, the host computes the node."""
@@ -148,16 +152,17 @@ class Lowering:
         ops = []
         for node in group:
             ops.append(self._host_op(node))
-            self.builder.places[node] = OnHost(node.name)
+            self.builder.places[node] = OnHost(ops[-1].output.name)
         defined = {op.output.name for op in ops}
         used = dict.fromkeys(name for op in ops for name in op.inputs if name not in defined)
-        outside = [node.name for node in group if any(user not in inside for user in node.users)]
+        outside = [self.builder.places[node].name for node in group if any(user not in inside for user in node.users)]
         fallbacks = [
             Fallback(node.name, target_name(node), refusal.reason, refusal.sentence)
             for node in group
             if (refusal := refusals[node]) is not None
         ]
-        self.builder.body.append(HostSegment(tuple(ops), tuple(used), tuple(outside), tuple(fallbacks)))
+        effects = any(map(has_effects, group))
+        self.builder.body.append(HostSegment(tuple(ops), tuple(used), tuple(outside), tuple(fallbacks), effects))
 
     def _bring_home(self, node: fx.Node) -> None:
         place = self.builder.places[node]
@@ -165,10 +170,10 @@ class Lowering:
             self.builder.move_out(place.name, value(node))
 
     def _host_name(self, node: fx.Node) -> str:
-        place = self.builder.places.get(node)
+        place = self.builder.places[node]
         if isinstance(place, OnDevice):
             return self.builder.move_out(place.name, value(node))
-        return node.name if place is None else place.name
+        return str(place.name)
 
     def _host_op(self, node: fx.Node, *, shape_only: bool = False) -> HostOp:
         """``node`` as data; the tensor that a shape-only operation is asked to look like is replaced by its shape."""
@@ -176,8 +181,8 @@ class Lowering:
         target, args, kwargs = target_name(node), node.args, dict(node.kwargs)
         if shape_only:
             target, args, kwargs = _shape_only_call(node)
-        output = Value(node.name, host_spec(value(node)))
-        self.builder.specs.setdefault(node.name, output.spec)
+        # A device value may have the node's name already: those of one rule are numbered, as FX numbers nodes.
+        output = self.builder.declare(node.name, host_spec(value(node)))
         return HostOp(
             target, self._arguments(args), tuple(zip(kwargs, self._arguments(kwargs.values()), strict=True)), output
         )
@@ -247,21 +252,22 @@ class Lowering:
 
 def lower(captured: CapturedGraph, settings: CompileSettings | None = None) -> Program:
     """Lower a captured graph to a naive program: floats bfloat16 in tiles, everything in DRAM, nothing fused."""
-    return Lowering(captured, Builder(settings)).run()
+    return Lowering(captured, Builder(settings, any_arguments=not captured.on_device)).run()
 
 
 def _schedule(
     nodes: list[fx.Node], refusals: dict[fx.Node, Refusal | None], placed: Callable[[fx.Node], bool]
 ) -> Iterable[list[fx.Node]]:
     """Order the nodes so that device and host take turns as seldom as a greedy order allows."""
-    waiting = list(nodes)
+    waiting, before = list(nodes), turns(nodes)
     done: set[fx.Node] = set()
     on_host = False
     while waiting:
         group: list[fx.Node] = []
         later = []
         for node in waiting:
-            ready = all(argument in done or placed(argument) for argument in node.all_input_nodes)
+            earlier = [*node.all_input_nodes, *filter(None, [before.get(node)])]
+            ready = all(argument in done or placed(argument) for argument in earlier)
             if ready and (refusals[node] is not None) == on_host:
                 group.append(node)
                 done.add(node)

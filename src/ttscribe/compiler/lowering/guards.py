@@ -14,8 +14,9 @@ from ttscribe.compiler.lowering.registry import Guard, Refusal
 from ttscribe.compiler.program import Reason
 from ttscribe.compiler.settings import CompileSettings
 
-# TT-NN has no float16 and no 64-bit integers: bfloat16 (a wider range, 3 bits less) and int32 stand in for them.
-FLOATS = (torch.float32, torch.bfloat16, torch.float16)
+# TT-NN has no float16 and no 64-bit integers: bfloat16 and int32 stand in for other floats and integers. Not for
+# float16: what exceeds 65504 is infinite there, and finite in bfloat16.
+FLOATS = (torch.float32, torch.bfloat16)
 INTEGERS = (torch.int64, torch.int32, torch.uint8, torch.int16, torch.int8)
 # What holds the numbers that programs compute with; narrower ones wrap where PyTorch's do not.
 WIDE_INTEGERS = (torch.int64, torch.int32)

@@ -197,20 +197,14 @@ def where(b: Builder, node: fx.Node) -> str:
         if isinstance(choice, fx.Node):
             names.append(b.tensor(choice))
         else:
-            attributes[parameter] = _finite(choice)
+            attributes[parameter] = float(choice)
     return b.op("ttnn.where", *names, **attributes)
 
 
 @rule("aten.masked_fill.Scalar", guard=_chooses_floats)
 def masked_fill(b: Builder, node: fx.Node) -> str:
     x, mask, fill = arguments(node)
-    return b.op("ttnn.where", b.tensor(mask), b.tensor(x), true_value=_finite(fill))
-
-
-def _finite(number: Any) -> float:
-    """Infinities as bfloat16's largest magnitude: one minus infinity on the way makes NaN of a masked row."""
-    largest = 3.3895313892515355e38
-    return max(min(float(number), largest), -largest)
+    return b.op("ttnn.where", b.tensor(mask), b.tensor(x), true_value=float(fill))
 
 
 @rule("aten.clamp.default", guard=floats_only)

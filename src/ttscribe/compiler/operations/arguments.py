@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import reduce
+from math import isfinite
 from typing import Any
 
 from ttscribe.compiler.program import Config, DType, Layout, Memory
@@ -44,6 +45,8 @@ def source(expression: Any) -> str:
         return str(expression)
     if isinstance(expression, tuple):
         return f"[{', '.join(map(source, expression))}]"
+    if isinstance(expression, float) and not isfinite(expression):
+        return f'float("{expression}")'
     return repr(expression)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ttscribe.compiler.host import saturated
 from ttscribe.compiler.operations.emulation import DeviceTensor, settled, torch_dtype
 from ttscribe.compiler.program import Program, TensorSpec
 from ttscribe.devices import programs
@@ -30,7 +31,8 @@ class EmulatedDevice:
 
     def to_device(self, tensor: Tensor, spec: TensorSpec) -> DeviceTensor:
         """A copy of a host tensor of the spec's shape, in its dtype; raises EmulationError for another shape."""
-        data = settled(tensor.detach(), spec, exact=self.exact)
+        data = tensor.detach() if self.exact else saturated(tensor.detach())
+        data = settled(data, spec, exact=self.exact)
         # A float32 tensor that needs no rounding is given back as it is, and calls write in place.
         shared = data.untyped_storage().data_ptr() == tensor.untyped_storage().data_ptr()
         return DeviceTensor(spec, data.clone(memory_format=torch.contiguous_format) if shared else data.contiguous())

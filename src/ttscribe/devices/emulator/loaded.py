@@ -66,6 +66,7 @@ class EmulatedProgram:
         assert isinstance(value.spec, TensorSpec)
         try:
             _require_held_by(value.spec.dtype, data)
+            data = data if self.exact else host.saturated(data)
             return DeviceTensor(value.spec, settled(data, value.spec, exact=self.exact).contiguous())
         except EmulationError as error:
             raise EmulationError(f"{self.program.name}: {value.name}: {error}") from None

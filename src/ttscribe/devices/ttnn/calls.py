@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ttscribe.compiler.host import saturated
 from ttscribe.compiler.operations import MOVES_IN, MOVES_OUT, OPERATIONS
 from ttscribe.compiler.operations.arguments import Construct, Name, evaluate, ttnn_argument
 from ttscribe.compiler.program import HostSpec, Op, Ref, TensorSpec
@@ -68,7 +69,7 @@ class Calls:
         ``spread`` says which part each chip gets; without it each gets the whole.
         """
         # float16 and int64 have no counterpart in TT-NN.
-        data = data.float() if spec.dtype.floating else data.to(torch.int32)
+        data = saturated(data.float()) if spec.dtype.floating else data.to(torch.int32)
         chosen = self.placement(spec)
         return self.library.from_torch(
             data.contiguous(), dtype=chosen["dtype"], layout=chosen["layout"], mesh_mapper=spread
