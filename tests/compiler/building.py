@@ -4,7 +4,9 @@ import torch
 from torch import Tensor
 
 from ttscribe.compiler.lowering.builder import Builder, Known
-from ttscribe.compiler.program import DType, HostSpec, Layout, Program, Role, TensorSpec, Value
+from ttscribe.compiler.memory import memory_owners
+from ttscribe.compiler.operations import OPERATIONS
+from ttscribe.compiler.program import DType, HostSpec, Layout, Op, Program, Role, TensorSpec, Value
 from ttscribe.compiler.settings import CompileSettings, policy
 from ttscribe.compiler.verify import verify
 from ttscribe.devices.emulator import EmulatedDevice
@@ -65,9 +67,26 @@ class Building(Builder):
     def program(self, *outputs):
         params = tuple(Value(name, self.specs[name]) for name in self.params)
         constants = tuple(self.constants.values())
-        made = Program("small", tuple(self.inputs), params, tuple(self.setup), constants, tuple(self.body), outputs)
+        made = Program(
+            "small",
+            tuple(self.inputs),
+            params,
+            tuple(self.setup),
+            constants,
+            tuple(self.body),
+            outputs,
+            written_inputs=written_inputs(self.inputs, self.body, self.specs),
+        )
         verify(made)
         return made
+
+
+def written_inputs(inputs, body, specs):
+    """The inputs that calls of a body write, also through views of them."""
+    owners = memory_owners(body, specs)
+    calls = [step for step in body if isinstance(step, Op)]
+    names = {owners.get(name, name) for op in calls for name in OPERATIONS[op.target].written(op)}
+    return tuple(value.name for value in inputs if value.name in names)
 
 
 def arguments_for(program):

@@ -31,7 +31,7 @@ def segment(*, inputs=("h",), outputs=("s",)):
     return HostSegment(ops, inputs, outputs, ())
 
 
-def program(*body, outputs=()):
+def program(*body, outputs=(), written=()):
     return Program(
         "tiny",
         (Value("x", MATRIX), Value("h", HOST)),
@@ -40,6 +40,7 @@ def program(*body, outputs=()):
         (Constant(Value("c", MATRIX), "q"),),
         body,
         outputs,
+        written_inputs=written,
     )
 
 
@@ -52,8 +53,21 @@ def test_a_sound_program_is_accepted():
             call("ttnn.copy", "a", "x"),
             call("ttnn.deallocate", "a"),
             outputs=("b",),
+            written=("x",),
         )
     )
+
+
+@pytest.mark.parametrize(
+    ("body", "written", "sentence"),
+    [
+        ([], ("x",), "no call writes x, which is declared as written"),
+        ([call("ttnn.copy", "c", "x")], (), "a call writes x, which is not declared as written"),
+    ],
+)
+def test_what_is_written_is_what_is_declared_as_written(body, written, sentence):
+    with pytest.raises(ProgramInvalid, match=sentence):
+        verify(program(*body, written=written))
 
 
 BROKEN = {

@@ -60,6 +60,9 @@ class Conv1dConfig(_Made): ...
 class UnaryWithParam(_Made): ...
 
 
+class LayerNormDefaultProgramConfig(_Made): ...
+
+
 def init_device_compute_kernel_config(_architecture, **keywords):
     return _Made(**keywords)
 
@@ -84,6 +87,12 @@ class Tensor:
 
     def is_sharded(self):
         return "SHARDED" in self._memory.memory_layout
+
+    def is_allocated(self):
+        return True
+
+    def buffer_address(self):
+        return self.data.data_ptr()
 
 
 def _rounded(data, dtype):
@@ -184,7 +193,7 @@ def relu(x, memory_config=None):
     return _like(x, x.data.relu(), memory_config)
 
 
-def exp(x, memory_config=None):
+def exp(x, memory_config=None, fast_and_approximate_mode=False):
     if _errs("exp"):
         time.sleep(3600)
     return _like(x, x.data.exp(), memory_config)
@@ -198,6 +207,7 @@ def add(x, y, memory_config=None, **_):
 
 def plus_one(x):
     x.data += 1
+    return x
 
 
 def linear(x, weight, bias=None, activation=None, memory_config=None, **_):

@@ -100,12 +100,16 @@ def _known(attributes: Mapping[str, Any]) -> dict[str, Any]:
     config = attributes.get("program_config")
     fused = dict(config.fields).get("fused_activation") if isinstance(config, Config) else None
     if isinstance(fused, Config):
-        kept["activation"] = str(fused["op"]).lower().removesuffix("_tanh")
+        kept["activation"] = _plain(fused).lower()
     conv = kept.get("conv_config")
     if isinstance(conv, Config) and isinstance(activation := dict(conv.fields).get("activation"), Config):
-        plain = {**dict(conv.fields), "activation": str(activation["op"]).lower().removesuffix("_tanh")}
+        plain = {**dict(conv.fields), "activation": Config(activation.kind, (("op", _plain(activation)),))}
         kept["conv_config"] = Config(conv.kind, tuple(plain.items()))
     return kept
+
+
+def _plain(activation: Config) -> str:
+    return str(activation["op"]).removesuffix("_TANH")
 
 
 def _is_tensor(given: Any) -> bool:

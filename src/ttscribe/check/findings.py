@@ -15,6 +15,7 @@ class Kind(str, Enum):
 
     REFUSED = "refused"  # TT-NN raised an error
     CRASHED = "crashed"  # TT-NN ended the process
+    NOT_WRITTEN = "not_written"  # TT-NN left a tensor as it was that the call should have written
     DIFFERS = "differs"  # TT-NN gave another tensor than the program declares
     HOST_SEGMENT = "host_segment"  # PyTorch would have to run it
     NOT_LOADED = "not_loaded"  # weights, inputs or state do not fit the card

@@ -36,7 +36,7 @@ from ttscribe.compiler.program import (
 )
 from ttscribe.compiler.serialise import from_json
 from ttscribe.compiler.text import call_text, describe
-from ttscribe.devices.ttnn.calls import Calls
+from ttscribe.devices.ttnn.calls import Calls, NotWritten
 from ttscribe.devices.ttnn.device import TtnnDevice
 from ttscribe.devices.ttnn.loaded import complaint
 
@@ -147,7 +147,8 @@ class Worker:
             except (RuntimeError, TypeError, AttributeError) as error:
                 # TypeError is of TT-NN's Python bindings: no overload takes these arguments. AttributeError: TT-NN has
                 # no function, and no constant, of that name.
-                self._find(program, step, called, Kind.REFUSED, complaint(error))
+                kind = Kind.NOT_WRITTEN if isinstance(error, NotWritten) else Kind.REFUSED
+                self._find(program, step, called, kind, complaint(error))
                 results = None
             if results is None:
                 results = tuple(self._stand_in(calls, value) for value in called.outputs)

@@ -11,7 +11,8 @@ satisfies a verifier (``compiler/verify.py``). Nothing in it refers to FX. What 
     constants  device tensors made from params and setup values at load
     body       TT-NN calls and host segments, in order
     outputs    names of values
-    mutations  host inputs that the caller finds changed: (input, the value it takes); device inputs change in place
+    mutations  host inputs that the caller finds changed: (input, the value it takes)
+    written_inputs  device inputs that a run writes in place: each by some call, and no others
 """
 
 from __future__ import annotations
@@ -320,6 +321,7 @@ class Program:
     body: tuple[Step, ...]
     outputs: tuple[str, ...]
     mutations: tuple[tuple[str, str], ...] = ()
+    written_inputs: tuple[str, ...] = ()
     precision: str = "exact"
 
     @property

@@ -11,7 +11,7 @@ from typing import Any
 from ttscribe.compiler import program as ir
 from ttscribe.compiler.program import Program
 
-FORMAT = "ttscribe.program/2"
+FORMAT = "ttscribe.program/3"
 _CLASSES: dict[str, type] = {
     cls.__name__: cls
     for cls in (

@@ -16,7 +16,7 @@ class Precision:
     """A precision policy.
 
     ``weights`` is the element type of weight matrices; activations, biases, norms and tables are bfloat16.
-    ``fidelity`` is the math fidelity of matrix products and attention; norms and sums always have HiFi4 and a 32-bit
+    ``fidelity`` is the math fidelity of matrix products and attention; norms and sums always have HiFi3 and a 32-bit
     accumulator. ``exact`` asks the emulator for float32 throughout, and changes nothing on a card.
     """
 

@@ -34,6 +34,8 @@ def _lines(program: Program) -> Iterator[str]:
     yield f"precision {program.precision}"
     for name, source in program.mutations:
         yield f"mutates {name} = {source}"
+    if program.written_inputs:
+        yield f"writes {', '.join(program.written_inputs)}"
     for value in program.params:
         yield f"param {_value(value)}"
     for op in program.setup:

@@ -18,7 +18,8 @@ def verify(program: Program) -> None:
 
     Every value is defined once, before it is used, and not used once its memory was freed; every operation is in the
     table and gives what the table says; host values go to host segments and ``ttnn.from_torch`` only; constants stay as
-    they are, and neither they nor inputs are freed; outputs exist.
+    they are, and neither they nor inputs are freed; each input that is declared as written is written by some call, and
+    no other; outputs exist.
     """
     _Verifier(program).run()
 
@@ -32,6 +33,7 @@ class _Verifier:
         self.gone: dict[str, str] = {}
         self.kept: set[str] = set()
         self.owners: dict[str, str] = {}
+        self.written: set[str] = set()
         self.constants = {constant.value.name for constant in program.constants}
         self.place = "inputs"
 
@@ -53,6 +55,7 @@ class _Verifier:
                 self._op(step)
         self.place = "outputs"
         self._use(self.program.outputs)
+        self._written_inputs()
 
     def _fail(self, sentence: str) -> None:
         raise ProgramInvalid(f"{self.program.name}: {self.place}: {sentence}")
@@ -112,7 +115,8 @@ class _Verifier:
 
     def _mutations(self, op: Op) -> None:
         for name in OPERATIONS[op.target].written(op):
-            self._require(name not in self.constants, f"it writes to {name}, which is a constant")
+            self._require(self._owner(name) not in self.constants, f"it writes to {name}, which is a constant")
+            self.written.add(self._owner(name))
         if op.target == FREES:
             (name,) = op.operands
             self._require(name not in self.kept, f"it frees {name}, which the program does not own")
@@ -122,6 +126,15 @@ class _Verifier:
             # TT-NN does not raise at a use of freed memory: it ends the process, with no word on which call it was.
             views = [view for view in self.owners if self._owner(view) == self._owner(name)]
             self.gone |= dict.fromkeys([self._owner(name), *views], "is used after it was freed")
+
+    def _written_inputs(self) -> None:
+        """An input that no call writes would be read as it was before: decoding would attend to what is not there."""
+        self.place = "inputs"
+        declared, inputs = {*self.program.written_inputs}, {value.name for value in self.program.inputs}
+        for name in sorted(declared - self.written):
+            self._fail(f"no call writes {name}, which is declared as written")
+        for name in sorted(self.written & inputs - declared):
+            self._fail(f"a call writes {name}, which is not declared as written")
 
     def _owner(self, name: str) -> str:
         return self.owners.get(name, name)

@@ -110,7 +110,7 @@ def test_exact_convolution_is_torchs(run, batch, stride, padding, groups):
         stride=stride,
         padding=padding,
         groups=groups,
-        conv_config=Config("Conv1dConfig", (("activation", "gelu"),)),
+        conv_config=Config("Conv1dConfig", (("activation", Config("UnaryWithParam", (("op", "GELU"),))),)),
     )
     padded = F.pad(x.mT, padding) if isinstance(padding, tuple) else F.pad(x.mT, (padding, padding))
     wanted = F.gelu(F.conv1d(padded, weight, bias.flatten(), stride, groups=groups))

@@ -129,8 +129,9 @@ def test_every_product_names_its_fidelity(name, precision, compiled):
         kernel = OPERATIONS[op.target].kernel
         if kernel is not None:
             fidelity = op.attribute(kernel.attribute)["math_fidelity"]
-            sums = any(word in op.target for word in ("norm", "softmax", "max", "conv1d"))
-            assert fidelity == ("HiFi4" if sums else POLICIES[precision].fidelity)
+            assert fidelity == (kernel.fidelity or POLICIES[precision].fidelity)
+            # HiFi4 with 32 bits gives wrong elements on Wormhole.
+            assert not (fidelity == "HiFi4" and op.attribute(kernel.attribute)["fp32_dest_acc_en"])
         if "linear" in op.target:
             assert program.values()[op.operands[1]].spec.dtype is POLICIES[precision].weights
 

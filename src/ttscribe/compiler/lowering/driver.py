@@ -221,6 +221,7 @@ class Lowering:
             tuple(builder.body),
             tuple(outputs),
             tuple(mutated),
+            tuple(captured.mutations) if captured.on_device else (),
         )
 
     def _write_back(self, outputs: list[str]) -> list[str]:

@@ -103,14 +103,6 @@ def _compute_kernel(fields: Mapping[str, Any]) -> Construct:
     return _construct("ttnn.init_device_compute_kernel_config", architecture, **{**fields, "math_fidelity": fidelity})
 
 
-def _conv1d(fields: Mapping[str, Any]) -> Construct:
-    fields = dict(fields)
-    if isinstance(fields.get("activation"), str):
-        operation = Name(f"ttnn.UnaryOpType.{str(fields['activation']).upper()}")
-        fields["activation"] = _construct("ttnn.UnaryWithParam", operation)
-    return _construct("ttnn.Conv1dConfig", **fields)
-
-
 def _unary(fields: Mapping[str, Any]) -> Construct:
     operation, param = Name(f"ttnn.UnaryOpType.{fields['op']}"), fields.get("param")
     return _construct("ttnn.UnaryWithParam", operation, *(() if param is None else (param,)))
@@ -134,7 +126,9 @@ _CONFIGS: Mapping[str, Callable[[Mapping[str, Any]], Name | Construct]] = {
     "SDPAProgramConfig": lambda fields: _construct(
         "ttnn.SDPAProgramConfig", compute_with_storage_grid_size=Name("grid"), **fields
     ),
-    "Conv1dConfig": _conv1d,
+    "Conv1dConfig": lambda fields: _construct("ttnn.Conv1dConfig", **fields),
+    "LayerNormDefaultProgramConfig": lambda fields: _construct("ttnn.LayerNormDefaultProgramConfig", **fields),
+    "SigmoidMode": lambda fields: Name(f"ttnn.SigmoidMode.{fields['name']}"),
     # A value of its own, not a class to call.
     "Conv2dL1FullSliceConfig": lambda _: Name("ttnn.Conv2dL1FullSliceConfig"),
 }

@@ -273,6 +273,7 @@ def _heads_operation(
     *,
     most_operands: int = 1,
     into: str | None = None,
+    into_list: int = 0,
 ) -> Operation:
     return Operation(
         f"ttnn.experimental.{name}",
@@ -281,6 +282,7 @@ def _heads_operation(
         (1, most_operands),
         attributes=attributes,
         into=into,
+        into_list=into_list,
         moves_values=True,
         emulate=emulate,
     )
@@ -297,6 +299,8 @@ ATTENTION = (
         (*_COUNTS, "transpose_k_heads"),
         most_operands=2,
         into="output_tensors",
+        # Queries, keys, values: fewer are ignored.
+        into_list=3,
     ),
     _heads_operation("nlp_create_qkv_heads_decode", _create_heads_decode, _emulate_create_heads_decode, _COUNTS),
     _heads_operation("nlp_concat_heads", _concat_heads, _emulate_concat_heads, ("memory_config",)),

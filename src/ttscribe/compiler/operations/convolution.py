@@ -92,8 +92,8 @@ def _emulate(call: Call) -> Tensor:
     if bias is not None:
         product += bias.reshape(-1, 1)
     activation = config.get("activation")
-    if activation is not None:
-        product = ACTIVATIONS[str(activation)](product)
+    if isinstance(activation, Config):
+        product = ACTIVATIONS[str(activation["op"]).lower()](product)
     return product.mT.reshape(1, 1, batch * _output_length(call.op), -1)
 
 

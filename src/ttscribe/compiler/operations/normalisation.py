@@ -23,10 +23,12 @@ from ttscribe.compiler.operations.operation import (
     result,
     same_as_input,
 )
-from ttscribe.compiler.program import TILE_SIZE, Layout, Op, TensorSpec
+from ttscribe.compiler.program import TILE_SIZE, Config, Layout, Op, TensorSpec
 
 # What one element costs: sums for mean and variance, subtract, scale, and the affine part.
 _FLOPS_PER_ELEMENT = 5
+# Mean and variance by two passes over a row; Welford's algorithm takes one.
+_TWO_PASSES = Config("LayerNormDefaultProgramConfig", (("legacy_reduction", False), ("use_welford", False)))
 # TT-NN's own default, where a call does not say; PyTorch's is 1e-5.
 _EPSILON = 1e-12
 
@@ -97,6 +99,7 @@ NORMALISATION = (
             extent=Extent.ROW,
             flops=_flops,
             kernel=SUMS_IN_32_BITS,
+            stated=(("program_config", _TWO_PASSES),),
             emulate=emulate,
         )
         for name, emulate in (("ttnn.layer_norm", _emulate_layer_norm), ("ttnn.rms_norm", _emulate_rms_norm))
@@ -108,6 +111,8 @@ NORMALISATION = (
         attributes=("dim", "numeric_stable", "memory_config", "compute_kernel_config"),
         flops=_flops,
         kernel=SUMS_IN_32_BITS,
+        # Without it the largest value of a row is not taken away first.
+        stated=(("numeric_stable", True),),
         emulate=_emulate_softmax,
     ),
 )

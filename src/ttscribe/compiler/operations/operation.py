@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 from torch import Tensor
 
 from ttscribe.compiler.operations.emulation import Call
-from ttscribe.compiler.program import TILE_SIZE, DType, HostSpec, Layout, Op, Ref, Spec, TensorSpec
+from ttscribe.compiler.program import TILE_SIZE, Attribute, DType, HostSpec, Layout, Op, Ref, Spec, TensorSpec
 
 # Elements that share exponents exist in tiles only: an untilized tensor of these is bfloat16.
 BLOCK_DTYPES = (DType.BFLOAT8_B, DType.BFLOAT4_B)
@@ -107,14 +107,16 @@ class Operation:
 
     Results: ``infer_specs`` turns a call and its inputs' specs into its outputs' specs. ``mutates`` are indices of
     operands that are written in place; ``into`` is the keyword that names a tensor for the first result, which the call
-    then does not make (``output_tensors``: a list of one). From ``host_operands`` on, tensors stay on the host, where
+    then does not make; ``into_list`` says how many tensors that keyword lists, where it takes a list. From ``host_operands`` on, tensors stay on the host, where
     TT-NN prepares them itself. ``extent`` says what a result's element depends on; ``moves_values`` that results hold
     nothing but what inputs hold already.
 
     Cost: ``device_operations`` counts launches. On the matrix engine each element of a result sums ``terms`` products,
     ``products`` times over; ``flops`` counts the arithmetic of all other operations.
 
-    Arithmetic: ``kernel`` is how it is configured, None where nothing can be; ``emulate`` computes the call on the CPU.
+    Arithmetic: ``kernel`` is how it is configured, None where nothing can be; ``stated`` are other arguments that decide
+    it, with what compiled programs say on every call, for TT-NN's own defaults differ between operations and versions;
+    ``emulate`` computes the call on the CPU.
     """
 
     name: str
@@ -129,6 +131,7 @@ class Operation:
     variadic: bool = False
     mutates: tuple[int, ...] = ()
     into: str | None = None
+    into_list: int = 0
     host_operands: int | None = None
     extent: Extent = Extent.TENSOR
     moves_values: bool = False
@@ -137,6 +140,7 @@ class Operation:
     products: int = 1
     flops: Count = none
     kernel: Kernel | None = None
+    stated: tuple[tuple[str, Attribute], ...] = ()
     emulate: Emulate | None = None
 
     def infer(self, op: Op, specs: Specs) -> tuple[Spec, ...]:
@@ -148,7 +152,10 @@ class Operation:
         without = replace(op, keywords=tuple(item for item in op.keywords if item[0] != self.into))
         parameters = (*op.operands, *(key for key, _ in op.keywords))
         rest = [spec for spec, parameter in zip(specs, parameters, strict=True) if parameter != self.into]
-        made: Any = self.infer_specs(without, rest)[0]
+        made, *others = self.infer_specs(without, rest)
+        # The list names one tensor for all results: what others hold would be written over the first.
+        empty = not self.into_list or not any(map(elements, others))
+        require(empty, f"{self.name} writes into one tensor only where its other results hold nothing")
         same = (made.shape, made.dtype, made.layout) == (destination.shape, destination.dtype, destination.layout)
         require(same, f"{self.name} cannot write {made} into {destination}")
         return ()
@@ -174,9 +181,9 @@ class Operation:
         named = self._named_operands(op)
         attributes = dict(op.attributes)
         keywords: dict[str, Any] = {name: Ref(tensor) for name, tensor in (*named.items(), *op.keywords)}
-        # Calls of several results take the list of theirs; ``output_tensor`` of the others takes one tensor.
-        if self.into == "output_tensors" and self.into in keywords:
-            keywords[self.into] = [keywords[self.into]]
+        if self.into_list and self.into in keywords:
+            # TT-NN ignores a list of another length without a word, and gives new tensors.
+            keywords[self.into] = [keywords[self.into]] * self.into_list
         front = [tensors] if self.variadic else tensors[: len(tensors) - len(named)]
         behind = [attributes.pop(name) for name in self.positional if name in attributes]
         return [*front, *behind], {**keywords, **attributes}
@@ -191,7 +198,7 @@ class Operation:
         fewest, most = self.operands
         if len(op.operands) < fewest or (most is not None and len(op.operands) > most):
             raise SpecError(f"{self.name} does not take {len(op.operands)} tensors by position")
-        known = {*self.keywords, *self.attributes, *self.positional, self.into}
+        known = {*self.keywords, *self.attributes, *self.positional, *dict(self.stated), self.into}
         names = [name for name, _ in (*op.keywords, *op.attributes)]
         if unknown := [name for name in names if name not in known]:
             raise SpecError(f"{self.name} has no argument {', '.join(unknown)}")

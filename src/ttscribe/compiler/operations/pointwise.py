@@ -22,7 +22,7 @@ from ttscribe.compiler.operations.operation import (
     same_as_input,
 )
 from ttscribe.compiler.operations.rounding import rounded
-from ttscribe.compiler.program import DType, Layout, Op, TensorSpec
+from ttscribe.compiler.program import Attribute, Config, DType, Layout, Op, TensorSpec
 from ttscribe.errors import EmulationError
 
 # Each with what computes it.
@@ -47,6 +47,18 @@ _ARITHMETIC: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     **{name: getattr(torch, name) for name in ("add", "subtract", "multiply")},
     "divide": torch.true_divide,
     "rsub": lambda first, second: second - first,
+}
+# What each operation's arithmetic is to be: TT-NN's defaults differ from one to the next. Sums of bfloat16 go through
+# the matrix engine, as by default: the accurate way goes through the vector unit, and takes bfloat16 only.
+_APPROXIMATE = "fast_and_approximate_mode"
+_STATED: dict[str, tuple[tuple[str, Attribute], ...]] = {
+    **dict.fromkeys(
+        ("gelu", "tanh", "exp", "log", "log2", "log1p", "sqrt", "rsqrt", "erf", "multiply", "divide"),
+        ((_APPROXIMATE, False),),
+    ),
+    **dict.fromkeys(("add", "subtract", "rsub"), ((_APPROXIMATE, True),)),
+    "sigmoid": (("vector_mode", 4), ("mode", Config("SigmoidMode", (("name", "Accurate"),)))),
+    "softplus": (("beta", 1.0), ("threshold", 20.0)),
 }
 _TYPECASTING = ("multiply", "divide")
 _OTHER_BINARY: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -77,6 +89,7 @@ def _unary_operation(name: str, function: Callable[[Tensor], Tensor]) -> Operati
         attributes=("memory_config",),
         extent=Extent.ELEMENT,
         flops=per_output_element,
+        stated=_STATED.get(name, ()),
         # Predicates such as isnan give 0 and 1 in the operand's own element type, as TT-NN's do.
         emulate=lambda call: function(*call.data),
     )
@@ -135,6 +148,7 @@ def _binary_operation(name: str, function: Callable[[Tensor, Tensor], Tensor]) -
         extent=Extent.ELEMENT,
         flops=per_output_element,
         device_operations=_binary_device_operations,
+        stated=_STATED.get(name, ()),
         emulate=lambda call: function(*_pair(call)),
     )
 
@@ -208,9 +222,10 @@ POINTWISE = (
         "ttnn.gelu",
         Family.POINTWISE,
         _unary,
-        attributes=("memory_config", "fast_and_approximate_mode"),
+        attributes=("memory_config",),
         extent=Extent.ELEMENT,
         flops=per_output_element,
+        stated=_STATED["gelu"],
         emulate=_emulate_gelu,
     ),
     *(_unary_operation(*each) for each in (_FLOAT_UNARY | _INTEGER_UNARY).items()),

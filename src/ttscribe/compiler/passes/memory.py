@@ -107,10 +107,14 @@ def choose_attention_chunks(program: Program, _settings: CompileSettings) -> Pro
             chunks = 0, next(size for size in (64, TILE_SIZE) if keys % size == 0 or size == TILE_SIZE)
         else:
             chunks = _chunk(queries), _chunk(keys)
-        # The last chunk of 1,500 keys is short: the kernel masks what is beyond, as long as the tensor's own shape says
-        # 1,500. exp_approx_mode does not reach the softmax of the streaming kernel, which is approximate there always
-        # (tt-metal issue 56710).
-        fields = (("q_chunk_size", chunks[0]), ("k_chunk_size", chunks[1]), ("exp_approx_mode", False))
+        fields = (
+            # The last chunk of 1,500 keys is short: the kernel masks what is beyond, as long as the tensor's own shape
+            # says 1,500. exp_approx_mode does not reach the softmax of the streaming kernel, which is approximate there
+            # always (tt-metal issue 56710).
+            *(("q_chunk_size", chunks[0]), ("k_chunk_size", chunks[1]), ("exp_approx_mode", False)),
+            # Whether sums of chunks are kept apart, and how many cores share one head's keys.
+            *(("segmented_accumulation", False), ("max_k_splits", 1), ("max_cores_per_head_batch", 16)),
+        )
         return [op.with_attributes(program_config=Config("SDPAProgramConfig", fields))]
 
     return rewrite(program, dict.fromkeys((_ATTENTION, _DECODE_ATTENTION), choose))

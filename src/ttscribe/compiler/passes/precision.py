@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from ttscribe.compiler.editor import Rewriter, rewrite
 from ttscribe.compiler.operations import OPERATIONS
-from ttscribe.compiler.program import Config, DType, Op, Program
+from ttscribe.compiler.program import Attribute, Config, DType, Op, Program
 from ttscribe.compiler.settings import CompileSettings, Precision
 
 
@@ -57,12 +57,15 @@ def compute_config(fidelity: str, *, accumulate_fp32: bool) -> Config:
             # A long product is summed in blocks: the packer adds them up in L1, and the matrix engine need not read
             # them back.
             ("packer_l1_acc", True),
+            ("dst_full_sync_en", False),
         ),
     )
 
 
 def _configured(op: Op, precision: Precision) -> Op:
-    kernel = OPERATIONS[op.target].kernel
+    operation = OPERATIONS[op.target]
+    op = op.with_attributes(**{name: item for name, item in operation.stated if op.attribute(name) is None})
+    kernel = operation.kernel
     if kernel is None:
         return op
     config = compute_config(kernel.fidelity or precision.fidelity, accumulate_fp32=kernel.accumulate_fp32)
@@ -71,6 +74,8 @@ def _configured(op: Op, precision: Precision) -> Op:
         return op.with_attributes(core_grid=Config("FullGrid", ()))
     if op.target == "ttnn.conv1d":
         chosen: Config | None = op.attribute("conv_config")
-        fields = {"weights_dtype": DType.BFLOAT16, **dict(() if chosen is None else chosen.fields)}
+        # Whether the whole width of the matrix is summed at once decides the order of sums.
+        stated: dict[str, Attribute] = {"weights_dtype": DType.BFLOAT16, "full_inner_dim": False}
+        fields = stated | dict(() if chosen is None else chosen.fields)
         return op.with_attributes(conv_config=Config("Conv1dConfig", tuple(fields.items())))
     return op

@@ -14,6 +14,10 @@ from ttscribe.compiler.operations.arguments import Construct, Name, evaluate, tt
 from ttscribe.compiler.program import HostSpec, Op, Ref, TensorSpec
 
 
+class NotWritten(RuntimeError):
+    """A call left a tensor as it was that it should have written."""
+
+
 class Calls:
     """Makes the calls of one loaded program on ``device``; ``library`` is the ttnn module.
 
@@ -41,15 +45,29 @@ class Calls:
         return {name: self.argument(item) for name, item in chosen.items()}
 
     def run(self, op: Op, values: Mapping[str, Any]) -> tuple[Any, ...]:
-        """Make one call on ``values`` by name; gives the tensors that ``op.outputs`` declares."""
+        """Make one call on ``values`` by name; gives the tensors that ``op.outputs`` declares.
+
+        Raises NotWritten where a tensor that it should write in place was left as it was.
+        """
         special = _SPECIAL.get(op.target)
         if special is not None:
             return special(self, op, values)
         positional, keywords = self._arguments(op, values)
-        results = evaluate(Name(op.target), self._names)(*positional, **keywords)
-        if not op.outputs:
-            return ()
-        return tuple(results) if isinstance(results, tuple | list) else (results,)
+        returned = evaluate(Name(op.target), self._names)(*positional, **keywords)
+        results = tuple(returned) if isinstance(returned, tuple | list) else (returned,)
+        self._require_written(op, results, values)
+        return results if op.outputs else ()
+
+    def _require_written(self, op: Op, results: tuple[Any, ...], values: Mapping[str, Any]) -> None:
+        """Raise NotWritten where a call that is to write in place gives other memory than it was given.
+
+        TT-NN returns what it has written. A tensor to write into that it does not like, such as a list of another
+        length than it has results, it ignores without a word.
+        """
+        addresses = {result.buffer_address() for result in results if result is not None and result.is_allocated()}
+        for name in OPERATIONS[op.target].written(op):
+            if values[name].buffer_address() not in addresses:
+                raise NotWritten(f"{op.target} does not write into {name}, which it was given to write into")
 
     def _arguments(self, op: Op, values: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
         positional, keywords = OPERATIONS[op.target].call(op)
