@@ -91,8 +91,9 @@ class Kernel:
     on_grid: bool = False
 
 
-# Norms and sums: the vector unit's sums of many terms lose too much in 16 bits, and cost little in 32.
-SUMS_IN_32_BITS = Kernel(fidelity="HiFi4", accumulate_fp32=True)
+# Norms and sums: sums of many terms lose too much in 16 bits, and cost little in 32. Not HiFi4, which with 32 bits
+# gives wrong elements now and then on Wormhole (tt-metal issue 38306).
+SUMS_IN_32_BITS = Kernel(fidelity="HiFi3", accumulate_fp32=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,16 +108,16 @@ class Operation:
 
     Results: ``infer_specs`` turns a call and its inputs' specs into its outputs' specs. ``mutates`` are indices of
     operands that are written in place; ``into`` is the keyword that names a tensor for the first result, which the call
-    then does not make; ``into_list`` says how many tensors that keyword lists, where it takes a list. From ``host_operands`` on, tensors stay on the host, where
-    TT-NN prepares them itself. ``extent`` says what a result's element depends on; ``moves_values`` that results hold
-    nothing but what inputs hold already.
+    then does not make; ``into_list`` says how many tensors that keyword lists, where it takes a list. From
+    ``host_operands`` on, tensors stay on the host, where TT-NN prepares them itself. ``extent`` says what a result's
+    element depends on; ``moves_values`` that results hold nothing but what inputs hold already.
 
     Cost: ``device_operations`` counts launches. On the matrix engine each element of a result sums ``terms`` products,
     ``products`` times over; ``flops`` counts the arithmetic of all other operations.
 
-    Arithmetic: ``kernel`` is how it is configured, None where nothing can be; ``stated`` are other arguments that decide
-    it, with what compiled programs say on every call, for TT-NN's own defaults differ between operations and versions;
-    ``emulate`` computes the call on the CPU.
+    Arithmetic: ``kernel`` is how it is configured, None where nothing can be; ``stated`` are other arguments that
+    decide it, with what compiled programs say on every call, for TT-NN's own defaults differ between operations and
+    versions; ``emulate`` computes the call on the CPU.
     """
 
     name: str
@@ -152,7 +153,8 @@ class Operation:
         without = replace(op, keywords=tuple(item for item in op.keywords if item[0] != self.into))
         parameters = (*op.operands, *(key for key, _ in op.keywords))
         rest = [spec for spec, parameter in zip(specs, parameters, strict=True) if parameter != self.into]
-        made, *others = self.infer_specs(without, rest)
+        results: Sequence[Any] = self.infer_specs(without, rest)
+        made, *others = results
         # The list names one tensor for all results: what others hold would be written over the first.
         empty = not self.into_list or not any(map(elements, others))
         require(empty, f"{self.name} writes into one tensor only where its other results hold nothing")
