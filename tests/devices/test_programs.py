@@ -51,7 +51,9 @@ def test_transcribes_as_the_cpu_does(tiny_en, two_cities, beckett, policy):
 
     def texts(recording, transcriber):
         segments, info = transcriber.transcribe(recording)
-        return [segment.text for segment in segments], info.device
+        said = [segment.text for segment in segments]
+        # Rounding may move the cut between two segments, by a near tie of timestamps; the words are the same.
+        return said if policy == "exact" else " ".join(said).split(), info.device
 
     recordings, on_cpu = (two_cities, beckett), Transcriber(tiny_en)
     with Transcriber(tiny_en, "emulator", policy) as emulated, ThreadPoolExecutor(len(recordings)) as threads:

@@ -56,7 +56,8 @@ def test_a_committed_record_is_what_is_recorded_now(comparison, speech):
     assert (forced.tokens, forced.agreed) == (before.tokens, before.agreed)
     assert forced.agreed < forced.tokens
     assert forced.margins == pytest.approx(before.margins, abs=1e-3)
-    assert (forced.mean_pcc, forced.worst_pcc) == pytest.approx((before.mean_pcc, before.worst_pcc), abs=1e-5)
+    # Another processor adds float32 up in another order, and bfloat16 then rounds a few numbers the other way.
+    assert (forced.mean_pcc, forced.worst_pcc) == pytest.approx((before.mean_pcc, before.worst_pcc), abs=1e-4)
 
 
 def test_logits_that_are_not_numbers_are_an_error_and_not_a_record(tiny_en, comparison, clip, monkeypatch):
