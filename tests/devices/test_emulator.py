@@ -1,13 +1,15 @@
 """Programs on the emulated device: binding, state, host segments, memory, ledger."""
 
+import sys
 from dataclasses import replace
 
 import pytest
 import torch
 
 from compiler.building import written_inputs
-from ttscribe.compiler.operations import MOVES_IN, MOVES_OUT, OPERATIONS
+from ttscribe.compiler.operations import MOVES_IN, MOVES_OUT, OPERATIONS, engine
 from ttscribe.compiler.program import (
+    Config,
     Constant,
     DType,
     Fallback,
@@ -23,13 +25,15 @@ from ttscribe.compiler.program import (
     Value,
 )
 from ttscribe.compiler.verify import verify
+from ttscribe.devices import open_program_device
 from ttscribe.devices.emulator import EmulatedDevice
-from ttscribe.errors import EmulationError
+from ttscribe.errors import DeviceUnavailable, EmulationError, OptionError
 
 MATRIX = TensorSpec((5, 40))
 HOST = HostSpec((5, 40), "float32")
 X = (Value("x", MATRIX),)
 POSITION = TensorSpec((1,), DType.INT32, Layout.ROW_MAJOR)
+HIFI4 = {"compute_kernel_config": Config("ComputeKernelConfig", (("math_fidelity", "HiFi4"),))}
 TILES = (("dtype", DType.BFLOAT16), ("layout", Layout.TILE))
 
 
@@ -222,3 +226,31 @@ def test_uint32_ids_survive(device):
     ids = TensorSpec((3,), DType.UINT32, Layout.ROW_MAJOR)
     held = device.to_device(torch.tensor([0, 1, 2**32 - 1]), ids)
     assert device.to_host(held, torch.int64).tolist() == [0, 1, 2**32 - 1]
+
+
+def test_kernels_sum_in_sixteen_bits_what_the_plain_emulator_sums_in_float32():
+    wide, tall, full = TensorSpec((32, 512)), TensorSpec((512, 32)), TensorSpec((32, 32), DType.FLOAT32)
+    inputs = (Value("x", wide), Value("w", tall))
+    made = program(op("ttnn.matmul", "x", "w", spec=full, dtype=full.dtype, **HIFI4), inputs=inputs)
+    x, w = torch.randn(32, 512).bfloat16().float(), torch.randn(512, 32).bfloat16().float()
+    errors = []
+    for device in (EmulatedDevice(), EmulatedDevice(as_kernels=True)):
+        (y,) = device.load(made, {})(device.to_device(x, wide), device.to_device(w, tall))
+        errors.append((y.data - x @ w).abs().mean())
+    assert errors[0] < 1e-4
+    assert 0.02 < errors[1] < 0.5
+
+
+def test_kernels_without_numba_say_what_to_install(monkeypatch):
+    engine._loops.cache_clear()
+    monkeypatch.delitem(sys.modules, "ttscribe.compiler.operations.engine_loops", raising=False)
+    monkeypatch.delattr("ttscribe.compiler.operations.engine_loops", raising=False)
+    monkeypatch.setitem(sys.modules, "numba", None)
+    with pytest.raises(DeviceUnavailable, match=r"needs Numba: install ttscribe with its extra 'emulator'"):
+        engine.product(torch.ones(1, 32), torch.ones(32, 1), engine.Arithmetic(1))
+    engine._loops.cache_clear()
+
+
+def test_the_emulator_is_no_board():
+    with pytest.raises(OptionError, match="choose emulator or emulator:kernels, not emulator:n150"):
+        open_program_device("emulator:n150", "exact")

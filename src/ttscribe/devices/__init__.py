@@ -13,9 +13,9 @@ def _emulator(precision: str, board: str | None) -> ProgramDevice:
     from ttscribe.compiler.settings import policy
     from ttscribe.devices.emulator import EmulatedDevice
 
-    if board is not None:
-        raise OptionError(f"the emulator is no board: choose --device emulator, not emulator:{board}")
-    return EmulatedDevice(exact=policy(precision).exact)
+    if board not in (None, "kernels"):
+        raise OptionError(f"the emulator is no board: choose emulator or emulator:kernels, not emulator:{board}")
+    return EmulatedDevice(exact=policy(precision).exact, as_kernels=board == "kernels")
 
 
 def _ttnn(_precision: str, board: str | None) -> ProgramDevice:

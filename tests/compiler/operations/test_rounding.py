@@ -5,7 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 
-from ttscribe.compiler.operations.rounding import rounded, truncated
+from ttscribe.compiler.operations.rounding import rounded
 from ttscribe.compiler.program import DType
 
 FORMATS = [DType.BFLOAT16, DType.BFLOAT8_B, DType.BFLOAT4_B]
@@ -58,6 +58,8 @@ def test_integers_wrap(dtype, before, after):
     assert rounded(torch.tensor([before]), dtype).tolist() == [after]
 
 
-def test_truncation_is_toward_zero():
-    data = torch.tensor([1 + 2**-5 + 2**-6, -(1 + 2**-5 + 2**-6), 3.0, 0.0])
-    assert truncated(data, 5).tolist() == [1 + 2**-5, -(1 + 2**-5), 3.0, 0.0]
+def test_what_a_kernel_writes_has_ties_away_from_zero():
+    # The step of a block whose largest value is 1 is 1 / 64.
+    data = torch.tensor([[1.0, 2.5 / 64, -2.5 / 64] + [0.0] * 13])
+    assert rounded(data, DType.BFLOAT8_B)[0, 1:3].tolist() == [2 / 64, -2 / 64]
+    assert rounded(data, DType.BFLOAT8_B, by_kernel=True)[0, 1:3].tolist() == [3 / 64, -3 / 64]

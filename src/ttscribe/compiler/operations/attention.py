@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ttscribe.compiler.operations import kernels
 from ttscribe.compiler.operations.emulation import Call
 from ttscribe.compiler.operations.matmul import multiplied
 from ttscribe.compiler.operations.operation import (
@@ -228,7 +229,10 @@ def _emulate_attention_decode(call: Call) -> Tensor:
     used = int(positions.max()) + 1
     if not 0 < used <= k.shape[2]:
         raise EmulationError(f"position {used - 1} is outside a cache of {k.shape[2]}")
-    # The rest of the cache may hold anything: the kernel masks it.
+    # The rest of the cache may hold anything: the kernel reads whole chunks, and masks it.
+    if call.as_kernels:
+        chunk = kernels.chunk_of(call.attribute("program_config"))
+        used = min(k.shape[2], -(-used // chunk) * chunk)
     k, v = k[:, :, :used], v[:, :, :used]
     beyond = torch.arange(used) > positions[:, None]
     mask = torch.zeros(beyond.shape).masked_fill(beyond, float("-inf"))[:, None, None]
@@ -242,13 +246,17 @@ def _attend(call: Call, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, *,
         k, v = k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1)
     if call.exact:
         return F.scaled_dot_product_attention(q, k, v, mask, is_causal=causal, scale=scale)
+    one_query = call.op.target.endswith("_decode")
     fidelity = call.fidelity("HiFi2")
     rows = max(1, _SCORES_AT_ONCE // (q.shape[0] * q.shape[1] * k.shape[2]))
     attended = torch.empty_like(q)
     for start in range(0, q.shape[2], rows):
         piece = slice(start, start + rows)
         masked = mask if mask is None or mask.shape[-2] == 1 else mask[..., piece, :]
-        attended[:, :, piece] = _attend_rows(call, q[:, :, piece], k, v, masked, scale, fidelity)
+        if call.as_kernels:
+            attended[:, :, piece] = kernels.attention(call, q[:, :, piece], k, v, masked, scale, one_query=one_query)
+        else:
+            attended[:, :, piece] = _attend_rows(call, q[:, :, piece], k, v, masked, scale, fidelity)
     return attended
 
 

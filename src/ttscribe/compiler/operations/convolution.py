@@ -8,6 +8,7 @@ from math import prod
 import torch.nn.functional as F
 from torch import Tensor
 
+from ttscribe.compiler.operations import kernels
 from ttscribe.compiler.operations.emulation import Call
 from ttscribe.compiler.operations.matmul import ACTIVATIONS, multiplied
 from ttscribe.compiler.operations.operation import (
@@ -87,6 +88,10 @@ def _emulate(call: Call) -> Tensor:
 
     config = _config(call.op)
     weight = _prepared(call, weight, config.get("weights_dtype"))
+    if call.as_kernels:
+        padded = F.pad(signals, (padding, padding))
+        made = kernels.convolution(call, padded, weight, call.keyword("bias_tensor"), _output_length(call.op))
+        return made.reshape(1, 1, batch * _output_length(call.op), -1)
     product = multiplied(convolve, signals, weight, call.fidelity("HiFi4", "compute_config"))
     bias = call.keyword("bias_tensor")
     if bias is not None:

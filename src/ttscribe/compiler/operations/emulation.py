@@ -31,22 +31,27 @@ def torch_dtype(dtype: DType) -> torch.dtype:
     return torch.float32 if dtype.floating else torch.int64
 
 
-def settled(data: Tensor, spec: TensorSpec, *, exact: bool) -> Tensor:
+def settled(data: Tensor, spec: TensorSpec, *, exact: bool, by_kernel: bool = False) -> Tensor:
     """``data`` as a tensor of ``spec`` holds it; raises EmulationError when the shapes differ."""
     if tuple(data.shape) != spec.shape:
         raise EmulationError(f"a tensor of shape {tuple(data.shape)} is given for {spec.shape}")
     data = data.to(torch_dtype(spec.dtype))
-    return data if exact and spec.dtype.floating else rounded(data, spec.dtype)
+    return data if exact and spec.dtype.floating else rounded(data, spec.dtype, by_kernel=by_kernel)
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One TT-NN call to emulate, its tensors at hand; ``exact`` asks for float32 without any of a card's rounding."""
+    """One TT-NN call to emulate, its tensors at hand.
+
+    ``exact`` asks for float32 without any of a card's rounding, ``as_kernels`` for what TT-NN's kernels compute, sum by
+    sum, where that is known; without either, an operation computes in float32 and its result is rounded.
+    """
 
     op: Op
     operands: tuple[DeviceTensor, ...]
     keywords: dict[str, DeviceTensor]
     exact: bool
+    as_kernels: bool = False
 
     @property
     def data(self) -> tuple[Tensor, ...]:
@@ -65,7 +70,7 @@ class Call:
 
     def rounded(self, data: Tensor, dtype: DType) -> Tensor:
         """``data`` as a tensor of ``dtype`` would hold it."""
-        return data if self.exact else rounded(data, dtype)
+        return data if self.exact else rounded(data, dtype, by_kernel=self.as_kernels)
 
     def fidelity(self, default: str, attribute: str = "compute_kernel_config") -> str:
         """The math fidelity of the call's products; exact devices multiply in full."""
@@ -73,3 +78,9 @@ class Call:
             return "HiFi4"
         config: Config | None = self.op.attribute(attribute)
         return default if config is None else str(config["math_fidelity"])
+
+    @property
+    def narrow(self) -> bool:
+        """Whether every operand holds numbers of 16 bits or fewer, as the kernels that are emulated take them."""
+        dtypes = (DType.BFLOAT16, DType.BFLOAT8_B, DType.BFLOAT4_B)
+        return all(operand.spec.dtype in dtypes for operand in self.operands)

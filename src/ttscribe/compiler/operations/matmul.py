@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ttscribe.compiler.operations import kernels
 from ttscribe.compiler.operations.emulation import Call
 from ttscribe.compiler.operations.operation import (
     Extent,
@@ -116,6 +117,8 @@ def _device_operations(op: Op, inputs: Specs, _outputs: Specs) -> int:
 
 def _emulate(call: Call) -> Tensor:
     """TT-NN multiplies in HiFi2 when nothing is said, but in LoFi when it is given a grid."""
+    if call.as_kernels:
+        return kernels.products(call)
     first, second = call.data
     if call.attribute("transpose_a", False):
         first = first.mT

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ttscribe.compiler.operations import kernels
 from ttscribe.compiler.operations.emulation import Call
 from ttscribe.compiler.operations.operation import (
     Extent,
@@ -91,16 +92,22 @@ def _unary_operation(name: str, function: Callable[[Tensor], Tensor]) -> Operati
         flops=per_output_element,
         stated=_STATED.get(name, ()),
         # Predicates such as isnan give 0 and 1 in the operand's own element type, as TT-NN's do.
-        emulate=lambda call: function(*call.data),
+        emulate=lambda call: _function(call, function),
     )
 
 
-def _emulate_gelu(call: Call) -> Tensor:
+def _function(call: Call, plain: Callable[[Tensor], Tensor]) -> Tensor:
+    if call.as_kernels and call.narrow and call.op.target in kernels.FUNCTIONS:
+        return kernels.function(call)
     # A table of six pieces, off by up to 0.024: enough to miss the accuracy contract, so that no rule asks for it.
-    if call.attribute("fast_and_approximate_mode", False):
+    if call.op.target == "ttnn.gelu" and call.attribute(_APPROXIMATE, False):
         raise EmulationError("the approximate gelu is not emulated")
-    (x,) = call.data
-    return F.gelu(x)
+    return plain(*call.data)
+
+
+def _combination(call: Call, plain: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    known = call.as_kernels and call.narrow and call.op.target in kernels.SUMS
+    return kernels.combination(call, *_pair(call)) if known else plain(*_pair(call))
 
 
 def _binary(op: Op, specs: Specs) -> tuple[TensorSpec, ...]:
@@ -149,7 +156,7 @@ def _binary_operation(name: str, function: Callable[[Tensor, Tensor], Tensor]) -
         flops=per_output_element,
         device_operations=_binary_device_operations,
         stated=_STATED.get(name, ()),
-        emulate=lambda call: function(*_pair(call)),
+        emulate=lambda call: _combination(call, function),
     )
 
 
@@ -226,7 +233,7 @@ POINTWISE = (
         extent=Extent.ELEMENT,
         flops=per_output_element,
         stated=_STATED["gelu"],
-        emulate=_emulate_gelu,
+        emulate=lambda call: _function(call, F.gelu),
     ),
     *(_unary_operation(*each) for each in (_FLOAT_UNARY | _INTEGER_UNARY).items()),
     *(_binary_operation(*each) for each in (_ARITHMETIC | _OTHER_BINARY).items()),

@@ -8,6 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from ttscribe.compiler.operations import kernels
 from ttscribe.compiler.operations.emulation import Call
 from ttscribe.compiler.operations.operation import (
     SUMS_IN_32_BITS,
@@ -72,7 +73,12 @@ def _reduce_device_operations(op: Op, inputs: Specs, outputs: Specs) -> int:
 def _reduction(name: str, function: Callable[..., Tensor]) -> Operation:
     def emulate(call: Call) -> Tensor:
         (x,) = call.data
-        return function(x, _reduced_dims(call.op, x.dim()), call.attribute("keepdim", False))
+        dims, keepdim = _reduced_dims(call.op, x.dim()), call.attribute("keepdim", False)
+        known = call.as_kernels and name in ("sum", "mean") and call.operands[0].spec.dtype is DType.BFLOAT16
+        if not known or len(dims) != 1 or dims[0] < x.dim() - 2:
+            return function(x, dims, keepdim)
+        reduced = kernels.reduction(call, x, dims[0], mean=name == "mean")
+        return reduced if keepdim else reduced.squeeze(dims[0])
 
     return Operation(
         f"ttnn.{name}",

@@ -17,17 +17,21 @@ from ttscribe.devices.emulator.loaded import EmulatedProgram
 
 
 class EmulatedDevice:
-    """Runs programs on the CPU with a card's rounding, or, when ``exact``, in float32 throughout."""
+    """Runs programs on the CPU with a card's rounding, or, when ``exact``, in float32 throughout.
 
-    def __init__(self, exact: bool = False) -> None:
-        self.exact = exact
+    ``as_kernels`` computes every sum and product as TT-NN's kernels do, where that is known from recorded ones: some
+    twenty times as long. Without it sums are float32, and results are rounded to what they are stored as.
+    """
+
+    def __init__(self, exact: bool = False, as_kernels: bool = False) -> None:
+        self.exact, self.as_kernels = exact, as_kernels and not exact
 
     def load(self, program: Program, params: Mapping[str, Tensor]) -> EmulatedProgram:
         """Bind ``params`` by name, run the program's setup, and hold its constants.
 
         Raises EmulationError for a param that is missing or of another shape. Params must not change afterwards.
         """
-        return EmulatedProgram(program, params, exact=self.exact)
+        return EmulatedProgram(program, params, exact=self.exact, as_kernels=self.as_kernels)
 
     def to_device(self, tensor: Tensor, spec: TensorSpec) -> DeviceTensor:
         """A copy of a host tensor of the spec's shape, in its dtype; raises EmulationError for another shape."""

@@ -28,9 +28,11 @@ class EmulatedProgram:
     constants, and the host values that host segments read.
     """
 
-    def __init__(self, program: Program, params: Mapping[str, Tensor], *, exact: bool) -> None:
+    def __init__(
+        self, program: Program, params: Mapping[str, Tensor], *, exact: bool, as_kernels: bool = False
+    ) -> None:
         self.program = program
-        self.exact = exact
+        self.exact, self.as_kernels = exact, as_kernels
         self.ledger: Counter[str] = Counter()
         _require_known(program)
         self.held: Mapping[str, Any] = self._hold(params)
@@ -110,7 +112,7 @@ class EmulatedProgram:
             spec = op.output.spec
             return (operands[0].data.to(getattr(torch, spec.dtype), copy=True),) if isinstance(spec, HostSpec) else ()
         keywords = {parameter: values[name] for parameter, name in op.keywords}
-        return emulated(Call(op, operands, keywords, self.exact))
+        return emulated(Call(op, operands, keywords, self.exact, self.as_kernels))
 
 
 def emulated(call: Call) -> tuple[DeviceTensor, ...]:
@@ -124,7 +126,7 @@ def emulated(call: Call) -> tuple[DeviceTensor, ...]:
     computed = operation.emulate(call)
     results = (computed,) if isinstance(computed, Tensor) else computed
     if operation.into is not None and (destination := call.keywords.get(operation.into)) is not None:
-        destination.data.copy_(settled(results[0], destination.spec, exact=call.exact))
+        destination.data.copy_(settled(results[0], destination.spec, exact=call.exact, by_kernel=call.as_kernels))
         return ()
     specs = [value.spec for value in call.op.outputs if isinstance(value.spec, TensorSpec)]
     inputs = [tensor.spec for tensor in (*call.operands, *call.keywords.values())]
@@ -136,7 +138,7 @@ def _result(call: Call, data: Tensor, spec: TensorSpec, *, shares_memory: bool) 
     held = {operand.spec.dtype for operand in call.operands if operand.spec.dtype.floating == spec.dtype.floating}
     moves = OPERATIONS[call.op.target].moves_values
     kept = moves and held == {spec.dtype} and spec.dtype in _ELEMENTWISE_DTYPES
-    data = settled(data, spec, exact=call.exact or kept)
+    data = settled(data, spec, exact=call.exact or kept, by_kernel=call.as_kernels)
     if shares_memory:
         return DeviceTensor(spec, data)
     data = data.contiguous()
