@@ -110,7 +110,8 @@ def installed(
 
 def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     held = {Path(name) for name in zipfile.ZipFile(wheel).namelist()}
-    ours = {path.relative_to(ROOT / "src") for path in PACKAGE.rglob("*") if path.is_file() and path.suffix != ".pyc"}
+    files = (path for path in PACKAGE.rglob("*") if path.is_file() and path.parent.name != "__pycache__")
+    ours = {path.relative_to(ROOT / "src") for path in files}
     assert {path for path in held if path.parts[0] == "ttscribe"} == ours
     assert {path.parts[0].partition("-")[0] for path in held} == {"ttscribe"}
 

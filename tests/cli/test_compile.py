@@ -29,7 +29,7 @@ def test_print_shows_the_calls_at_any_pass(ttscribe):
 def test_json_can_be_read_back(ttscribe):
     printed = ttscribe(*SMALL, "--json", "--precision", "bfp8-hifi2").stdout
     program = from_json(printed)
-    assert json.loads(printed)["format"] == "ttscribe.program/2"
+    assert json.loads(printed)["format"] == "ttscribe.program/3"
     assert (program.name, program.precision) == ("cross_kv", "bfp8-hifi2")
 
 

@@ -25,9 +25,8 @@ from ttscribe.compiler.program import (
     Value,
 )
 from ttscribe.compiler.verify import verify
-from ttscribe.devices import open_program_device
 from ttscribe.devices.emulator import EmulatedDevice
-from ttscribe.errors import DeviceUnavailable, EmulationError, OptionError
+from ttscribe.errors import DeviceUnavailable, EmulationError
 
 MATRIX = TensorSpec((5, 40))
 HOST = HostSpec((5, 40), "float32")
@@ -249,8 +248,3 @@ def test_kernels_without_numba_say_what_to_install(monkeypatch):
     with pytest.raises(DeviceUnavailable, match=r"needs Numba: install ttscribe with its extra 'emulator'"):
         engine.product(torch.ones(1, 32), torch.ones(32, 1), engine.Arithmetic(1))
     engine._loops.cache_clear()
-
-
-def test_the_emulator_is_no_board():
-    with pytest.raises(OptionError, match="choose emulator or emulator:kernels, not emulator:n150"):
-        open_program_device("emulator:n150", "exact")

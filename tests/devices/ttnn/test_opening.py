@@ -54,7 +54,7 @@ def test_an_unknown_board_is_refused_by_name():
 
 
 def test_the_emulator_is_no_board():
-    with pytest.raises(OptionError, match="choose --device emulator"):
+    with pytest.raises(OptionError, match="choose emulator or emulator:kernels"):
         open_program_device("emulator:n150", "bf16-hifi4")
 
 
