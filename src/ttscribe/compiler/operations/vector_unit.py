@@ -71,31 +71,26 @@ def silu(x: Tensor) -> Tensor:
     return x * sigmoid(x)
 
 
-# By the names that a product takes them by.
-NAMED_ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
+# By the names that a product takes them by, and gelu_tanh, which only a configuration names.
+_ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "gelu": F.gelu,
     "gelu_approx": gelu_table,
+    "gelu_tanh": _gelu_tanh,
     "relu": F.relu,
     "silu": silu,
 }
 
 
-def activation(
-    asked: str | Config, default_parameter: float = 0.0, *, exact: bool = False
-) -> Callable[[Tensor], Tensor]:
+def activation(asked: str | Config, default_parameter: float = 0.0) -> Callable[[Tensor], Tensor]:
     """What an activation computes that a product or a convolution applies to its result.
 
     It is asked for by name, or as a UnaryWithParam, whose parameter GELU takes as whether to be approximate;
-    ``default_parameter`` is what the kernel takes where none is given. An ``exact`` one is PyTorch's. EmulationError
-    for one that is not emulated.
+    ``default_parameter`` is what the kernel takes where none is given. EmulationError for one that is not emulated.
     """
     fields = {"op": asked} if isinstance(asked, str) else dict(asked.fields)
     name, parameter = str(fields["op"]).lower(), fields.get("param")
     if name == "gelu" and (default_parameter if parameter is None else parameter):
         name = "gelu_approx"
-    known = {**NAMED_ACTIVATIONS, "gelu_tanh": _gelu_tanh}
-    if exact:
-        known |= {"gelu_approx": F.gelu, "silu": F.silu}
-    if name not in known:
+    if name not in _ACTIVATIONS:
         raise EmulationError(f"the activation {name} is not emulated")
-    return known[name]
+    return _ACTIVATIONS[name]
