@@ -76,7 +76,8 @@ def product(
 
 
 def _alignable(data: Tensor) -> bool:
-    return not data.numel() or bool(data.abs().amax() < _LARGEST)
+    # A norm reads a weight matrix once, where abs() would copy it at every step.
+    return not data.numel() or bool(torch.linalg.vector_norm(data, torch.inf) < _LARGEST)
 
 
 def _multiply(matrices: list[tuple[Tensor, Tensor, Tensor]], arguments: tuple[Any, ...]) -> None:

@@ -27,7 +27,7 @@ from numba.extending import intrinsic
 ROWS, COLUMNS = 32, 64
 _TILE, _GROUP = 32, 8
 _GROUPS = _TILE // _GROUP
-_f32, _f64, _i32, _i64 = np.float32, np.float64, np.int32, np.int64
+_f32, _i32 = np.float32, np.int32
 
 # Beyond these a product of two powers and of the parts' scales could leave float32's range.
 SMALLEST_POWER, LARGEST_POWER = 2.0**-50, 2.0**62
@@ -36,6 +36,10 @@ _SIGN, _EXPONENT = -(1 << 31), 0x7F800000
 # Kept of a float's integer: 7 significant bits of the first operand's high part, 5 of the second's.
 _FIRST_HIGH, _SECOND_HIGH = -(1 << 17), -(1 << 19)
 _SECOND_SCALE, _FIRST_SCALE = 2.0**-5, 2.0**-7
+# 1.5 * 2**23: a float next to it counts whole numbers in its last bits. Eight of its integers, in 32 bits.
+_ROUNDING, _EIGHT_ROUNDINGS = 12582912.0, 8 * 0x4B400000 % (1 << 32)
+_JUST_ABOVE_1024 = 1024.0 * (1 + 2.0**-14)
+_TWICE_ONE = 2 * 0x3F800000
 
 
 def _bitcast(source: Any, target: Any, width: ir.Type) -> Any:
@@ -49,12 +53,10 @@ def _bitcast(source: Any, target: Any, width: ir.Type) -> Any:
 
 _as_int = _bitcast(types.float32, types.int32, ir.IntType(32))
 _as_float = _bitcast(types.int32, types.float32, ir.FloatType())
-_as_long = _bitcast(types.float64, types.int64, ir.IntType(64))
-_as_double = _bitcast(types.int64, types.float64, ir.DoubleType())
 F = TypeVar("F", bound=Callable[..., Any])
 # Numba's decorators are untyped.
 _compiled = cast("Callable[[F], F]", njit(inline="always"))
-_loop = cast("Callable[[F], F]", njit(nogil=True, cache=True, error_model="numpy", fastmath={"nsz"}, boundscheck=False))
+_loop = cast("Callable[[F], F]", njit(nogil=True, cache=True, error_model="numpy", fastmath={"nsz", "contract"}, boundscheck=False))
 
 
 @_compiled
@@ -78,8 +80,9 @@ def _whole(number: Any) -> Any:
 
 @_compiled
 def _to_24_bits(number: Any) -> Any:
-    """A double cut to a float's significant bits."""
-    return _f32(_as_double(_as_long(number) & _i64(-(1 << 29))))
+    """A whole number cut to a float's significant bits."""
+    nearest = _f32(number)
+    return _as_float(_i32(_as_int(nearest) - _i32(abs(_i32(nearest)) > abs(number))))
 
 
 @_loop
@@ -103,14 +106,31 @@ def _largest(
 
 
 @_compiled
+def _inverse(power: Any) -> Any:
+    """One by a power of two."""
+    return _as_float(_i32(_TWICE_ONE) - _as_int(power))
+
+
+@_compiled
+def _rounded(first: Any, second: Any, scale: Any) -> Any:
+    """A product in whole multiples, ties away from zero, as the integer of a float that counts from _ROUNDING.
+
+    A product has 12 significant bits: ``scale`` is larger by a 2**14th, so that nothing but a tie passes one.
+    """
+    return _as_int(first * second * scale + _f32(_ROUNDING))
+
+
+@_compiled
 def _summed(
     a0: Any, a1: Any, a2: Any, a3: Any, a4: Any, a5: Any, a6: Any, a7: Any, second: Any, k: int, n: int, scale: Any
 ) -> Any:
     """A group's eight products, summed as whole multiples of 1 / ``scale``."""
-    low = _whole(a0 * second[k, n] * scale) + _whole(a1 * second[k + 1, n] * scale)
-    low += _whole(a2 * second[k + 2, n] * scale) + _whole(a3 * second[k + 3, n] * scale)
-    high = _whole(a4 * second[k + 4, n] * scale) + _whole(a5 * second[k + 5, n] * scale)
-    return low + high + _whole(a6 * second[k + 6, n] * scale) + _whole(a7 * second[k + 7, n] * scale)
+    low = _rounded(a0, second[k, n], scale) + _rounded(a1, second[k + 1, n], scale)
+    low += _rounded(a2, second[k + 2, n], scale) + _rounded(a3, second[k + 3, n], scale)
+    high = _rounded(a4, second[k + 4, n], scale) + _rounded(a5, second[k + 5, n], scale)
+    high += _rounded(a6, second[k + 6, n], scale) + _rounded(a7, second[k + 7, n], scale)
+    # Eight times the integer of _ROUNDING passes 32 bits, and subtracting it comes back.
+    return _f32(_i32(_i32(low + high) - _i32(_EIGHT_ROUNDINGS)))
 
 
 @_loop
@@ -136,8 +156,8 @@ def _step(
     b4, b5, b6, b7 = first[k + 12], first[k + 13], first[k + 14], first[k + 15]
     sums0, sums1 = sums[0], sums[1]
     for n in range(COLUMNS):
-        sums0[n] = _summed(a0, a1, a2, a3, a4, a5, a6, a7, second, k, n, _f32(1024.0) / (power0[n] * part))
-        sums1[n] = _summed(b0, b1, b2, b3, b4, b5, b6, b7, second, k + 8, n, _f32(1024.0) / (power1[n] * part))
+        sums0[n] = _summed(a0, a1, a2, a3, a4, a5, a6, a7, second, k, n, _f32(_JUST_ABOVE_1024) * _inverse(power0[n] * part))
+        sums1[n] = _summed(b0, b1, b2, b3, b4, b5, b6, b7, second, k + 8, n, _f32(_JUST_ABOVE_1024) * _inverse(power1[n] * part))
     if wide:
         _add_32(sums0, sums1, power0, power1, part, out)
     else:
@@ -149,21 +169,24 @@ def _add_16(sums0: Any, sums1: Any, powers0: Any, powers1: Any, part: Any, out: 
     for n in range(COLUMNS):
         power0, power1, held = powers0[n] * part, powers1[n] * part, out[n]
         aligned = max(power0, power1, _power(held))
-        inverse = _f32(1.0) / aligned
+        inverse = _inverse(aligned)
         whole = np.floor(sums0[n] * (power0 * inverse) + _f32(0.5))
         whole += np.floor(sums1[n] * (power1 * inverse) + _f32(0.5))
-        whole += _whole(held * (inverse * _f32(1024.0)))
+        whole += _whole(held * inverse * _f32(1024.0))
         out[n] = _to_8_bits(whole * (aligned * _f32(1.0 / 1024.0)))
 
 
 @_loop
 def _add_32(sums0: Any, sums1: Any, powers0: Any, powers1: Any, part: Any, out: Any) -> None:
     for n in range(COLUMNS):
-        power0, power1, held = _f64(powers0[n] * part), _f64(powers1[n] * part), _f64(out[n])
-        unit = max(power0, power1, _f64(_power(out[n]))) * 2.0**-23
-        whole = np.floor(_f64(sums0[n]) * (power0 / (unit * 1024.0)) + 0.5)
-        whole += np.floor(_f64(sums1[n]) * (power1 / (unit * 1024.0)) + 0.5)
-        out[n] = _to_24_bits((whole + np.trunc(held / unit)) * unit)
+        power0, power1, held = powers0[n] * part, powers1[n] * part, out[n]
+        aligned = max(power0, power1, _power(held))
+        inverse = _inverse(aligned)
+        # A group's sum has 16 significant bits: where float32 has no room for the half, it is whole already.
+        whole = _i32(np.floor(sums0[n] * (power0 * inverse * _f32(8192.0)) + _f32(0.5)))
+        whole += _i32(np.floor(sums1[n] * (power1 * inverse * _f32(8192.0)) + _f32(0.5)))
+        whole = _i32(whole + _i32(held * inverse * _f32(2.0**23)))
+        out[n] = _to_24_bits(whole) * _f32(2.0**-23) * aligned
 
 
 @_loop
