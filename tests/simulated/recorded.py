@@ -19,6 +19,8 @@ from ttscribe.devices.emulator.loaded import emulated
 
 # Objects that say where and not what is computed.
 PLACES = {"device", "CoreCoord"}
+# TT-NN ignores a list of one: the state stays as it was. No record of ours can say such a call.
+NOT_OURS = {"create_qkv_heads.q_only.list_of_one", "create_qkv_heads.qkv.list_of_three"}
 
 
 @dataclass(frozen=True)
