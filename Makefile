@@ -1,3 +1,7 @@
+# Python keeps what it has compiled, whatever the environment says: without that each of the suite's processes, and there
+# are hundreds, compiles PyTorch's 900 modules again.
+export PYTHONDONTWRITEBYTECODE :=
+
 BIN := .venv/bin
 # One thread a worker: two workers that each take both cores are slower than one.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
@@ -5,7 +9,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup --no-l
 DEMO_SPEECH := 'from importlib.util import find_spec as find; \
 	print(find("moonshine_voice").submodule_search_locations[0] + "/assets/two_cities.wav")'
 
-.PHONY: env browser speech golden golden-files demo test lint types tests format bench reports clean
+.PHONY: env browser speech golden golden-files check-sizes demo test lint types tests format bench reports clean
 
 env: ## set .venv up
 	@scripts/setup-env
@@ -27,6 +31,9 @@ tests: env browser speech
 
 golden: env speech ## every recording with tiny.en and base, word error rates included: ten minutes more than in tests
 	@TTSCRIBE_GOLDEN=all $(PYTEST) tests/test_golden.py
+
+check-sizes: env ## the largest sizes through TT-NN on a mock board too: two minutes more than in tests
+	@TTSCRIBE_CHECK=all $(PYTEST) tests/check/test_models.py
 
 golden-files: env speech ## make tests/golden again, with transformers: minutes
 	@PYTHONPATH=tests $(BIN)/python -m golden.make

@@ -58,9 +58,11 @@ class Door:
         return model.generate(mel, **CACHES[self.cache])[0].tolist()
 
 
-@pytest.fixture(
-    scope="module", params=[(name, cache) for name in ("tiny_en", "base") for cache in CACHES], ids="-".join
-)
+# base has more layers, and takes a growing cache's way through the same code.
+DOORS = [("tiny_en", "static"), ("tiny_en", "growing"), ("base", "growing")]
+
+
+@pytest.fixture(scope="module", params=DOORS, ids="-".join)
 def door(request):
     name, cache = request.param
     torch._dynamo.reset()
@@ -128,7 +130,7 @@ def programs_of(module, *arguments):
     found = []
 
     def compile_aot(graph, _example_inputs):
-        found.append(compile_graph(captured(graph), CompileSettings(policy("bf16-hifi4"))).program)
+        found.append(compile_graph(captured(graph), CompileSettings(policy("bf16-hifi3"))).program)
         return graph.forward
 
     torch._dynamo.reset()
