@@ -283,7 +283,7 @@ def compile(  # noqa: A001
         module: called as ``module(*example_inputs)``; weights are constants from now on.
         example_inputs: give the shapes and element types, which are fixed from now on.
         device: "emulator", or "ttnn" for a card ("ttnn:n150": and it must be that board).
-        precision: a policy's name, such as "bf16-hifi4" or "exact".
+        precision: a policy's name, such as "bf16-hifi3" or "exact".
         strict: raise FallbackRefused where an operation would stay in PyTorch.
         blocklist: operations to keep in PyTorch, and the name of the model for which its entries are.
 

@@ -241,7 +241,7 @@ def load_model(
         device: "cpu"; "emulator": the compiled programs with a Tenstorrent card's rounding; "ttnn": a Tenstorrent card
             (or the simulator that TT_METAL_SIMULATOR names); "ttnn:n150": and it must be that board.
         dtype: "float32", "bfloat16" or "float16": of the weights, and of the arithmetic on the CPU.
-        precision: policy of compiled programs, such as "bf16-hifi4" or "exact".
+        precision: policy of compiled programs, such as "bf16-hifi3" or "exact".
         threads: CPU threads for the whole process; PyTorch's own choice when None.
         offline: never ask the network.
 

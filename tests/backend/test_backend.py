@@ -42,7 +42,7 @@ def test_an_unknown_option_names_those_that_there_are(compiled):
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ({"precision": "fp8"}, "no precision is called 'fp8'; there is exact, bf16-hifi4"),
+        ({"precision": "fp8"}, "no precision is called 'fp8'; there is exact, bf16-hifi3"),
         ({"device": "tpu"}, "no device that runs programs is called 'tpu'; there is emulator"),
         ({"report": "yes"}, "option report is called with each CompileReport; 'yes' cannot be called"),
         ({"blocklist": "no/such/file.json"}, "blocklist no/such/file.json:"),
@@ -83,7 +83,7 @@ def test_strict_accepts_what_is_lowered_whole(compiled):
     assert check(compiled, mlp(), X, strict=True).share == 1
 
 
-@pytest.mark.parametrize("precision", ["bf16-hifi4", "bf16-hifi2", "bfp8-hifi4", "bfp8-hifi2"])
+@pytest.mark.parametrize("precision", ["bf16-hifi3", "bf16-hifi2", "bfp8-hifi3", "bfp8-hifi2"])
 def test_every_precision_is_near_eager_and_not_exact(compiled, precision):
     module = mlp()
     ours, theirs = compiled(module, precision=precision)(X), module(X)

@@ -12,7 +12,7 @@ from ttscribe.errors import CompileError
 
 pytestmark = pytest.mark.xdist_group("check-module")
 
-SETTINGS = CompileSettings(policy("bf16-hifi4"))
+SETTINGS = CompileSettings(policy("bf16-hifi3"))
 X = torch.zeros(1, 64, 64)
 
 
@@ -47,7 +47,7 @@ def test_a_module_of_common_layers_is_accepted():
 
 def test_what_stays_on_the_host_is_found_with_its_reason():
     blocked = CompileSettings(
-        policy("bf16-hifi4"), blocklist=Blocklist((Block("aten.gelu.*", "it is slow on this board"),))
+        policy("bf16-hifi3"), blocklist=Blocklist((Block("aten.gelu.*", "it is slow on this board"),))
     )
     report = check_programs(module_programs(layers(), (X,), blocked))
     (finding,) = report.findings

@@ -41,14 +41,14 @@ def factories(tmp_path, monkeypatch):
 
 
 def test_a_model_is_told_in_a_row_for_each_program_and_a_verdict(ttscribe, ttnn_is_installed):
-    result = ttscribe("check", "tiny.en", "--offline", "--board", "n150", "--precision", "bf16-hifi4")
+    result = ttscribe("check", "tiny.en", "--offline", "--board", "n150", "--precision", "bf16-hifi3")
     assert (result.exit_code, result.stderr) == (0, "")
     head, *rows, held, verdict = result.stdout.splitlines()
     assert head.split()[:2] == ["program", "calls"]
     assert [row.split()[0] for row in rows] == PROGRAMS
     assert held.startswith("DRAM held by all: ")
     assert verdict.startswith("validated: every call is accepted by TT-NN ")
-    assert verdict.endswith(" on a mock n150, bf16-hifi4; nothing stays on the host")
+    assert verdict.endswith(" on a mock n150, bf16-hifi3; nothing stays on the host")
 
 
 def test_a_module_of_the_current_folder_is_checked(ttscribe, factories, ttnn_is_installed):

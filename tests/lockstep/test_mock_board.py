@@ -26,7 +26,7 @@ small = WhisperConfig(320, 80, 128, 1, 2, 256, 1, 2, 256, 160, 64)
 device = Opened("ttnn", TtnnDevice("n150"), float32=False, board="n150")
 emulator = Opened("emulator", EmulatedDevice(), float32=False)
 told = {}
-for each in whisper_workloads(random_model(small), (), sys.argv[2:], CompileSettings(policy("bf16-hifi4"))):
+for each in whisper_workloads(random_model(small), (), sys.argv[2:], CompileSettings(policy("bf16-hifi3"))):
     found = compare(each, device, emulator, folder=Path(sys.argv[1]))
     told[found.program] = [(step.target, step.refused) for step in found.steps]
 print(json.dumps(told))

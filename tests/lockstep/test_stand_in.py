@@ -20,7 +20,7 @@ EMULATOR = Opened("emulator", EmulatedDevice(), float32=False)
 
 @pytest.fixture(scope="module")
 def encode():
-    (workload,) = whisper_workloads(random_model(TINY), (), ["encode"], CompileSettings(policy("bf16-hifi4")))
+    (workload,) = whisper_workloads(random_model(TINY), (), ["encode"], CompileSettings(policy("bf16-hifi3")))
     return workload
 
 
@@ -30,7 +30,7 @@ def simulated(stand_in, encode, tmp_path):
 
     def run(monkeypatch, errs=""):
         monkeypatch.setenv("TTNN_STAND_IN_ERRS", errs)
-        with opened("ttnn", "bf16-hifi4") as device:
+        with opened("ttnn", "bf16-hifi3") as device:
             return compare(encode, device, EMULATOR, folder=tmp_path / "kept", tolerance=0.02)
 
     return run

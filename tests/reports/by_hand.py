@@ -77,7 +77,7 @@ def report(**changes):
         "model": "some-model",
         "weights": "some-model, its own",
         "board": "n150",
-        "precision": "bf16-hifi4",
+        "precision": "bf16-hifi3",
         "batch": 1,
         "status": Status.DONE,
         "reasons": (),
@@ -103,7 +103,7 @@ def accuracy(**changes):
         "wer": 5.2,
         "fp32_wer": 5,
     }
-    return Accuracy(**{"model": "some-model", "policy": "bf16-hifi4", "clips": 3, **given, **changes})
+    return Accuracy(**{"model": "some-model", "policy": "bf16-hifi3", "clips": 3, **given, **changes})
 
 
 def taken(compiled, findings=(), peak=65_536, **more):
@@ -119,7 +119,7 @@ def taken(compiled, findings=(), peak=65_536, **more):
         )
         for each in compiled
     )
-    checked = CheckReport("n150", "0.0.0", "bf16-hifi4", 12 * GIB, 2**20, programs, tuple(findings))
+    checked = CheckReport("n150", "0.0.0", "bf16-hifi3", 12 * GIB, 2**20, programs, tuple(findings))
     return Taken(tuple(compiled), 1.5, checked, "its own", **more)
 
 

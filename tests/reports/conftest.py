@@ -9,7 +9,7 @@ from ttscribe.compiler.whisper_programs import PROGRAMS, capture_program
 from ttscribe.reports.trace import trace
 from ttscribe.whisper.model import random_model
 
-SETTINGS = CompileSettings(policy("bf16-hifi4"))
+SETTINGS = CompileSettings(policy("bf16-hifi3"))
 
 
 @pytest.fixture(scope="session")

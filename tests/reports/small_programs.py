@@ -11,7 +11,7 @@ def linear(rows, inner, columns, *, memory=DRAM, weights=DType.BFLOAT16, fidelit
         Value("w", TensorSpec((inner, columns), weights)),
     )
     made = Value("y", TensorSpec((1, 1, rows, columns), memory=memory))
-    config = compute_config(fidelity, accumulate_fp32=False)
+    config = compute_config(fidelity)
     op = Op("ttnn.linear", ("x", "w"), (made,), (), (("compute_kernel_config", config),), ("linear_1",))
     return Program("small", inputs, (), (), (), (op,), ("y",))
 

@@ -99,7 +99,7 @@ def test_what_is_wanting_is_on_the_first_lines():
     page = summary_page(report(status=Status.IN_WORK, reasons=("2 operations in PyTorch", "accuracy not judged")))
     title, _, first, *_ = page.splitlines()
     assert title == "# some-model: report"
-    assert first.startswith("🚧 on n150, `bf16-hifi4`, batch 1; weights: some-model, its own.")
+    assert first.startswith("🚧 on n150, `bf16-hifi3`, batch 1; weights: some-model, its own.")
     assert first.endswith(" Not done: 2 operations in PyTorch; accuracy not judged.")
 
 
@@ -157,10 +157,10 @@ def test_a_figure_reads_with_its_unit(figure, text):
 
 
 def test_the_command_for_a_card_measures_this_model_in_this_precision():
-    command = card_command(report(board="p150", precision="bfp8-hifi4")).split()
+    command = card_command(report(board="p150", precision="bfp8-hifi3")).split()
     assert command[:3] == ["ttscribe", "report", "some-model"]
     assert command[command.index("--device") + 1] == "ttnn:p150"
-    assert command[command.index("--precision") + 1] == "bfp8-hifi4"
+    assert command[command.index("--precision") + 1] == "bfp8-hifi3"
     assert card_command(report(board="p150")) in summary_page(report(board="p150"))
 
 
@@ -192,7 +192,7 @@ def test_the_trace_has_each_variation_with_what_became_of_it(trace):
 
 
 def test_the_trace_says_what_its_correlations_are(trace):
-    assert "**emulated** under `bf16-hifi4`" in trace
+    assert "**emulated** under `bf16-hifi3`" in trace
 
 
 def test_a_text_with_a_bar_stays_in_its_cell():

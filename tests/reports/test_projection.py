@@ -10,7 +10,7 @@ from ttscribe.compiler.program import L1, DType, Layout, Op, Program, TensorSpec
 from ttscribe.reports.constants import N150, P150, Software
 from ttscribe.reports.projection import operation_times, project, project_releases, total
 
-HIFI4 = compute_config("HiFi4", accumulate_fp32=False)
+HIFI4 = compute_config("HiFi4")
 
 
 def one(program, chip=N150, **software):

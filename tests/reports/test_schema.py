@@ -196,7 +196,7 @@ def test_a_figure_that_only_one_report_has_is_a_difference(name):
         ("model", "another"),
         ("weights", "none"),
         ("board", "p150"),
-        ("precision", "bfp8-hifi4"),
+        ("precision", "bfp8-hifi3"),
         ("batch", 2),
         ("status", Status.IN_WORK),
         ("reasons", ("something",)),

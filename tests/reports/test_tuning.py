@@ -20,7 +20,7 @@ from ttscribe.reports.measure import differences
 from ttscribe.reports.schema import Provenance
 from ttscribe.reports.tuning import Trial, blocks, measured, moved, projected, trials
 
-SETTINGS = CompileSettings(policy("bf16-hifi4"))
+SETTINGS = CompileSettings(policy("bf16-hifi3"))
 # A card as cards are, and one whose traces are slow and whose single launches are free.
 USUAL = projected(N150, traced=Software(5e-6), untraced=Software(1e-4))
 UPSIDE_DOWN = projected(N150, traced=Software(1.0), untraced=Software(0.0))

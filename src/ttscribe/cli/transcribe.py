@@ -61,7 +61,7 @@ def transcribe(
         Literal["float32", "bfloat16", "float16"], typer.Option(help="Type of the weights and the arithmetic.")
     ] = "float32",
     precision: Annotated[
-        str | None, typer.Option(metavar="POLICY", help="Of compiled programs (emulator, ttnn): bf16-hifi4 ...")
+        str | None, typer.Option(metavar="POLICY", help="Of compiled programs (emulator, ttnn): bf16-hifi3 ...")
     ] = None,
     threads: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="CPU threads; PyTorch's choice when not given.")

@@ -173,11 +173,11 @@ def test_blocklists_keep_operations_on_the_host(block, blocked):
 
 @pytest.mark.parametrize(
     ("board", "precision", "refused"),
-    [("n150", "bf16-hifi4", False), ("p150", "bf16-hifi4", True), ("n150", "bfp8-hifi2", True)],
+    [("n150", "bf16-hifi3", False), ("p150", "bf16-hifi3", True), ("n150", "bfp8-hifi2", True)],
 )
 def test_a_guard_sees_board_and_precision(monkeypatch, board, precision, refused):
     def guard(_node, settings):
-        fits = settings.board.architecture == "wormhole_b0" and settings.precision.fidelity == "HiFi4"
+        fits = settings.board.architecture == "wormhole_b0" and settings.precision.fidelity == "HiFi3"
         return None if fits else Refusal(Reason.ARGUMENT, "not on this board, or not at this precision")
 
     monkeypatch.setitem(RULES, "aten.relu.default", replace(RULES["aten.relu.default"], guard=guard))

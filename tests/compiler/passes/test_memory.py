@@ -141,5 +141,5 @@ def test_sums_and_extremes_are_configured(b, name):
 
 
 def test_an_unknown_policy_names_those_that_there_are():
-    with pytest.raises(OptionError, match="bf16-hifi4, bf16-hifi2"):
+    with pytest.raises(OptionError, match="bf16-hifi3, bf16-hifi2"):
         policy("half")

@@ -20,7 +20,7 @@ def bare(monkeypatch, tmp_path):
 
 def refused(**arguments) -> str:
     with pytest.raises(DeviceUnavailable) as caught:
-        open_program_device(**{"device": "ttnn", "precision": "bf16-hifi4", **arguments})
+        open_program_device(**{"device": "ttnn", "precision": "bf16-hifi3", **arguments})
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -50,12 +50,12 @@ def test_a_simulator_needs_the_kernel_compiler(monkeypatch, tmp_path):
 
 def test_an_unknown_board_is_refused_by_name():
     with pytest.raises(OptionError, match="no board is called 'n151'; there is n150, n300, n300x2, p150"):
-        open_program_device("ttnn:n151", "bf16-hifi4")
+        open_program_device("ttnn:n151", "bf16-hifi3")
 
 
 def test_the_emulator_is_no_board():
     with pytest.raises(OptionError, match="choose emulator or emulator:kernels"):
-        open_program_device("emulator:n150", "bf16-hifi4")
+        open_program_device("emulator:n150", "bf16-hifi3")
 
 
 def test_a_model_is_not_put_on_a_card_that_is_not_there(tiny_en):

@@ -43,7 +43,7 @@ for name in ("begin_trace_capture", "execute_trace", "release_trace", "wait_for_
         calls.append(name)
         return inner(*arguments, **keywords)
     setattr(ttnn, name, counted)
-runner = make_runner("ttnn:n150", checkpoint.model, "bfp8-hifi4", checkpoint.suppress_tokens)
+runner = make_runner("ttnn:n150", checkpoint.model, "bfp8-hifi3", checkpoint.suppress_tokens)
 mel, prompt = torch.zeros(1, 80, 3000), torch.tensor([[50257, 50362]])
 found = {"one card": runner.device is device}
 first = runner.encode(mel)
@@ -82,7 +82,7 @@ found["progress"] = all(done <= total for done, total in loaded), loaded[-1][0] 
 graph = capture_program("cross_kv", checkpoint.model)
 for name, blocks in {"whole": (), "split": (Block("aten.linear.default", "tried"),)}.items():
     calls.clear()
-    compiled = compile_graph(graph, CompileSettings(policy("bf16-hifi4"), blocklist=Blocklist(blocks)))
+    compiled = compile_graph(graph, CompileSettings(policy("bf16-hifi3"), blocklist=Blocklist(blocks)))
     params = {param: tensor for param, tensor in compiled.params.items() if tensor is not None}
     loaded_one = device.load(compiled.program, params)
     with device.repeated(loaded_one, [device.zeros(value.spec) for value in compiled.program.inputs]) as again:
@@ -222,7 +222,7 @@ def greedy(rows):
 
 checkpoint = load_checkpoint("tiny.en", offline=True)
 found = {}
-with make_runner("ttnn:n300x2", checkpoint.model, "bf16-hifi4") as runner:
+with make_runner("ttnn:n300x2", checkpoint.model, "bf16-hifi3") as runner:
     device = runner.device
     found["chips"], found["most"] = device.handle.get_num_devices(), runner.max_batch
     for rows in (2, 1):

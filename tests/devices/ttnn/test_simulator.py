@@ -80,7 +80,7 @@ def test_it_opens_with_one_queue_and_no_region_for_traces(stand_in):
 
 def test_a_run_that_is_repeated_is_called_again_and_not_traced(stand_in, small_model):
     with TtnnDevice() as device:
-        runner = TtnnRunner(small_model, device, CompileSettings(policy("bf16-hifi4")))
+        runner = TtnnRunner(small_model, device, CompileSettings(policy("bf16-hifi3")))
         loaded = runner.program("encode")
         inputs = [device.zeros(value.spec) for value in loaded.program.inputs]
         with device.repeated(loaded, inputs) as again:
@@ -92,10 +92,10 @@ def test_a_run_that_is_repeated_is_called_again_and_not_traced(stand_in, small_m
 def test_a_window_runs_call_by_call_with_the_emulators_values(stand_in, small_model):
     """Encoder states go to cross_kv: with them, the state that a decode step reads."""
     with TtnnDevice() as device:
-        runner = TtnnRunner(small_model, device, CompileSettings(policy("bf16-hifi4")))
+        runner = TtnnRunner(small_model, device, CompileSettings(policy("bf16-hifi3")))
         runner._tensors.clear()
         mel = torch.randn(2, 1, SMALL.num_mel_bins, SMALL.mel_frames, generator=torch.Generator().manual_seed(0))
-        emulated = make_runner("emulator", small_model, "bf16-hifi4")
+        emulated = make_runner("emulator", small_model, "bf16-hifi3")
         for window in mel:
             runner.encode(window)
             (states,) = runner._traces["encode"].outputs
@@ -115,14 +115,14 @@ def test_its_values_are_simulated_and_a_cards_measured(stand_in, monkeypatch):
 
 def test_nothing_is_timed_on_it(stand_in, small_model):
     with TtnnDevice() as device:
-        runner = TtnnRunner(small_model, device, CompileSettings(policy("bf16-hifi4")))
+        runner = TtnnRunner(small_model, device, CompileSettings(policy("bf16-hifi3")))
         with pytest.raises(DeviceUnavailable, match="a simulator has values and no time, so nothing is timed on it"):
             measure(runner, None, ())
 
 
 def test_a_transcript_of_it_tells_no_speed(stand_in):
-    info = TranscriptionInfo("tiny.en", "ttnn", "bf16-hifi4", "transcribe", "en", 1.0, 2.0)
-    assert _summary(info, 99.0, None) == "2.0 s of audio, model tiny.en, ttnn, bf16-hifi4; simulated: no time is told"
+    info = TranscriptionInfo("tiny.en", "ttnn", "bf16-hifi3", "transcribe", "en", 1.0, 2.0)
+    assert _summary(info, 99.0, None) == "2.0 s of audio, model tiny.en, ttnn, bf16-hifi3; simulated: no time is told"
 
 
 SLOWLY = """
@@ -138,7 +138,7 @@ small = WhisperConfig(320, 80, 128, 1, 2, 256, 1, 2, 256, 160, 64)
 device = TtnnDevice("n150")
 try:
     device.library.begin_trace_capture = device.library.record_event = None
-    runner = TtnnRunner(random_model(small), device, CompileSettings(policy("bf16-hifi4")))
+    runner = TtnnRunner(random_model(small), device, CompileSettings(policy("bf16-hifi3")))
     state = runner.start(runner.encode(torch.zeros(1, 80, 320)))
     runner.prefill(torch.tensor([[1, 2]]), state)
     runner.decode_step(torch.tensor([3]), torch.tensor([2]), state)

@@ -12,6 +12,7 @@ from ttscribe.compiler.operations import kernels
 from ttscribe.compiler.operations.emulation import Call
 from ttscribe.compiler.operations.matmul import ACTIVATIONS, multiplied
 from ttscribe.compiler.operations.operation import (
+    BEST_FIDELITY,
     Family,
     Kernel,
     Operation,
@@ -130,7 +131,7 @@ CONVOLUTION = (
         terms=_terms,
         device_operations=_device_operations,
         # Under every policy: both convolutions together are 0.8 % of the FLOPs of large-v3's encoder.
-        kernel=Kernel("compute_config", fidelity="HiFi4"),
+        kernel=Kernel("compute_config", fidelity=BEST_FIDELITY),
         emulate=_emulate,
     ),
 )

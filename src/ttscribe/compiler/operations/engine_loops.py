@@ -56,7 +56,10 @@ _as_float = _bitcast(types.int32, types.float32, ir.FloatType())
 F = TypeVar("F", bound=Callable[..., Any])
 # Numba's decorators are untyped.
 _compiled = cast("Callable[[F], F]", njit(inline="always"))
-_loop = cast("Callable[[F], F]", njit(nogil=True, cache=True, error_model="numpy", fastmath={"nsz", "contract"}, boundscheck=False))
+_loop = cast(
+    "Callable[[F], F]",
+    njit(nogil=True, cache=True, error_model="numpy", fastmath={"nsz", "contract"}, boundscheck=False),
+)
 
 
 @_compiled
@@ -156,8 +159,12 @@ def _step(
     b4, b5, b6, b7 = first[k + 12], first[k + 13], first[k + 14], first[k + 15]
     sums0, sums1 = sums[0], sums[1]
     for n in range(COLUMNS):
-        sums0[n] = _summed(a0, a1, a2, a3, a4, a5, a6, a7, second, k, n, _f32(_JUST_ABOVE_1024) * _inverse(power0[n] * part))
-        sums1[n] = _summed(b0, b1, b2, b3, b4, b5, b6, b7, second, k + 8, n, _f32(_JUST_ABOVE_1024) * _inverse(power1[n] * part))
+        sums0[n] = _summed(
+            a0, a1, a2, a3, a4, a5, a6, a7, second, k, n, _f32(_JUST_ABOVE_1024) * _inverse(power0[n] * part)
+        )
+        sums1[n] = _summed(
+            b0, b1, b2, b3, b4, b5, b6, b7, second, k + 8, n, _f32(_JUST_ABOVE_1024) * _inverse(power1[n] * part)
+        )
     if wide:
         _add_32(sums0, sums1, power0, power1, part, out)
     else:

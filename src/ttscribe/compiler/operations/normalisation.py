@@ -9,9 +9,10 @@ from torch import Tensor
 
 from ttscribe.compiler.operations.emulation import Call
 from ttscribe.compiler.operations.operation import (
-    SUMS_IN_32_BITS,
+    BEST_FIDELITY,
     Extent,
     Family,
+    Kernel,
     Operation,
     Specs,
     dimension,
@@ -98,7 +99,7 @@ NORMALISATION = (
             attributes=("epsilon", "memory_config", "program_config", "compute_kernel_config"),
             extent=Extent.ROW,
             flops=_flops,
-            kernel=SUMS_IN_32_BITS,
+            kernel=Kernel(fidelity=BEST_FIDELITY),
             stated=(("program_config", _TWO_PASSES),),
             emulate=emulate,
         )
@@ -110,7 +111,7 @@ NORMALISATION = (
         _softmax,
         attributes=("dim", "numeric_stable", "memory_config", "compute_kernel_config"),
         flops=_flops,
-        kernel=SUMS_IN_32_BITS,
+        kernel=Kernel(fidelity=BEST_FIDELITY),
         # Without it the largest value of a row is not taken away first.
         stated=(("numeric_stable", True),),
         emulate=_emulate_softmax,

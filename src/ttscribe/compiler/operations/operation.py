@@ -81,19 +81,18 @@ class Kernel:
     """How an operation's arithmetic is configured.
 
     ``attribute`` is the keyword that takes TT-NN's compute kernel configuration; ``fidelity`` None where the precision
-    policy decides, ``accumulate_fp32`` whether sums are kept in 32 bits. ``on_grid`` says that the call also takes a
-    core grid, without which TT-NN launches its activation by itself, after it.
+    policy decides. ``on_grid`` says that the call also takes a core grid, without which TT-NN launches its activation
+    by itself, after it.
     """
 
     attribute: str = "compute_kernel_config"
     fidelity: str | None = None
-    accumulate_fp32: bool = False
     on_grid: bool = False
 
 
-# Norms and sums: sums of many terms lose too much in 16 bits, and cost little in 32. Not HiFi4, which with 32 bits
-# gives wrong elements now and then on Wormhole (tt-metal issue 38306).
-SUMS_IN_32_BITS = Kernel(fidelity="HiFi3", accumulate_fp32=True)
+# What does not depend on the policy: sums are kept in 32 bits, with which HiFi4 gives wrong elements now and then on
+# Wormhole (tt-metal issue 38306).
+BEST_FIDELITY = "HiFi3"
 
 
 @dataclass(frozen=True, slots=True)

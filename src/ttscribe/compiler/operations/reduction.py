@@ -11,8 +11,9 @@ from torch import Tensor
 from ttscribe.compiler.operations import kernels
 from ttscribe.compiler.operations.emulation import Call
 from ttscribe.compiler.operations.operation import (
-    SUMS_IN_32_BITS,
+    BEST_FIDELITY,
     Family,
+    Kernel,
     Operation,
     Specs,
     dimension,
@@ -87,7 +88,7 @@ def _reduction(name: str, function: Callable[..., Tensor]) -> Operation:
         attributes=("dim", "keepdim", "memory_config", "compute_kernel_config"),
         flops=per_input_element,
         device_operations=_reduce_device_operations,
-        kernel=SUMS_IN_32_BITS,
+        kernel=Kernel(fidelity=BEST_FIDELITY),
         emulate=emulate,
     )
 

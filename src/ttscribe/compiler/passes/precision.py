@@ -43,17 +43,20 @@ def _weights(program: Program) -> set[str]:
     return multiplied - otherwise - {*program.outputs}
 
 
-def compute_config(fidelity: str, *, accumulate_fp32: bool) -> Config:
+def compute_config(fidelity: str) -> Config:
     """TT-NN's compute kernel configuration; nothing that changes values is left to its defaults.
 
-    Those are LoFi and approximate functions (``ttnn.init_device_compute_kernel_config`` of TT-NN 0.81.1).
+    Those are LoFi, approximate functions and sums in 16 bits (``ttnn.init_device_compute_kernel_config`` of TT-NN
+    0.81.1).
     """
     return Config(
         "ComputeKernelConfig",
         (
             ("math_fidelity", fidelity),
             ("math_approx_mode", False),
-            ("fp32_dest_acc_en", accumulate_fp32),
+            # In 16 bits each step of a long sum is rounded: logits of tiny.en then miss the accuracy contract
+            # (docs/accuracy.md). Half as many tiles fit the destination registers.
+            ("fp32_dest_acc_en", True),
             # A long product is summed in blocks: the packer adds them up in L1, and the matrix engine need not read
             # them back.
             ("packer_l1_acc", True),
@@ -68,7 +71,7 @@ def _configured(op: Op, precision: Precision) -> Op:
     kernel = operation.kernel
     if kernel is None:
         return op
-    config = compute_config(kernel.fidelity or precision.fidelity, accumulate_fp32=kernel.accumulate_fp32)
+    config = compute_config(kernel.fidelity or precision.fidelity)
     op = op.with_attributes(**{kernel.attribute: config})
     if kernel.on_grid:
         return op.with_attributes(core_grid=Config("FullGrid", ()))
