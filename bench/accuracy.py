@@ -1,12 +1,13 @@
-"""What each precision policy costs: the compiled programs on the emulator against fp32 PyTorch, on real speech.
+"""What each precision policy costs: the compiled programs as TT-NN's kernels compute them, against fp32 PyTorch.
 
-    bench/accuracy.py --speech DIR [--models tiny.en,base] [--policies ...]
+    bench/accuracy.py --speech DIR [--models tiny.en,base] [--policies ...] [--utterances N]
     bench/accuracy.py --markdown docs/accuracy.md
 
 DIR has ``manifest.tsv`` and ``golden_MODEL.jsonl`` (what fp32 PyTorch says). Read utterances are decoded with fp32's
-tokens, for agreement and correlation of the logits; every recording is decoded freely, for the word error rate. Records
-are written as they are taken (``--records FOLDER``, by default bench/data), and what has one is not done
-again.
+tokens, for agreement and correlation of the logits; every recording is decoded freely, for the word error rate. Read
+utterances come first, in an order that mixes their sources; ``--utterances N`` takes the first N of them and nothing
+else. Records are written as they are taken (``--records FOLDER``, by default bench/data), and what has one is not done
+again: an interrupted run goes on.
 """
 
 import argparse
@@ -16,11 +17,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
 
 from ttscribe.compiler.settings import POLICIES
-from ttscribe.evaluation.accuracy import Accuracy, Forced, Text, summary, word_error_rate
+from ttscribe.evaluation.accuracy import EMULATOR, KERNELS, Accuracy, Forced, Text, summary, word_error_rate
 from ttscribe.evaluation.compare import Comparison
 from ttscribe.evaluation.speech import Clip
 from ttscribe.evaluation.words import count_errors
@@ -56,7 +58,10 @@ def by_model_and_policy(records: Iterable[_Record]) -> dict[tuple[str, str], lis
 def recorded(folder: Path = RECORDS) -> Mapping[tuple[str, str], Accuracy]:
     """What the records come to, by model and policy."""
     forced, texts = (by_model_and_policy(read_records(kind, folder)) for kind in (Forced, Text))
-    return {key: summary(mine, texts[key]) for key, mine in forced.items()}
+    return {
+        (model, name): summary(mine, texts[model, name], EMULATOR if POLICIES[name].exact else KERNELS)
+        for (model, name), mine in forced.items()
+    }
 
 
 def recordings(speech: Path, model: str) -> list[dict[str, Any]]:
@@ -73,12 +78,12 @@ class Run:
     def __init__(self, speech: Path, model: str, policy: str) -> None:
         self.speech, self.model, self.policy = speech, model, policy
         checkpoint = load_checkpoint(model, offline=True)
-        self.emulated = Transcriber(checkpoint, "emulator", policy)
+        self.emulated = Transcriber(checkpoint, KERNELS, policy)
         self.comparison = Comparison(checkpoint, self.emulated.runner, model, policy)
 
     def records(self, recording: dict[str, Any]) -> tuple[Forced | Text, ...]:
         """Of a read utterance both kinds; of another recording what is said in it."""
-        if recording["kind"] == "utt" and not recording["long"]:
+        if is_read_utterance(recording):
             return self.comparison.of(
                 Clip(self.speech / recording["file"], recording["reference"], recording["sec"]), recording["file"]
             )
@@ -91,12 +96,24 @@ class Run:
         return (Text(self.model, self.policy, recording["file"], words, fp32_errors, errors),)
 
 
+def is_read_utterance(recording: Mapping[str, Any]) -> bool:
+    return recording["kind"] == "utt" and not recording["long"]
+
+
+def _turn(recording: Mapping[str, Any]) -> tuple[bool, bytes]:
+    """Utterances first, and all in an order that has nothing to do with where they come from."""
+    return not is_read_utterance(recording), sha256(recording["file"].encode()).digest()
+
+
 def measure(arguments: argparse.Namespace) -> None:
     arguments.records.mkdir(parents=True, exist_ok=True)
     done = {(each.model, each.policy, each.file) for each in read_records(Text, arguments.records)}
     for model in arguments.models.split(","):
+        wanted = sorted(recordings(arguments.speech, model), key=_turn)
+        if arguments.utterances is not None:
+            wanted = list(filter(is_read_utterance, wanted))[: arguments.utterances]
         for policy in arguments.policies.split(","):
-            todo = [each for each in recordings(arguments.speech, model) if (model, policy, each["file"]) not in done]
+            todo = [each for each in wanted if (model, policy, each["file"]) not in done]
             run = Run(arguments.speech, model, policy) if todo else None
             for recording in todo:
                 assert run is not None
@@ -149,6 +166,7 @@ def main() -> None:
     parser.add_argument("--speech", type=Path)
     parser.add_argument("--models", default="tiny.en,base")
     parser.add_argument("--policies", default=",".join(POLICIES))
+    parser.add_argument("--utterances", type=int)
     parser.add_argument("--records", type=Path, default=RECORDS)
     parser.add_argument("--markdown", type=Path)
     arguments = parser.parse_args()

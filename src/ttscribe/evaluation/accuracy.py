@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-EMULATOR, SIMULATOR = "emulator", "simulator"
+EMULATOR, KERNELS, SIMULATOR = "emulator", "emulator:kernels", "simulator"
 # Of fewer words a single error is more than the 0.2 points of word error rate that every contract allows.
 LEAST_WORDS = 500
 
@@ -63,7 +63,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Accuracy:
-    """A model under a policy, on a device: *emulated*, *simulated* on the simulator, *measured* on any other.
+    """A model under a policy, on a device: *emulated* in one of two ways, *simulated* on the simulator, or *measured*.
 
     ``clips`` were decoded with float32's tokens, and freely. ``margin`` is float32's largest top-2 margin where the
     policy's token was another; ``mean_pcc`` the worst clip's mean correlation of the logits, ``worst_pcc`` the worst

@@ -22,7 +22,7 @@ from ttscribe.devices.programs import ProgramRunner
 from ttscribe.devices.provenance import Provenance
 from ttscribe.devices.ttnn.simulator import simulator
 from ttscribe.errors import ModelNotFound, OptionError
-from ttscribe.evaluation.accuracy import EMULATOR, SIMULATOR, Accuracy, summary
+from ttscribe.evaluation.accuracy import EMULATOR, KERNELS, SIMULATOR, Accuracy, summary
 from ttscribe.evaluation.compare import compare
 from ttscribe.evaluation.speech import Clip
 from ttscribe.evaluation.words import require_packages
@@ -43,8 +43,9 @@ _SHAPE_ONLY = "none (the model's shape only)"
 class Request:
     """What to report on: a model's shape, and how to compile it for which board.
 
-    With ``speech`` the model's own weights are judged by it, on the emulator, or on the card ``device``, whose times
-    are then measured too (of a simulator there are none); ``accuracy`` is what was judged before.
+    With ``speech`` the model's own weights are judged by it: on the emulator in float32, on ``device``
+    "emulator:kernels" as the kernels compute, or on the card ``device``, whose times are then measured too (of a
+    simulator there are none). ``accuracy`` is what was judged before.
     """
 
     name: str
@@ -99,7 +100,7 @@ def _require_measurable(request: Request) -> None:
     """Raise an error for a device whose times are not the board's, or speech that could not be judged by."""
     if request.speech:
         require_packages()
-    if request.device is None:
+    if request.device in (None, KERNELS):
         return
     board = request.settings.board.name
     if not request.speech:
@@ -134,9 +135,9 @@ def _run(
 ) -> tuple[Accuracy | None, Mapping[str, Figure] | None, tuple[str, ...]]:
     """Accuracy, timing and differences; without speech a window and a few tokens, for the differences alone."""
     timing, accuracy, judged_on = None, request.accuracy, request.device or EMULATOR
-    if request.device is not None and simulator() is not None:
+    if judged_on not in (EMULATOR, KERNELS) and simulator() is not None:
         judged_on = SIMULATOR
-    elif request.device is not None:
+    elif judged_on not in (EMULATOR, KERNELS):
         timing = measure(runner, checkpoint, request.speech).figures(request.device)
     if request.speech:
         names = (request.name, request.settings.precision.name)
@@ -249,9 +250,13 @@ def _checked_figures(checked: CheckReport, refused: int) -> dict[str, Figure]:
 
 
 def _accuracy_figures(accuracy: Accuracy) -> dict[str, Figure]:
-    words = {EMULATOR: Provenance.EMULATED, SIMULATOR: Provenance.SIMULATED}
-    provenance = words.get(accuracy.device, Provenance.MEASURED)
-    where = f", on {accuracy.device}" if provenance is Provenance.MEASURED else ""
+    emulations = {EMULATOR: ", each operation in float32", KERNELS: ", sums as the kernels take them"}
+    if accuracy.device in emulations:
+        provenance, where = Provenance.EMULATED, emulations[accuracy.device]
+    elif accuracy.device == SIMULATOR:
+        provenance, where = Provenance.SIMULATED, ""
+    else:
+        provenance, where = Provenance.MEASURED, f", on {accuracy.device}"
     recordings = counted(accuracy.clips, "recording")
     freely = f"{recordings}, {accuracy.words} words"
     return {
