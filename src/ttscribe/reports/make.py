@@ -138,7 +138,7 @@ def _run(
     if judged_on not in (EMULATOR, KERNELS) and simulator() is not None:
         judged_on = SIMULATOR
     elif judged_on not in (EMULATOR, KERNELS):
-        timing = measure(runner, checkpoint, request.speech).figures(request.device)
+        timing = measure(runner, checkpoint, request.speech).figures(judged_on)
     if request.speech:
         names = (request.name, request.settings.precision.name)
         accuracy = summary(*compare(checkpoint, runner, names, request.speech, progress), judged_on)
