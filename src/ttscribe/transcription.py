@@ -1,14 +1,10 @@
-"""Audio in, segments out: windows of 30 s moved by the last timestamp, as OpenAI's sequential algorithm moves them.
-
-Of that algorithm this has the windows and the rules of what may come next. It has no second try at another temperature,
-no check for silence or repetition, and gives a window no earlier text.
-"""
+"""Audio in, segments out: windows of 30 s moved by the last timestamp, as OpenAI's sequential algorithm moves them."""
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 import torch
@@ -17,18 +13,31 @@ from torch import Tensor
 from ttscribe.audio import HOP, SAMPLE_RATE, load_audio, log_mel, window
 from ttscribe.decoding import (
     Closable,
-    DecodedWindow,
-    Prompt,
+    Context,
+    DecodingOptions,
+    Outcome,
+    RepetitionRules,
     Rules,
-    TimedTokens,
+    Runner,
     TimestampGrammar,
-    decode_greedily,
+    WindowDecoder,
     detect_language,
-    split_window,
+    most_rows,
 )
+from ttscribe.decoding.options import CHECKPOINTS_OWN
+from ttscribe.decoding.segments import SECONDS_PER_TIMESTAMP
 from ttscribe.devices import make_runner, require_values
 from ttscribe.errors import DeviceUnavailable, LanguageUnsupported, OptionError, StateGone
-from ttscribe.types import AudioSource, Progress, ProgressCallback, Segment, Task, Transcription, TranscriptionInfo
+from ttscribe.types import (
+    AudioSource,
+    Progress,
+    ProgressCallback,
+    Segment,
+    SpeechSeconds,
+    Task,
+    Transcription,
+    TranscriptionInfo,
+)
 from ttscribe.whisper.checkpoints import Checkpoint, load_checkpoint
 from ttscribe.whisper.checkpoints.hub import DEFAULT_MODEL
 from ttscribe.whisper.languages import LANGUAGES, language_code
@@ -46,6 +55,40 @@ class _Recording:
     mel: Tensor
     frames: int
     seconds: float
+
+
+@dataclass(slots=True)
+class _Window:
+    """A window of a recording from frame ``seek`` on, encoded once for as long as the device keeps it."""
+
+    runner: Runner
+    recording: _Recording
+    seek: int
+    speech_seconds: SpeechSeconds | None
+    encoded: Any = None
+
+    @property
+    def frames(self) -> int:
+        return min(self.runner.config.mel_frames, self.recording.frames - self.seek)
+
+    def start(self, first: int = 0, last: int | None = None) -> Any:
+        if (first, last) != (0, None):
+            return self.runner.start(self._encode(first, last))
+        if self.encoded is not None:
+            try:
+                return self.runner.start(self.encoded)
+            except StateGone:
+                pass  # another window, or a part of this one, took their place: they are made again
+        self.encoded = self._encode()
+        return self.runner.start(self.encoded)
+
+    def speech(self, start: float, end: float) -> float | None:
+        offset = self.seek / FRAMES_PER_SECOND
+        return None if self.speech_seconds is None else self.speech_seconds(offset + start, offset + end)
+
+    def _encode(self, first: int = 0, last: int | None = None) -> Any:
+        stop = None if last is None else self.seek + last
+        return self.runner.encode(window(self.recording.mel[:, :stop], self.seek + first)[None])
 
 
 class Transcriber(Closable):
@@ -92,6 +135,9 @@ class Transcriber(Closable):
         timestamps: bool = True,
         sample_rate: int | None = None,
         progress: ProgressCallback | None = None,
+        speech: SpeechSeconds | None = None,
+        options: DecodingOptions | None = None,
+        **changes: Any,
     ) -> Transcription:
         """Transcribe a recording of any length; unpacks as ``segments, info``.
 
@@ -102,6 +148,9 @@ class Transcriber(Closable):
             timestamps: without them the model is not asked for times: each 30 s window is one segment.
             sample_rate: of NumPy samples, in Hz.
             progress: called after each window with the seconds of audio done and in all.
+            speech: what a voice activity detector heard; without it the model itself is asked where a text is doubted.
+            options: how windows are decoded and what is doubted: ``DecodingOptions()`` when None.
+            changes: single options by their names, such as ``beam_size=5``, instead of or on top of ``options``.
 
         Raises:
             AudioError: the recording cannot be used. OptionError: an option that this model cannot honour.
@@ -109,9 +158,12 @@ class Transcriber(Closable):
         """
         self._require_open()
         self._check_task(task)
+        chosen_options = (options or DecodingOptions()).changed(**changes)
+        self._check_rows(chosen_options)
+        rules = self._rules(chosen_options, timestamps)
         code = None if language is None else self._known_language(language)
         recording = self._listen(audio, sample_rate)
-        chosen, probability, first = self._language(code, recording)
+        chosen, probability, encoded = self._language(code, recording)
         info = TranscriptionInfo(
             model=self.checkpoint.name,
             device=self.device,
@@ -121,7 +173,10 @@ class Transcriber(Closable):
             language_probability=probability,
             duration=recording.seconds,
         )
-        return Transcription(self._segments(recording, first, info, timestamps, progress), info)
+        context = self._context(chosen_options, info, timestamps)
+        decoder = WindowDecoder(self.runner, self.checkpoint.tokenizer, rules, chosen_options, timestamps=timestamps)
+        first = _Window(self.runner, recording, 0, speech, encoded)
+        return Transcription(self._segments(first, decoder, context, chosen_options.seed, progress), info)
 
     def _check_task(self, task: str) -> None:
         if task not in get_args(Task):
@@ -135,6 +190,14 @@ class Transcriber(Closable):
             logger.warning(
                 "%s was not trained to translate and may leave the text in its own language; use medium or large-v3",
                 self.checkpoint.name,
+            )
+
+    def _check_rows(self, options: DecodingOptions) -> None:
+        most = most_rows(self.runner)
+        if options.beam_size > most:
+            raise OptionError(
+                f"{self.device} decodes {most} text{'s' * (most > 1)} of a window at a time: "
+                f"beam_size may be at most {most}, not {options.beam_size}"
             )
 
     def _known_language(self, language: str) -> str:
@@ -154,9 +217,6 @@ class Transcriber(Closable):
         frames = max(1, len(samples) // HOP)
         return _Recording(mel, frames, len(samples) / SAMPLE_RATE)
 
-    def _encode(self, recording: _Recording, seek: int) -> Any:
-        return self.runner.encode(window(recording.mel, seek)[None])
-
     def _language(self, given: str | None, recording: _Recording) -> tuple[str, float, Any]:
         """Language and its probability, and the first window's encoder states where it was listened to."""
         if given is not None or len(self.checkpoint.languages) == 1:
@@ -164,65 +224,71 @@ class Transcriber(Closable):
         tokenizer = self.checkpoint.tokenizer
         candidates = [tokenizer.language_token(code) for code in self.checkpoint.languages]
         with self._turn():
-            encoded = self._encode(recording, 0)
+            encoded = self.runner.encode(window(recording.mel, 0)[None])
             token, probability = detect_language(self.runner, encoded, tokenizer.sot, candidates)
         return tokenizer.language_of(token), probability, encoded
 
     def _segments(
         self,
-        recording: _Recording,
-        encoded: Any,
-        info: TranscriptionInfo,
-        timestamps: bool,
+        current: _Window,
+        decoder: WindowDecoder,
+        context: Context,
+        seed: int,
         progress: ProgressCallback | None,
     ) -> Iterator[Segment]:
-        prompt, rules = self._prompt(info, timestamps), self._rules(timestamps)
-        seek, count = 0, 0
-        while seek < recording.frames:
+        recording, count = current.recording, 0
+        while current.seek < recording.frames:
             with self._turn():
-                (decoded,) = decode_greedily(self.runner, self._start(recording, seek, encoded), prompt, rules)
-            encoded = None
-            frames = min(self.runner.config.mel_frames, recording.frames - seek)
-            parts, advance = split_window(decoded.tokens, self.checkpoint.tokenizer.timestamp_begin, frames)
-            for segment in self._timed(parts, decoded, seek, recording.seconds):
+                outcome = decoder.decode(current, context.prompt(), seed + current.seek)
+            context.add(outcome)
+            for segment in self._timed(outcome, current.seek, recording.seconds):
                 yield Segment(count, *segment)
                 count += 1
-            seek += advance
+            current = replace(current, seek=current.seek + outcome.advance, encoded=None)
             if progress is not None:
-                progress(Progress(min(seek / FRAMES_PER_SECOND, recording.seconds), recording.seconds))
-
-    def _start(self, recording: _Recording, seek: int, encoded: Any) -> Any:
-        """A decoder state for the window at ``seek``, whose encoder states may have been made before."""
-        if encoded is not None:
-            try:
-                return self.runner.start(encoded)
-            except StateGone:
-                pass  # another thread's window took their place: they are made again
-        return self.runner.start(self._encode(recording, seek))
+                progress(Progress(min(current.seek / FRAMES_PER_SECOND, recording.seconds), recording.seconds))
 
     def _timed(
-        self, parts: list[TimedTokens], decoded: DecodedWindow, seek: int, duration: float
-    ) -> Iterator[tuple[float, float, str, tuple[int, ...], float, float]]:
-        offset = seek / FRAMES_PER_SECOND
-        for part in parts:
+        self, outcome: Outcome, seek: int, duration: float
+    ) -> Iterator[tuple[float, float, str, tuple[int, ...], float, float, float, float]]:
+        offset, decoded = seek / FRAMES_PER_SECOND, outcome.decoded
+        of_window = (decoded.avg_logprob, decoded.no_speech_prob, decoded.temperature, decoded.compression_ratio)
+        for part in outcome.segments:
             # A segment's text begins with a space: GPT-2's tokens carry the one before a word.
             text = self.checkpoint.tokenizer.decode(part.tokens).strip()
             if text:
                 # A timestamp may lie in the silence that fills the last window up.
                 start, end = (round(min(offset + time, duration), 3) for time in (part.start, part.end))
-                yield start, end, text, part.tokens, decoded.avg_logprob, decoded.no_speech_prob
+                yield start, end, text, part.tokens, *of_window
 
-    def _prompt(self, info: TranscriptionInfo, timestamps: bool) -> Prompt:
+    def _context(self, options: DecodingOptions, info: TranscriptionInfo, timestamps: bool) -> Context:
         tokenizer = self.checkpoint.tokenizer
-        tokens = tokenizer.prompt(info.language, info.task, timestamps=timestamps)
-        return Prompt(tokens, tokens.index(tokenizer.sot), tokenizer.eot, tokenizer.no_speech)
+        start = tokenizer.prompt(info.language, info.task, timestamps=timestamps)
+        return Context(tokenizer, options, start, self.runner.config.max_target_positions, timestamps=timestamps)
 
-    def _rules(self, timestamps: bool) -> Rules:
+    def _rules(self, options: DecodingOptions, timestamps: bool) -> Rules:
         tokenizer, checkpoint = self.checkpoint.tokenizer, self.checkpoint
-        grammar = TimestampGrammar(
-            tokenizer.timestamp_begin, tokenizer.eot, tokenizer.no_timestamps, checkpoint.max_initial_timestamp_index
+        latest = checkpoint.max_initial_timestamp_index
+        if options.max_initial_timestamp is not None:
+            latest = round(options.max_initial_timestamp / SECONDS_PER_TIMESTAMP)
+        grammar = TimestampGrammar(tokenizer.timestamp_begin, tokenizer.eot, tokenizer.no_timestamps, latest)
+        repetition = RepetitionRules(options.repetition_penalty, options.no_repeat_ngram_size, tokenizer.eot)
+        return Rules.of(
+            self._suppressed(options.suppress_tokens),
+            checkpoint.begin_suppress_tokens,
+            grammar if timestamps else None,
+            repetition if repetition.asks_anything else None,
         )
-        return Rules.of(checkpoint.suppress_tokens, checkpoint.begin_suppress_tokens, grammar if timestamps else None)
+
+    def _suppressed(self, asked: Sequence[int]) -> tuple[int, ...]:
+        if [*asked] == [CHECKPOINTS_OWN]:
+            return self.checkpoint.suppress_tokens
+        vocabulary = self.checkpoint.tokenizer.vocab_size
+        if beyond := [token for token in asked if token >= vocabulary]:
+            raise OptionError(f"suppress_tokens has {beyond[0]}, and {self.checkpoint.name} {vocabulary} tokens")
+        own = self.checkpoint.suppress_tokens if CHECKPOINTS_OWN in asked else ()
+        prompts_only = self.checkpoint.tokenizer.prompt_only_tokens()
+        return tuple(sorted({*own, *prompts_only, *asked} - {CHECKPOINTS_OWN}))
 
 
 def load_model(

@@ -18,8 +18,10 @@ class Segment:
     """A stretch of speech.
 
     ``start`` and ``end`` are seconds from the start of the recording; ``text`` is stripped of surrounding spaces;
-    ``tokens`` are the ids that gave it, timestamps included; ``avg_logprob`` is the mean natural-log probability of
-    the window's tokens and ``no_speech_prob`` the probability of ``<|nospeech|>`` at the window's start.
+    ``tokens`` are the ids that gave it, timestamps included. The rest is the window's, of up to 30 s: ``avg_logprob``
+    is the mean natural-log probability of its tokens, ``no_speech_prob`` the probability of ``<|nospeech|>`` at its
+    start, ``temperature`` that at which its tokens were picked (0: no chance in it), ``compression_ratio`` the bytes of
+    its text over those that zlib makes of it, which is high where a text repeats itself.
     """
 
     id: int
@@ -29,6 +31,8 @@ class Segment:
     tokens: tuple[int, ...]
     avg_logprob: float
     no_speech_prob: float
+    temperature: float = 0.0
+    compression_ratio: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,9 @@ class Progress:
 
 
 ProgressCallback: TypeAlias = Callable[[Progress], None]
+
+SpeechSeconds: TypeAlias = Callable[[float, float], float]
+"""Seconds of speech between two times of a recording, in seconds from its start."""
 
 
 class Transcription(NamedTuple):

@@ -1,21 +1,41 @@
 """From logits to tokens, and from tokens to timed segments."""
 
-from ttscribe.decoding.greedy import DecodedWindow, Prompt, decode_greedily, detect_language
-from ttscribe.decoding.rules import Rules, TimestampGrammar
+from ttscribe.decoding.context import Context
+from ttscribe.decoding.options import DecodingOptions
+from ttscribe.decoding.rules import RepetitionRules, Rules, TimestampGrammar
 from ttscribe.decoding.runner import Closable, Picks, Runner, greedy_on_host
+from ttscribe.decoding.search import (
+    DecodedWindow,
+    Prompt,
+    decode_greedily,
+    detect_language,
+    most_rows,
+    sample,
+    search_beams,
+)
 from ttscribe.decoding.segments import TimedTokens, split_window
+from ttscribe.decoding.windows import Outcome, Window, WindowDecoder
 
 __all__ = [
     "Closable",
+    "Context",
     "DecodedWindow",
+    "DecodingOptions",
+    "Outcome",
     "Picks",
     "Prompt",
+    "RepetitionRules",
     "Rules",
     "Runner",
     "TimedTokens",
     "TimestampGrammar",
+    "Window",
+    "WindowDecoder",
     "decode_greedily",
     "detect_language",
     "greedy_on_host",
+    "most_rows",
+    "sample",
+    "search_beams",
     "split_window",
 ]

@@ -56,17 +56,60 @@ class TimestampGrammar:
 
 
 @dataclass(frozen=True, slots=True)
+class RepetitionRules:
+    """What a window has said already comes less easily again, text only: times and the end are left as they are.
+
+    Logits of such tokens are divided by ``penalty`` where they are above 0 and multiplied by it elsewhere, as in CTRL
+    (arXiv:1909.05858). With ``ngram_size`` no series of so many text tokens comes twice. Text is below ``end_of_text``.
+    """
+
+    penalty: float
+    ngram_size: int
+    end_of_text: int
+
+    @property
+    def asks_anything(self) -> bool:
+        """Whether any token is changed by them."""
+        return self.penalty != 1 or self.ngram_size > 0
+
+    def apply(self, logits: Tensor, sampled: Sequence[int]) -> None:
+        """Penalise and forbid, in place, what repeats ``sampled`` in ``logits`` [V]."""
+        text = [token for token in sampled if token < self.end_of_text]
+        said = _index(sorted({*text}))
+        logits[said] = torch.where(logits[said] > 0, logits[said] / self.penalty, logits[said] * self.penalty)
+        if self.ngram_size:
+            logits[_index(self._completing(text))] = FORBIDDEN
+
+    def _completing(self, text: list[int]) -> list[int]:
+        """The tokens that came where the text stood as it stands now."""
+        before = self.ngram_size - 1
+        starts = range(len(text) - before)
+        return [text[at + before] for at in starts if text[at : at + before] == text[len(text) - before :]]
+
+
+@dataclass(frozen=True, slots=True)
 class Rules:
     """All rules of one decoding. ``timestamps`` is None where the prompt asked for none."""
 
     suppress: Tensor
     begin_suppress: Tensor
     timestamps: TimestampGrammar | None
+    repetition: RepetitionRules | None = None
 
     @classmethod
-    def of(cls, suppress: Sequence[int], begin_suppress: Sequence[int], timestamps: TimestampGrammar | None) -> "Rules":
+    def of(
+        cls,
+        suppress: Sequence[int],
+        begin_suppress: Sequence[int],
+        timestamps: TimestampGrammar | None,
+        repetition: RepetitionRules | None = None,
+    ) -> "Rules":
         """Rules of token ids: those never picked, and those not picked first."""
-        return cls(_index(suppress), _index(begin_suppress), timestamps)
+        return cls(_index(suppress), _index(begin_suppress), timestamps, repetition)
+
+    def only_suppress(self, tokens: Sequence[int]) -> bool:
+        """Whether, after the first token, nothing is asked but that ``tokens`` are never picked."""
+        return self.timestamps is None and self.repetition is None and {*self.suppress.tolist()} == {*tokens}
 
     def pick(self, logits: Tensor, sampled: Sequence[int]) -> tuple[int, float]:
         """The likeliest token of ``logits`` [V] that may follow ``sampled``, and its natural-log probability.
@@ -75,20 +118,40 @@ class Rules:
         """
         allowed = self.apply(logits, sampled)
         token = int(allowed.argmax())
-        logprob = (allowed[token] - allowed.logsumexp(0)).item()
-        if math.isnan(logprob):
-            raise ModelError("the model's output is not a number (overflow, or damaged weights); try --dtype float32")
-        return token, logprob
+        return token, _require_number((allowed[token] - allowed.logsumexp(0)).item())
+
+    def sample(
+        self, logits: Tensor, sampled: Sequence[int], temperature: float, generator: torch.Generator
+    ) -> tuple[int, float]:
+        """A token drawn at ``temperature`` among those that may follow ``sampled``, and its log probability at 1."""
+        logprobs = self.logprobs(logits, sampled)
+        token = int((logprobs / temperature).softmax(0).multinomial(1, generator=generator))
+        return token, logprobs[token].item()
+
+    def logprobs(self, logits: Tensor, sampled: Sequence[int]) -> Tensor:
+        """Natural-log probabilities [V] of what may follow ``sampled``: minus infinity for what may not."""
+        allowed = self.apply(logits, sampled)
+        total = allowed.logsumexp(0)
+        _require_number((allowed.max() - total).item())
+        return allowed - total
 
     def apply(self, logits: Tensor, sampled: Sequence[int]) -> Tensor:
         """``logits`` [V] without the tokens that may not follow ``sampled``, as a new tensor."""
         logits = logits.clone()
+        if self.repetition is not None:
+            self.repetition.apply(logits, sampled)
         logits[self.suppress] = FORBIDDEN
         if not sampled:
             logits[self.begin_suppress] = FORBIDDEN
         if self.timestamps is not None:
             self.timestamps.apply(logits, sampled)
         return logits
+
+
+def _require_number(logprob: float) -> float:
+    if math.isnan(logprob):
+        raise ModelError("the model's output is not a number (overflow, or damaged weights); try --dtype float32")
+    return logprob
 
 
 def _index(tokens: Sequence[int]) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Protocol
@@ -107,7 +107,21 @@ class Closable:
 def greedy_on_host(
     runner: Runner, picked: Sequence[Picks], position: int, state: Any, rules: Rules, *, limit: int, end: int
 ) -> None:
-    """``Runner.greedy`` from logits that come to the host at each step.
+    """``Runner.greedy`` from logits that come to the host at each step."""
+    pick_on_host(runner, picked, position, state, rules.pick, limit=limit, end=end)
+
+
+def pick_on_host(
+    runner: Runner,
+    picked: Sequence[Picks],
+    position: int,
+    state: Any,
+    pick: Callable[[Tensor, Sequence[int]], tuple[int, float]],
+    *,
+    limit: int,
+    end: int,
+) -> None:
+    """Go on as ``Runner.greedy`` does with what ``pick`` takes: from logits [V] and a row's tokens, a token.
 
     A row that has ended is decoded on with ``end``, to keep the batch, and what that gives is thrown away.
     """
@@ -116,5 +130,5 @@ def greedy_on_host(
         logits = runner.decode_step(tokens, torch.full(tokens.shape, position), state)
         for row, row_logits in zip(picked, logits, strict=True):
             if row.goes_on(limit, end):
-                row.take(*rules.pick(row_logits, row.tokens))
+                row.take(*pick(row_logits, row.tokens))
         position += 1

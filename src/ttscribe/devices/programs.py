@@ -137,16 +137,13 @@ class ProgramRunner(Closable):
 
     def greedy(self, picked: Sequence[Picks], position: int, state: Any, rules: Rules, *, limit: int, end: int) -> None:
         """On the device where it applies all the rules itself: tokens and probabilities are all that it then reads."""
-        if not self._applies(rules):
+        if not rules.only_suppress(self.suppress):
             greedy_on_host(self, picked, position, state, rules, limit=limit, end=end)
             return
         for row, row_state in zip(picked, state, strict=True):
             steps = self.steps(row.tokens[-1], position, row_state)
             while row.goes_on(limit, end):
                 row.take(*next(steps))
-
-    def _applies(self, rules: Rules) -> bool:
-        return rules.timestamps is None and set(rules.suppress.tolist()) == set(self.suppress)
 
     def steps(self, token: int, position: int, state: Any) -> Iterator[tuple[int, float]]:
         """Tokens after ``token``, at ``position`` of one row, as the device picks them, and their log probabilities.

@@ -173,10 +173,14 @@ class Tokenizer:
                     ids.add(tokens[0])
         return tuple(sorted(ids))
 
+    def prompt_only_tokens(self) -> tuple[int, ...]:
+        """The special tokens that belong to prompts and never to a text, in order."""
+        tokens = (self.sot, self.translate, self.transcribe, self.start_of_lm, self.start_of_prev, self.no_speech)
+        return tuple(sorted(tokens))
+
     def default_suppress_tokens(self) -> tuple[int, ...]:
         """What OpenAI suppresses by default ("-1"): the signs, and the special tokens that belong to prompts."""
-        prompt_only = (self.sot, self.translate, self.transcribe, self.start_of_lm, self.start_of_prev, self.no_speech)
-        return (*self.non_speech_tokens(), *sorted(prompt_only))
+        return (*self.non_speech_tokens(), *self.prompt_only_tokens())
 
     def default_begin_suppress_tokens(self) -> tuple[int, ...]:
         """What may not come first: a blank, or the end."""

@@ -99,7 +99,7 @@ class TtnnRunner(ProgramRunner):
     def greedy(
         self, picked: Sequence[Picks], position: int, state: _Generation, rules: Rules, *, limit: int, end: int
     ) -> None:
-        if not self._applies(rules):
+        if not rules.only_suppress(self.suppress):
             greedy_on_host(self, picked, position, state, rules, limit=limit, end=end)
             return
         _require(state, self._started_last, "decoder state")

@@ -1,0 +1,72 @@
+"""What a window's decoder is told before its text: hotwords, an initial prompt, earlier text, a prefix."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from ttscribe.decoding.options import DecodingOptions
+from ttscribe.decoding.search import Prompt
+from ttscribe.decoding.windows import Outcome
+from ttscribe.errors import OptionError
+from ttscribe.whisper.tokenizer import Tokenizer
+
+logger = logging.getLogger("ttscribe.decoding.context")
+
+
+class Context:
+    """The prompts of one recording's windows, in order.
+
+    Before <|startoftranscript|> stand <|startofprev|> and at most half the decoder's positions less one, 223 tokens:
+    hotwords, then what fits of the initial prompt and earlier text, the end of it.
+    """
+
+    def __init__(
+        self, tokenizer: Tokenizer, options: DecodingOptions, start: Sequence[int], positions: int, *, timestamps: bool
+    ) -> None:
+        """``start`` is the start-of-transcript sequence, ``positions`` how many tokens the decoder takes in all.
+
+        Hotwords or an initial prompt that are too long are cut, with a warning. Raises OptionError for a prefix that
+        leaves too little room for text, more than a quarter of the positions.
+        """
+        self._tokenizer, self._start = tokenizer, tuple(start)
+        self._is_conditioned = options.condition_on_previous_text
+        most = positions // 2 - 1
+        self._hotwords = self._fitting("hotwords", self._encode(options.hotwords), most)[:most]
+        self._room = most - len(self._hotwords)
+        initial = self._fitting("initial_prompt", self._encode(options.initial_prompt), self._room)
+        self._earlier = [*initial]
+        self._given = self._encode(options.prefix)
+        if len(self._given) > positions // 4:
+            raise OptionError(f"prefix has {len(self._given)} tokens, and may have {positions // 4}: make it shorter")
+        if self._given and timestamps:
+            self._given = [tokenizer.timestamp_begin, *self._given]
+
+    def prompt(self) -> Prompt:
+        """For the next window."""
+        # A slice from -0 on would be everything.
+        earlier = self._earlier[max(0, len(self._earlier) - self._room) :]
+        before = [*self._hotwords, *earlier]
+        if before:
+            before = [self._tokenizer.start_of_prev, *before]
+        tokens = (*before, *self._start, *self._given)
+        return Prompt(tokens, len(before), self._tokenizer.eot, self._tokenizer.no_speech, tuple(self._given))
+
+    def add(self, outcome: Outcome) -> None:
+        """Take what became of the window whose prompt was asked for last."""
+        self._given = []
+        if not self._is_conditioned or not outcome.is_context:
+            self._earlier = []
+            return
+        self._earlier += [token for segment in outcome.segments for token in segment.tokens]
+        del self._earlier[: max(0, len(self._earlier) - self._room)]
+
+    def _encode(self, text: str | None) -> list[int]:
+        # Words begin with a space in GPT-2's tokens, the first one too.
+        return self._tokenizer.encode(" " + text.strip()) if text and text.strip() else []
+
+    def _fitting(self, name: str, tokens: list[int], room: int) -> list[int]:
+        if len(tokens) > room:
+            end = "first" if name == "hotwords" else "last"
+            logger.warning("%s: only the %s %d of %d tokens are used", name, end, room, len(tokens))
+        return tokens

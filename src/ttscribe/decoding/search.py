@@ -1,0 +1,263 @@
+"""A window's tokens: the likeliest at every step, samples at a temperature, or a search with beams."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+from ttscribe.decoding.rules import FORBIDDEN, Rules
+from ttscribe.decoding.runner import Picks, Runner, pick_on_host
+
+STEPS = 32
+"""Tokens between two looks at what was picked: a device that picks by itself goes on alone for so many."""
+
+Stop: TypeAlias = Callable[[Sequence[int]], bool]
+"""Says of a text's tokens so far that nothing good will come of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedWindow:
+    """A window's tokens without <|endoftext|>, their mean log probability (end included), and <|nospeech|>'s.
+
+    ``temperature`` is that at which they were picked; ``compression_ratio`` is their text's, where it was looked at.
+    """
+
+    tokens: tuple[int, ...]
+    avg_logprob: float
+    no_speech_prob: float
+    temperature: float = 0.0
+    compression_ratio: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What the decoder is given, and the ids that the loop must know.
+
+    ``start`` is the index of <|startoftranscript|> in ``tokens``: there the model says whether there is speech. The
+    last of the tokens are ``given``, where the text's beginning is.
+    """
+
+    tokens: tuple[int, ...]
+    start: int
+    end_of_text: int
+    no_speech: int
+    given: tuple[int, ...] = ()
+
+
+def decode_greedily(
+    runner: Runner, state: Any, prompt: Prompt, rules: Rules, rows: int = 1, stop: Stop | None = None
+) -> list[DecodedWindow]:
+    """Take the likeliest allowed token until <|endoftext|> or the end of the cache, for each of a state's ``rows``.
+
+    The state is used up. With ``stop`` it ends too when that is true of all rows that go on. Raises ModelError where
+    the model's output is not a number.
+    """
+    logits, no_speech = _read(runner, state, prompt, rows)
+    picked = [_first(prompt, *rules.pick(row, prompt.given)) for row in logits]
+    for limit in _limits(runner, prompt, stop):
+        position = _position(prompt, picked)
+        runner.greedy(picked, position, state, rules, limit=limit, end=prompt.end_of_text)
+        if _is_over(picked, limit, prompt, stop):
+            break
+    return [
+        DecodedWindow(_text(row, prompt), sum(row.logprobs) / len(row.logprobs), probability)
+        for row, probability in zip(picked, no_speech, strict=True)
+    ]
+
+
+def sample(
+    runner: Runner,
+    start: Callable[[], Any],
+    prompt: Prompt,
+    rules: Rules,
+    temperature: float,
+    generator: torch.Generator,
+    *,
+    count: int,
+    length_penalty: float | None = None,
+    stop: Stop | None = None,
+) -> DecodedWindow:
+    """Draw ``count`` texts of one window at ``temperature`` and take the best by log probability and length.
+
+    As many are drawn at a time as the device has rows for; each group begins with a decoder state from ``start``.
+    Raises ModelError where the model's output is not a number.
+    """
+    candidates: list[_Candidate] = []
+    no_speech = 0.0
+    while len(candidates) < count:
+        rows = min(count - len(candidates), most_rows(runner))
+        state = start()
+        logits, (no_speech,) = _read(runner, state, prompt)
+        if rows > 1:
+            state = runner.reorder(state, [0] * rows)
+
+        def pick(row: Tensor, sampled: Sequence[int]) -> tuple[int, float]:
+            return rules.sample(row, sampled, temperature, generator)
+
+        picked = [_first(prompt, *pick(logits[0], prompt.given)) for _ in range(rows)]
+        for limit in _limits(runner, prompt, stop):
+            position = _position(prompt, picked)
+            pick_on_host(runner, picked, position, state, pick, limit=limit, end=prompt.end_of_text)
+            if _is_over(picked, limit, prompt, stop):
+                break
+        candidates += [_Candidate(_text(row, prompt), sum(row.logprobs), len(row.logprobs)) for row in picked]
+    return _best(candidates, length_penalty).decoded(no_speech, temperature)
+
+
+def most_rows(runner: Runner) -> int:
+    """How many texts of one window a device decodes at a time: one where it cannot make rows of a state's first."""
+    return runner.max_batch if runner.max_decodings is None else 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Beam:
+    """A text that goes on: its tokens, those given included, and the sum of the others' log probabilities."""
+
+    tokens: tuple[int, ...]
+    score: float
+
+
+def search_beams(
+    runner: Runner,
+    state: Any,
+    prompt: Prompt,
+    rules: Rules,
+    *,
+    beam_size: int,
+    patience: float = 1.0,
+    length_penalty: float | None = None,
+    stop: Stop | None = None,
+) -> DecodedWindow:
+    """The best text that a search with ``beam_size`` beams finds in one window, as OpenAI's decoder defines it.
+
+    Each step ranks the ``beam_size + 1`` likeliest continuations of every beam by the sum of their log probabilities,
+    of equals the one of the earlier beam and likelier token first. Down to the last that goes on into the next step,
+    those that end are finished. The search is over with ``round(beam_size * patience)`` finished texts, or at the end
+    of the cache; where fewer than ``beam_size`` have finished by then, the best unfinished ones join them. Of these
+    the best by log probability and length is taken. The state is used up.
+
+    Raises ModelError where the model's output is not a number.
+    """
+    logits, (no_speech,) = _read(runner, state, prompt)
+    wanted = round(beam_size * patience)
+    beams, finished = [_Beam(prompt.given, 0.0)], list[_Candidate]()
+    room = _room(runner, prompt)
+    for step in range(room):
+        beams, sources, ended = _advance(beams, logits, rules, beam_size, prompt)
+        finished += ended[: wanted - len(finished)]
+        given = len(prompt.given)
+        is_stuck = stop is not None and step % STEPS == STEPS - 1 and bool(beams) and stop(beams[0].tokens[given:])
+        if len(finished) >= wanted or not beams or step == room - 1 or is_stuck:
+            break
+        state = runner.reorder(state, sources)
+        tokens = torch.tensor([beam.tokens[-1] for beam in beams])
+        logits = runner.decode_step(tokens, torch.full(tokens.shape, len(prompt.tokens) + step), state)
+    unfinished = [_Candidate(beam.tokens, beam.score, len(beam.tokens) - len(prompt.given)) for beam in beams]
+    finished += unfinished[: max(0, beam_size - len(finished))]
+    return _best(finished, length_penalty).decoded(no_speech, 0.0)
+
+
+def _advance(
+    beams: Sequence[_Beam], logits: Tensor, rules: Rules, beam_size: int, prompt: Prompt
+) -> tuple[list[_Beam], list[int], list[_Candidate]]:
+    """The next beams in order, the row that each comes from, and the texts that ended before the last of them."""
+    continued = [
+        (_Beam((*beam.tokens, token), beam.score + logprob), row)
+        for row, beam in enumerate(beams)
+        for logprob, token in _likeliest(rules.logprobs(logits[row], beam.tokens), beam_size + 1)
+    ]
+    following: list[tuple[_Beam, int]] = []
+    ended: list[_Candidate] = []
+    for beam, row in sorted(continued, key=lambda each: -each[0].score):
+        if beam.tokens[-1] == prompt.end_of_text:
+            text = beam.tokens[:-1]
+            ended.append(_Candidate(text, beam.score, len(text) - len(prompt.given) + 1))
+        else:
+            following.append((beam, row))
+        if len(following) == beam_size:
+            break
+    return [beam for beam, _ in following], [row for _, row in following], ended
+
+
+def _likeliest(logprobs: Tensor, count: int) -> Iterator[tuple[float, int]]:
+    values, tokens = logprobs.topk(count)
+    return takewhile(lambda each: each[0] != FORBIDDEN, zip(values.tolist(), tokens.tolist(), strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """A whole text without its end, and the sum of the log probabilities of ``count`` tokens (end included)."""
+
+    tokens: tuple[int, ...]
+    score: float
+    count: int
+
+    def rank(self, length_penalty: float | None) -> float:
+        """OpenAI's: the mean over the text's tokens, or the penalty of Wu et al. (arXiv:1609.08144)."""
+        length = max(1, len(self.tokens))
+        return self.score / (length if length_penalty is None else ((5 + length) / 6) ** length_penalty)
+
+    def decoded(self, no_speech: float, temperature: float) -> DecodedWindow:
+        return DecodedWindow(self.tokens, self.score / self.count, no_speech, temperature)
+
+
+def _best(candidates: Sequence[_Candidate], length_penalty: float | None) -> _Candidate:
+    """The best, of equals the first."""
+    return max(candidates, key=lambda candidate: candidate.rank(length_penalty))
+
+
+def detect_language(
+    runner: Runner, encoder_states: Any, start_token: int, languages: Sequence[int]
+) -> tuple[int, float]:
+    """The likeliest of the language tokens after <|startoftranscript|>, and its share of their probability."""
+    logits = runner.prefill(torch.tensor([[start_token]]), runner.start(encoder_states))[0, -1]
+    probability, index = logits[list(languages)].softmax(0).max(0)
+    return languages[int(index)], probability.item()
+
+
+def no_speech_probability(runner: Runner, state: Any, prompt: Prompt) -> float:
+    """Of <|nospeech|> after <|startoftranscript|> alone; the state is used up."""
+    logits = runner.prefill(torch.tensor([[prompt.tokens[prompt.start]]]), state)
+    return logits[0, 0].softmax(-1)[prompt.no_speech].item()
+
+
+def _read(runner: Runner, state: Any, prompt: Prompt, rows: int = 1) -> tuple[Tensor, list[float]]:
+    """Logits [B, V] after the prompt, and the probability of no speech of each row."""
+    logits = runner.prefill(torch.tensor([prompt.tokens] * rows), state)
+    # Among all tokens, suppressed ones too, as in OpenAI's decoder.
+    return logits[:, -1], logits[:, prompt.start].softmax(-1)[:, prompt.no_speech].tolist()
+
+
+def _first(prompt: Prompt, token: int, logprob: float) -> Picks:
+    """A row that begins with what was given, whose probability is nobody's business."""
+    return Picks([*prompt.given, token], [logprob])
+
+
+def _room(runner: Runner, prompt: Prompt) -> int:
+    """How many tokens fit after the prompt."""
+    return runner.config.max_target_positions - len(prompt.tokens)
+
+
+def _limits(runner: Runner, prompt: Prompt, stop: Stop | None) -> list[int]:
+    """How many tokens a row, given ones included, may have before it is looked at, and in the end."""
+    first, last = len(prompt.given), len(prompt.given) + _room(runner, prompt)
+    return [*range(first + STEPS, last, STEPS), last] if stop is not None else [last]
+
+
+def _position(prompt: Prompt, picked: Sequence[Picks]) -> int:
+    """Of the last token of the rows that go on, which are the longest."""
+    return len(prompt.tokens) - len(prompt.given) + max(len(row.tokens) for row in picked) - 1
+
+
+def _is_over(picked: Sequence[Picks], limit: int, prompt: Prompt, stop: Stop | None) -> bool:
+    going = [row for row in picked if row.goes_on(limit + 1, prompt.end_of_text)]
+    return stop is None or all(stop(row.tokens[len(prompt.given) :]) for row in going)
+
+
+def _text(row: Picks, prompt: Prompt) -> tuple[int, ...]:
+    return tuple(token for token in row.tokens if token != prompt.end_of_text)
