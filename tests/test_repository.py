@@ -24,6 +24,7 @@ MAY_IMPORT = {
     "errors": set(),
     "types": set(),
     "files": {"errors"},
+    "options": {"errors"},
     "audio": set(),
     "writers": set(),
     "whisper": {"audio"},
@@ -44,7 +45,7 @@ MAY_IMPORT = {
 }
 
 # What every other part may import too.
-EVERYWHERE = {"errors", "types", "files"}
+EVERYWHERE = {"errors", "types", "files", "options"}
 
 # PyTorch documents whl/cpu as the address for those who want no CUDA: docs/install.md passes it on.
 FORBIDDEN = {

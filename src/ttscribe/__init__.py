@@ -31,6 +31,7 @@ from ttscribe.errors import (
     TtscribeError,
     VocabularyMismatch,
 )
+from ttscribe.options import DecodingOptions
 
 if TYPE_CHECKING:
     from ttscribe.backend import CompiledModule, compile  # noqa: A004
@@ -64,6 +65,7 @@ __all__ = [
     "CheckpointInvalid",
     "CompileError",
     "CompiledModule",
+    "DecodingOptions",
     "DeviceError",
     "DeviceUnavailable",
     "EmulationError",

@@ -14,7 +14,6 @@ from ttscribe.audio import HOP, SAMPLE_RATE, load_audio, log_mel, window
 from ttscribe.decoding import (
     Closable,
     Context,
-    DecodingOptions,
     Outcome,
     RepetitionRules,
     Rules,
@@ -24,10 +23,10 @@ from ttscribe.decoding import (
     detect_language,
     most_rows,
 )
-from ttscribe.decoding.options import CHECKPOINTS_OWN
 from ttscribe.decoding.segments import SECONDS_PER_TIMESTAMP
 from ttscribe.devices import make_runner, require_values
 from ttscribe.errors import DeviceUnavailable, LanguageUnsupported, OptionError, StateGone
+from ttscribe.options import CHECKPOINTS_OWN, DecodingOptions
 from ttscribe.types import (
     AudioSource,
     Progress,

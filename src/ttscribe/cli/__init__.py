@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from ttscribe import __version__
+from ttscribe.cli._decoding import GroupedCommand, dashes
 from ttscribe.cli._terminal import complain
 from ttscribe.cli.check import check
 from ttscribe.cli.compare import compare
@@ -62,7 +63,7 @@ def _common(
     """Speech recognition with Whisper: text and subtitles from any audio or video file."""
 
 
-app.command()(transcribe)
+app.command(cls=GroupedCommand, context_settings={"token_normalize_func": dashes})(transcribe)
 app.command(name="compile")(compile_)
 app.command()(check)
 app.command()(compare)

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from ttscribe.cli import _decoding as decoding
 from ttscribe.cli._terminal import complain, note, progress_bar, show_warnings
 from ttscribe.errors import AudioError, OptionError, OutputError
 from ttscribe.files import make_folder
+from ttscribe.options import DecodingOptions
 from ttscribe.writers import FormatName, check_writable, format_writer, write_transcript
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ class _Options:
     format_name: FormatName
     language: str | None
     task: "Task"
+    decoding: DecodingOptions
     quiet: bool
 
 
@@ -68,12 +71,55 @@ def transcribe(
     ] = None,
     offline: Annotated[bool, typer.Option("--offline", help="Use only models that are on this machine.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing on standard error but errors.")] = False,
+    temperature: decoding.Temperature = decoding.DEFAULT.ladder[0],
+    temperature_increment_on_fallback: decoding.Increment = decoding.INCREMENT,
+    compression_ratio_threshold: decoding.CompressionRatio = decoding.DEFAULT.compression_ratio_threshold,
+    logprob_threshold: decoding.LogProb = decoding.DEFAULT.log_prob_threshold,
+    no_speech_threshold: decoding.NoSpeech = decoding.DEFAULT.no_speech_threshold,
+    beam_size: decoding.BeamSize = decoding.DEFAULT.beam_size,
+    patience: decoding.Patience = decoding.DEFAULT.patience,
+    best_of: decoding.BestOf = decoding.DEFAULT.best_of,
+    length_penalty: decoding.LengthPenalty = decoding.DEFAULT.length_penalty,
+    repetition_penalty: decoding.RepetitionPenalty = decoding.DEFAULT.repetition_penalty,
+    no_repeat_ngram_size: decoding.NoRepeatNgramSize = decoding.DEFAULT.no_repeat_ngram_size,
+    suppress_tokens: decoding.SuppressTokens = decoding.SUPPRESSED,
+    max_initial_timestamp: decoding.MaxInitialTimestamp = decoding.DEFAULT.max_initial_timestamp,
+    initial_prompt: decoding.InitialPrompt = decoding.DEFAULT.initial_prompt,
+    hotwords: decoding.Hotwords = decoding.DEFAULT.hotwords,
+    prefix: decoding.Prefix = decoding.DEFAULT.prefix,
+    condition_on_previous_text: decoding.Condition = decoding.DEFAULT.condition_on_previous_text,
+    seed: decoding.Seed = decoding.DEFAULT.seed,
 ) -> None:
     """Write recordings as text or subtitles.
 
     The transcript goes to standard output as it comes, or with --output-dir to one file per recording, which appears
     only when it is complete. A file that cannot be used is reported and the others are done; the exit status is then 1.
     """
+    options = _Options(
+        format_name,
+        language,
+        task,
+        DecodingOptions(
+            temperature=decoding.ladder(temperature, temperature_increment_on_fallback),
+            compression_ratio_threshold=compression_ratio_threshold,
+            log_prob_threshold=logprob_threshold,
+            no_speech_threshold=no_speech_threshold,
+            beam_size=beam_size,
+            patience=patience,
+            best_of=best_of,
+            length_penalty=length_penalty,
+            repetition_penalty=repetition_penalty,
+            no_repeat_ngram_size=no_repeat_ngram_size,
+            suppress_tokens=decoding.token_ids(suppress_tokens),
+            max_initial_timestamp=max_initial_timestamp,
+            initial_prompt=initial_prompt,
+            hotwords=hotwords,
+            prefix=prefix,
+            condition_on_previous_text=condition_on_previous_text,
+            seed=seed,
+        ),
+        quiet,
+    )
     jobs = _plan(files, format_name, output_dir)
     from huggingface_hub.utils.tqdm import disable_progress_bars
 
@@ -83,7 +129,6 @@ def transcribe(
     if quiet:
         disable_progress_bars()
     transcriber = load_model(model, device=device, dtype=dtype, precision=precision, threads=threads, offline=offline)
-    options = _Options(format_name, language, task, quiet)
     succeeded = [_attempt(transcriber, job, options, named=len(jobs) > 1) for job in jobs]
     if not all(succeeded):
         raise typer.Exit(1)
@@ -129,7 +174,11 @@ def _attempt(transcriber: "Transcriber", job: _Job, options: _Options, *, named:
 def _run(transcriber: "Transcriber", job: _Job, name: str, options: _Options) -> "TranscriptionInfo":
     with progress_bar(name, quiet=options.quiet) as bar:
         segments, info = transcriber.transcribe(
-            job.source, language=options.language, task=options.task, progress=bar.update
+            job.source,
+            language=options.language,
+            task=options.task,
+            progress=bar.update,
+            options=options.decoding,
         )
         if job.output is not None:
             write_transcript(job.output, options.format_name, segments, info)

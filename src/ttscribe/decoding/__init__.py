@@ -1,7 +1,6 @@
 """From logits to tokens, and from tokens to timed segments."""
 
 from ttscribe.decoding.context import Context
-from ttscribe.decoding.options import DecodingOptions
 from ttscribe.decoding.rules import RepetitionRules, Rules, TimestampGrammar
 from ttscribe.decoding.runner import Closable, Picks, Runner, greedy_on_host
 from ttscribe.decoding.search import (
@@ -20,7 +19,6 @@ __all__ = [
     "Closable",
     "Context",
     "DecodedWindow",
-    "DecodingOptions",
     "Outcome",
     "Picks",
     "Prompt",

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from ttscribe.decoding.options import DecodingOptions
 from ttscribe.decoding.search import Prompt
 from ttscribe.decoding.windows import Outcome
 from ttscribe.errors import OptionError
+from ttscribe.options import DecodingOptions
 from ttscribe.whisper.tokenizer import Tokenizer
 
 logger = logging.getLogger("ttscribe.decoding.context")

@@ -14,7 +14,6 @@ from typing import Any, Protocol
 
 import torch
 
-from ttscribe.decoding.options import DecodingOptions
 from ttscribe.decoding.repetition import compression_ratio, loop_start, similarity
 from ttscribe.decoding.rules import Rules
 from ttscribe.decoding.runner import Runner
@@ -28,6 +27,7 @@ from ttscribe.decoding.search import (
     search_beams,
 )
 from ttscribe.decoding.segments import TimedTokens, split_window
+from ttscribe.options import DecodingOptions
 from ttscribe.whisper.tokenizer import Tokenizer
 
 _BLOCK = 1000
