@@ -49,24 +49,46 @@ class Prompt:
     given: tuple[int, ...] = ()
 
 
-def decode_greedily(
-    runner: Runner, state: Any, prompt: Prompt, rules: Rules, rows: int = 1, stop: Stop | None = None
-) -> list[DecodedWindow]:
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A decoder state of B windows that has read the prompt: logits [B, V] after it, and <|nospeech|>'s probabilities.
+
+    What goes on from it uses the state up.
+    """
+
+    state: Any
+    logits: Tensor
+    no_speech_probs: list[float]
+
+
+def read_prompt(runner: Runner, state: Any, prompt: Prompt, rows: int = 1) -> Reading:
+    """Have a state's ``rows`` read the prompt; the state is the reading's from then on."""
+    logits = runner.prefill(torch.tensor([prompt.tokens] * rows), state)
+    # Among all tokens, suppressed ones too, as in OpenAI's decoder.
+    return Reading(state, logits[:, -1], logits[:, prompt.start].softmax(-1)[:, prompt.no_speech].tolist())
+
+
+def decode_greedily(runner: Runner, state: Any, prompt: Prompt, rules: Rules, rows: int = 1) -> list[DecodedWindow]:
     """Take the likeliest allowed token until <|endoftext|> or the end of the cache, for each of a state's ``rows``.
 
-    The state is used up. With ``stop`` it ends too when that is true of all rows that go on. Raises ModelError where
-    the model's output is not a number.
+    The state is used up. Raises ModelError where the model's output is not a number.
     """
-    logits, no_speech = _read(runner, state, prompt, rows)
-    picked = [_first(prompt, *rules.pick(row, prompt.given)) for row in logits]
+    return follow_likeliest(runner, read_prompt(runner, state, prompt, rows), prompt, rules)
+
+
+def follow_likeliest(
+    runner: Runner, reading: Reading, prompt: Prompt, rules: Rules, stop: Stop | None = None
+) -> list[DecodedWindow]:
+    """``decode_greedily`` from a reading on; with ``stop`` also to where that is true of all rows that go on."""
+    picked = [_first(prompt, *rules.pick(row, prompt.given)) for row in reading.logits]
     for limit in _limits(runner, prompt, stop):
         position = _position(prompt, picked)
-        runner.greedy(picked, position, state, rules, limit=limit, end=prompt.end_of_text)
+        runner.greedy(picked, position, reading.state, rules, limit=limit, end=prompt.end_of_text)
         if _is_over(picked, limit, prompt, stop):
             break
     return [
         DecodedWindow(_text(row, prompt), sum(row.logprobs) / len(row.logprobs), probability)
-        for row, probability in zip(picked, no_speech, strict=True)
+        for row, probability in zip(picked, reading.no_speech_probs, strict=True)
     ]
 
 
@@ -91,15 +113,14 @@ def sample(
     no_speech = 0.0
     while len(candidates) < count:
         rows = min(count - len(candidates), most_rows(runner))
-        state = start()
-        logits, (no_speech,) = _read(runner, state, prompt)
-        if rows > 1:
-            state = runner.reorder(state, [0] * rows)
+        reading = read_prompt(runner, start(), prompt)
+        (no_speech,) = reading.no_speech_probs
+        state = runner.reorder(reading.state, [0] * rows) if rows > 1 else reading.state
 
         def pick(row: Tensor, sampled: Sequence[int]) -> tuple[int, float]:
             return rules.sample(row, sampled, temperature, generator)
 
-        picked = [_first(prompt, *pick(logits[0], prompt.given)) for _ in range(rows)]
+        picked = [_first(prompt, *pick(reading.logits[0], prompt.given)) for _ in range(rows)]
         for limit in _limits(runner, prompt, stop):
             position = _position(prompt, picked)
             pick_on_host(runner, picked, position, state, pick, limit=limit, end=prompt.end_of_text)
@@ -124,7 +145,7 @@ class _Beam:
 
 def search_beams(
     runner: Runner,
-    state: Any,
+    reading: Reading,
     prompt: Prompt,
     rules: Rules,
     *,
@@ -139,11 +160,12 @@ def search_beams(
     of equals the one of the earlier beam and likelier token first. Down to the last that goes on into the next step,
     those that end are finished. The search is over with ``round(beam_size * patience)`` finished texts, or at the end
     of the cache; where fewer than ``beam_size`` have finished by then, the best unfinished ones join them. Of these
-    the best by log probability and length is taken. The state is used up.
+    the best by log probability and length is taken.
 
     Raises ModelError where the model's output is not a number.
     """
-    logits, (no_speech,) = _read(runner, state, prompt)
+    (no_speech,) = reading.no_speech_probs
+    state, logits = reading.state, reading.logits
     wanted = round(beam_size * patience)
     beams, finished = [_Beam(prompt.given, 0.0)], list[_Candidate]()
     room = _room(runner, prompt)
@@ -224,13 +246,6 @@ def no_speech_probability(runner: Runner, state: Any, prompt: Prompt) -> float:
     """Of <|nospeech|> after <|startoftranscript|> alone; the state is used up."""
     logits = runner.prefill(torch.tensor([[prompt.tokens[prompt.start]]]), state)
     return logits[0, 0].softmax(-1)[prompt.no_speech].item()
-
-
-def _read(runner: Runner, state: Any, prompt: Prompt, rows: int = 1) -> tuple[Tensor, list[float]]:
-    """Logits [B, V] after the prompt, and the probability of no speech of each row."""
-    logits = runner.prefill(torch.tensor([prompt.tokens] * rows), state)
-    # Among all tokens, suppressed ones too, as in OpenAI's decoder.
-    return logits[:, -1], logits[:, prompt.start].softmax(-1)[:, prompt.no_speech].tolist()
 
 
 def _first(prompt: Prompt, token: int, logprob: float) -> Picks:

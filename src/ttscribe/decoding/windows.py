@@ -20,9 +20,11 @@ from ttscribe.decoding.runner import Runner
 from ttscribe.decoding.search import (
     DecodedWindow,
     Prompt,
+    Reading,
     Stop,
-    decode_greedily,
+    follow_likeliest,
     no_speech_probability,
+    read_prompt,
     sample,
     search_beams,
 )
@@ -30,8 +32,8 @@ from ttscribe.decoding.segments import TimedTokens, split_window
 from ttscribe.options import DecodingOptions
 from ttscribe.whisper.tokenizer import Tokenizer
 
-_BLOCK = 1000
-"""Mel frames, 10 s, of which the model is asked whether somebody speaks."""
+_BLOCK = 500
+"""Mel frames, 5 s, of which the model is asked whether somebody speaks."""
 
 _SLACK = 1.0
 """Seconds by which a segment's times may be off: speech so near counts as its own."""
@@ -87,47 +89,66 @@ class WindowDecoder:
         Raises ModelError where the model's output is not a number.
         """
         listener = _Listener(self._runner, window, prompt, self._options.no_speech_threshold)
+        reading: Reading | None
+        reading = read_prompt(self._runner, window.start(), prompt)
+        (no_speech,) = reading.no_speech_probs
+        if self._may_be_silence(no_speech):
+            if not listener.anything():
+                return Outcome(DecodedWindow((), 0.0, no_speech), [], window.frames)
+            # To listen is to encode, which on some devices takes the place of what was read.
+            reading = None
         generator = torch.Generator().manual_seed(seed)
         tries: list[DecodedWindow] = []
         for temperature in self._options.ladder:
-            tries.append(self._try(window, prompt, temperature, generator))
+            tries.append(self._try(window, prompt, temperature, generator, reading))
+            reading = None
             if self._is_silence(tries[-1], listener):
                 return Outcome(tries[-1], [], window.frames)
             if self._passes(tries[-1], window, prompt):
                 return self._outcome(tries[-1], listener, is_context=temperature <= _CONTEXT_TEMPERATURE)
         return self._outcome(self._likeliest(tries), listener, is_context=len(tries) == 1)
 
-    def _try(self, window: Window, prompt: Prompt, temperature: float, generator: torch.Generator) -> DecodedWindow:
-        decoded = self._search(window, prompt, temperature, generator)
+    def _try(
+        self,
+        window: Window,
+        prompt: Prompt,
+        temperature: float,
+        generator: torch.Generator,
+        reading: Reading | None,
+    ) -> DecodedWindow:
+        if temperature > 0:
+            decoded = self._sampled(window, prompt, temperature, generator)
+        else:
+            decoded = self._searched(reading or read_prompt(self._runner, window.start(), prompt), prompt)
         return replace(decoded, compression_ratio=compression_ratio(self._text(decoded.tokens)))
 
-    def _search(self, window: Window, prompt: Prompt, temperature: float, generator: torch.Generator) -> DecodedWindow:
-        options, stop = self._options, self._stop
-        if temperature > 0:
-            return sample(
-                self._runner,
-                window.start,
-                prompt,
-                self._rules,
-                temperature,
-                generator,
-                count=options.best_of,
-                length_penalty=options.length_penalty,
-                stop=stop,
-            )
-        if options.beam_size > 1:
-            return search_beams(
-                self._runner,
-                window.start(),
-                prompt,
-                self._rules,
-                beam_size=options.beam_size,
-                patience=options.patience,
-                length_penalty=options.length_penalty,
-                stop=stop,
-            )
-        (decoded,) = decode_greedily(self._runner, window.start(), prompt, self._rules, stop=stop)
-        return decoded
+    def _searched(self, reading: Reading, prompt: Prompt) -> DecodedWindow:
+        options = self._options
+        if options.beam_size == 1:
+            return follow_likeliest(self._runner, reading, prompt, self._rules, self._stop)[0]
+        return search_beams(
+            self._runner,
+            reading,
+            prompt,
+            self._rules,
+            beam_size=options.beam_size,
+            patience=options.patience,
+            length_penalty=options.length_penalty,
+            stop=self._stop,
+        )
+
+    def _sampled(self, window: Window, prompt: Prompt, temperature: float, generator: torch.Generator) -> DecodedWindow:
+        return sample(
+            self._runner,
+            window.start,
+            prompt,
+            self._rules,
+            temperature,
+            generator,
+            count=self._options.best_of,
+            length_penalty=self._options.length_penalty,
+            stop=self._stop,
+        )
 
     @property
     def _stop(self) -> Stop | None:
@@ -147,16 +168,16 @@ class WindowDecoder:
         threshold = self._options.log_prob_threshold
         return threshold is not None and decoded.avg_logprob < threshold
 
-    def _may_be_silence(self, decoded: DecodedWindow) -> bool:
+    def _may_be_silence(self, no_speech_prob: float) -> bool:
         threshold = self._options.no_speech_threshold
-        return threshold is not None and decoded.no_speech_prob > threshold
+        return threshold is not None and no_speech_prob > threshold
 
     def _is_doubted(self, decoded: DecodedWindow) -> bool:
-        return self._may_be_silence(decoded) or self._repeats(decoded)
+        return self._may_be_silence(decoded.no_speech_prob) or self._repeats(decoded)
 
     def _is_silence(self, decoded: DecodedWindow, listener: _Listener) -> bool:
         """Where OpenAI's two thresholds say so, unless a detector heard speech; else where a doubted text has none."""
-        if self._may_be_silence(decoded) and self._is_unsure(decoded) and not listener.detected():
+        if self._may_be_silence(decoded.no_speech_prob) and self._is_unsure(decoded) and not listener.detected():
             return True
         return self._is_doubted(decoded) and not listener.anything()
 
@@ -186,8 +207,8 @@ class WindowDecoder:
         alone = replace(
             prompt, tokens=prompt.tokens[prompt.start : len(prompt.tokens) - len(prompt.given)], start=0, given=()
         )
-        state = window.start(first, window.frames)
-        (again,) = decode_greedily(self._runner, state, alone, self._rules, stop=self._stop)
+        reading = read_prompt(self._runner, window.start(first, window.frames), alone)
+        (again,) = follow_likeliest(self._runner, reading, alone, self._rules, self._stop)
         return similarity(expected, self._text(again.tokens)) >= _AGREEMENT
 
     def _likeliest(self, tries: Sequence[DecodedWindow]) -> DecodedWindow:
@@ -212,9 +233,9 @@ class WindowDecoder:
 
 @dataclass(slots=True)
 class _Listener:
-    """Where in a window somebody speaks: by a detector's word, else by the model's own of each 10 s alone.
+    """Where in a window somebody speaks: by a detector's word, else by the model's own of each 5 s alone.
 
-    Of 10 s alone <|nospeech|> tells more than of a window, where speech of a few seconds or repetition confuses it.
+    Of 5 s alone <|nospeech|> tells more than of a window, where speech of a few seconds or repetition confuses it.
     """
 
     runner: Runner
@@ -250,15 +271,20 @@ class _Listener:
         heard = self.window.speech(start, end)
         if heard is not None:
             return heard > 0
-        return any(self._block(at) for at in range(round(start * 100) // _BLOCK, self._last(end) + 1))
+        first, last = (self._block_of(time) for time in (start, end))
+        return any(self._block(at) for at in range(first, last + 1))
 
-    def _last(self, end: float) -> int:
-        """The block that ends there; what is left of a window and shorter than a block belongs to the one before."""
-        return min((max(1, round(end * 100)) - 1) // _BLOCK, max(0, self.window.frames // _BLOCK - 1))
+    @property
+    def _last(self) -> int:
+        """The last block, which takes what is left of the window and is shorter than a block."""
+        return max(0, self.window.frames // _BLOCK - 1)
+
+    def _block_of(self, time: float) -> int:
+        return min(round(time * 100) // _BLOCK, self._last)
 
     def _block(self, at: int) -> bool:
         if at not in self._blocks:
-            last = (at + 1) * _BLOCK if (at + 2) * _BLOCK <= self.window.frames else self.window.frames
+            last = (at + 1) * _BLOCK if at < self._last else self.window.frames
             state = self.window.start(at * _BLOCK, last)
             assert self.threshold is not None
             self._blocks[at] = no_speech_probability(self.runner, state, self.prompt) <= self.threshold
