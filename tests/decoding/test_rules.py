@@ -6,9 +6,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers.generation.logits_process import WhisperTimeStampLogitsProcessor
+from transformers.generation.logits_process import (
+    NoRepeatNGramLogitsProcessor,
+    RepetitionPenaltyLogitsProcessor,
+    WhisperTimeStampLogitsProcessor,
+)
 
-from ttscribe.decoding import Rules, TimestampGrammar
+from ttscribe.decoding import RepetitionRules, Rules, TimestampGrammar
 from ttscribe.errors import ModelError
 
 # A vocabulary in miniature: 0-39 text, 40 end of text, 41-48 special, 49 <|notimestamps|>, 50-99 times.
@@ -82,3 +86,37 @@ def test_the_likeliest_allowed_token_is_picked_with_its_probability_among_the_al
     token, logprob = Rules.of((0,), (3,), None).pick(logits, [])
     assert token == 2
     assert logprob == pytest.approx(float(logits[1:3].log_softmax(0)[1]))
+
+
+PENALTIES = RepetitionRules(1.3, 3, END)
+SAMPLED = st.lists(st.one_of(st.integers(0, 4), st.integers(BEGIN, VOCABULARY - 1)), max_size=12)
+
+
+@given(sampled=SAMPLED, seed=st.integers(0, 2**32))
+@settings(max_examples=100, deadline=None)
+def test_repetition_is_made_harder_as_hugging_face_does_among_text(sampled, seed):
+    """Times say nothing and are left alone: they may come again, and do not part what is said twice."""
+    logits = torch.randn(VOCABULARY, generator=torch.Generator().manual_seed(seed))
+    ours = Rules.of((), (), None, PENALTIES).apply(logits, sampled)
+    text = torch.tensor([[token for token in sampled if token < END]], dtype=torch.int64)
+    theirs = logits[None].clone()
+    if text.numel():
+        theirs = RepetitionPenaltyLogitsProcessor(PENALTIES.penalty)(text, theirs)
+    theirs = NoRepeatNGramLogitsProcessor(PENALTIES.ngram_size)(text, theirs)
+    assert torch.equal(ours, theirs[0])
+
+
+def test_tokens_are_drawn_as_often_as_the_temperature_says():
+    logits, generator = torch.tensor([2.0, 1.0, 0.0, 9.0]), torch.Generator().manual_seed(0)
+    rules = Rules.of((3,), (), None)
+    drawn = [rules.sample(logits, [], 0.5, generator) for _ in range(400)]
+    often = torch.bincount(torch.tensor([token for token, _ in drawn]), minlength=4) / len(drawn)
+    torch.testing.assert_close(often[:3], (logits[:3] / 0.5).softmax(0), atol=0.07, rtol=0)
+    assert dict(drawn) == pytest.approx({token: float(logits[:3].log_softmax(0)[token]) for token in range(3)})
+
+
+def test_only_plain_suppression_is_left_to_a_device():
+    assert Rules.of((2, 1), (7,), None).only_suppress((1, 2))
+    assert not Rules.of((1, 2), (), None).only_suppress((1,))
+    assert not Rules.of((1,), (), GRAMMAR).only_suppress((1,))
+    assert not Rules.of((1,), (), None, PENALTIES).only_suppress((1,))

@@ -9,6 +9,7 @@ from ttscribe.decoding.search import (
     decode_greedily,
     detect_language,
     most_rows,
+    read_prompt,
     sample,
     search_beams,
 )
@@ -33,6 +34,7 @@ __all__ = [
     "detect_language",
     "greedy_on_host",
     "most_rows",
+    "read_prompt",
     "sample",
     "search_beams",
     "split_window",

@@ -207,7 +207,7 @@ def _advance(
 
 
 def _likeliest(logprobs: Tensor, count: int) -> Iterator[tuple[float, int]]:
-    values, tokens = logprobs.topk(count)
+    values, tokens = logprobs.topk(min(count, len(logprobs)))
     return takewhile(lambda each: each[0] != FORBIDDEN, zip(values.tolist(), tokens.tolist(), strict=True))
 
 

@@ -1,0 +1,46 @@
+"""A runner whose model is a function of the tokens so far: what decoding does is then known beforehand."""
+
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ttscribe.decoding import Closable, Picks, Rules, greedy_on_host
+
+
+class StandIn(Closable):
+    """``logits_of`` takes the tokens of a row, the prompt's first, and gives logits [V]; a state is the rows' tokens."""
+
+    max_batch = 8
+    concurrent = True
+
+    def __init__(
+        self, logits_of: Callable[[list[int]], Tensor], positions: int = 20, max_decodings: int | None = None
+    ) -> None:
+        self.logits_of, self.max_decodings = logits_of, max_decodings
+        self.config = SimpleNamespace(max_target_positions=positions)
+        self.steps = 0
+
+    def start(self, encoder_states: Any = None) -> list[list[int]]:
+        return [[]]
+
+    def prefill(self, tokens: Tensor, state: list[list[int]]) -> Tensor:
+        state[:] = tokens.tolist()
+        return torch.stack([torch.stack([self.logits_of(row[: at + 1]) for at in range(len(row))]) for row in state])
+
+    def decode_step(self, token: Tensor, position: Tensor, state: list[list[int]]) -> Tensor:
+        self.steps += 1
+        for row, new, at in zip(state, token.tolist(), position.tolist(), strict=True):
+            assert at == len(row)
+            row.append(new)
+        return torch.stack([self.logits_of(row) for row in state])
+
+    def greedy(
+        self, picked: Sequence[Picks], position: int, state: Any, rules: Rules, *, limit: int, end: int
+    ) -> None:
+        greedy_on_host(self, picked, position, state, rules, limit=limit, end=end)
+
+    def reorder(self, state: list[list[int]], rows: Sequence[int]) -> list[list[int]]:
+        return [[*state[row]] for row in rows]

@@ -1,0 +1,102 @@
+"""What each window of a recording is told before its text."""
+
+import pytest
+
+from ttscribe import DecodingOptions, OptionError
+from ttscribe.decoding import Context, DecodedWindow, Outcome, TimedTokens
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tiny_en):
+    return tiny_en.tokenizer
+
+
+@pytest.fixture
+def context(tokenizer):
+    def of(timestamps=True, **options):
+        start = tokenizer.prompt("en", timestamps=timestamps)
+        return Context(tokenizer, DecodingOptions(**options), start, 448, timestamps=timestamps)
+
+    return of
+
+
+def outcome(tokens, **settings):
+    return Outcome(DecodedWindow(tuple(tokens), -0.1, 0.0), [TimedTokens(0.0, 1.0, tuple(tokens))], 3000, **settings)
+
+
+def before(context, tokenizer):
+    """The text before the start of the transcript, and whether it is marked as earlier."""
+    prompt = context.prompt()
+    tokens = prompt.tokens[: prompt.start]
+    assert prompt.tokens[prompt.start] == tokenizer.sot
+    assert tokens[:1] in ((), (tokenizer.start_of_prev,))
+    return tokenizer.decode(tokens)
+
+
+def test_by_default_nothing_is_told(context, tokenizer):
+    told = context()
+    assert told.prompt().tokens == tokenizer.prompt("en", timestamps=True)
+    told.add(outcome(tokenizer.encode(" It was the best of times.")))
+    assert before(told, tokenizer) == ""
+
+
+def test_an_initial_prompt_is_told_to_the_first_window(context, tokenizer):
+    told = context(initial_prompt="  Mr. Thornton of Helstone. ")
+    assert before(told, tokenizer) == " Mr. Thornton of Helstone."
+    told.add(outcome(tokenizer.encode(" It was.")))
+    assert before(told, tokenizer) == ""
+
+
+def test_hotwords_are_told_to_every_window_and_before_all_else(context, tokenizer):
+    told = context(hotwords="Helstone", initial_prompt="Said Margaret.", condition_on_previous_text=True)
+    assert before(told, tokenizer) == " Helstone Said Margaret."
+    told.add(outcome(tokenizer.encode(" It was.")))
+    assert before(told, tokenizer) == " Helstone Said Margaret. It was."
+
+
+def test_text_that_was_guessed_is_no_context(context, tokenizer):
+    told = context(condition_on_previous_text=True)
+    told.add(outcome(tokenizer.encode(" First.")))
+    told.add(outcome(tokenizer.encode(" Second."), is_context=False))
+    assert before(told, tokenizer) == ""
+    told.add(outcome(tokenizer.encode(" Third.")))
+    assert before(told, tokenizer) == " Third."
+
+
+def test_of_more_than_half_the_positions_the_end_is_told(context, tokenizer, caplog):
+    told = context(condition_on_previous_text=True, hotwords="Helstone")
+    for number in range(100, 400):
+        told.add(outcome(tokenizer.encode(f" {number}")))
+    text = before(told, tokenizer)
+    assert text.startswith(" Helstone ")
+    assert text.endswith(" 398 399")
+    assert told.prompt().start == 224
+    assert not caplog.records
+
+
+def test_what_is_given_and_too_long_is_cut_with_one_line(context, tokenizer, caplog):
+    text = " ".join(["one", *["ten"] * 298, "two"])
+    told = context(initial_prompt=text)
+    told.prompt()
+    assert before(told, tokenizer) == " ten" * 222 + " two"
+    assert before(context(hotwords=text), tokenizer) == " one" + " ten" * 222
+    assert [record.getMessage() for record in caplog.records] == [
+        "initial_prompt: only the last 223 of 300 tokens are used",
+        "hotwords: only the first 223 of 300 tokens are used",
+    ]
+
+
+@pytest.mark.parametrize("timestamps", [True, False])
+def test_a_prefix_begins_the_first_windows_text(context, tokenizer, timestamps):
+    told = context(prefix="Ever tried", timestamps=timestamps)
+    first = told.prompt()
+    assert tokenizer.decode(first.given) == " Ever tried"
+    assert first.tokens == (*tokenizer.prompt("en", timestamps=timestamps), *first.given)
+    assert (first.given[0] == tokenizer.timestamp_begin) == timestamps
+    told.add(outcome(tokenizer.encode(" It was.")))
+    assert told.prompt().given == ()
+
+
+def test_a_prefix_that_leaves_no_room_is_refused(context):
+    with pytest.raises(OptionError, match="prefix has 113 tokens, and may have 112: make it shorter"):
+        context(prefix=" ".join(["ten"] * 113))
