@@ -20,6 +20,7 @@ from golden.expected import Expected, reference, travelling
 from golden.tokens import MODELS
 from oracle import suppressed
 from places import SPEECH
+from ttscribe import DecodingOptions
 from ttscribe.audio import SAMPLE_RATE, load_audio, log_mel
 from ttscribe.transcription import Transcriber
 from ttscribe.types import Samples, Segment, TranscriptionInfo
@@ -101,6 +102,7 @@ class Listener:
                 language=expected.language,
                 task=expected.task,
                 timestamps=expected.long,
+                options=DecodingOptions.plain(),
             )
             self.heard[str(expected)] = list(segments), info
         return self.heard[str(expected)]

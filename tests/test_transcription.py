@@ -15,6 +15,7 @@ from golden.errors import word_errors
 from golden.make import HuggingFace
 from hearing import audio, expected, text, transcribed, words
 from oracle import suppressed
+from ttscribe import DecodingOptions
 from ttscribe.audio import SAMPLE_RATE, load_audio
 from ttscribe.errors import AudioNotFound, InvalidSamples, LanguageUnsupported, ModelError, OptionError
 from ttscribe.transcription import Transcriber
@@ -149,8 +150,8 @@ def test_without_timestamps_each_window_is_a_segment(english, two_cities):
 
 @ENGLISH
 def test_silence_is_known_for_what_it_is(english):
-    """The text is what the model makes of it; its doubts are told beside."""
-    (silence, *_), _ = transcribed(english, "silence")
+    """Where nothing is doubted the text is what the model makes of it; its doubts are told beside."""
+    (silence, *_), _ = transcribed(english, "silence", options=DecodingOptions.plain())
     (speech, *_), _ = transcribed(english, "en-quick_brown_fox")
     assert silence.no_speech_prob > 0.9
     assert speech.no_speech_prob < 0.5
@@ -183,7 +184,7 @@ def babbler(tiny_en):
 
 @ENGLISH
 def test_a_text_that_does_not_end_stops_at_the_end_of_the_cache(babbler, beckett):
-    (segment,), _ = transcribed(Transcriber(babbler), "beckett", timestamps=False)
+    (segment,), _ = transcribed(Transcriber(babbler), "beckett", timestamps=False, options=DecodingOptions.plain())
     prompt = babbler.tokenizer.prompt("en", timestamps=False)
     assert len(segment.tokens) == 448 - len(prompt)
 
@@ -208,6 +209,54 @@ def twelve_seconds(two_cities):
         copy.setframerate(rate)
         copy.writeframes(frames)
     return np.frombuffer(frames, np.int16), rate, made.getvalue()
+
+
+@ENGLISH
+def test_options_are_given_by_name_or_together(english):
+    """What is given by name is on top."""
+    together = DecodingOptions(suppress_tokens=(-1, 2068), temperature=0.0)
+    by_name, _ = transcribed(english, "en-quick_brown_fox", suppress_tokens=(-1, 2068), temperature=0.0)
+    assert transcribed(english, "en-quick_brown_fox", options=together)[0] == by_name
+    (kept, *_), _ = transcribed(english, "en-quick_brown_fox", options=together, suppress_tokens=(-1,))
+    assert "quick" in kept.text
+    assert "quick" not in text(by_name)
+
+
+@ENGLISH
+def test_a_prefix_begins_the_transcript_and_is_followed_by_what_is_said(english):
+    (segment, *_), _ = transcribed(english, "en-quick_brown_fox", prefix="A quick")
+    assert segment.text.startswith("A quick brown fox")
+    assert segment.start == 0
+
+
+@ENGLISH
+@pytest.mark.parametrize("option", ["initial_prompt", "hotwords"])
+def test_words_to_expect_are_heard_and_their_style_taken_up(english, option):
+    segments, _ = transcribed(english, "en-quick_brown_fox", **{option: "the lazy doge and the fox"})
+    assert text(segments) == "the quick brown fox jumps over the lazy doge."
+
+
+@ENGLISH
+def test_a_window_is_told_the_text_before_it(english, two_cities, two_cities_heard, monkeypatch):
+    """And of a transcript's segments nothing else changes than what the model makes of that."""
+    read = []
+    prefill = english.runner.prefill
+    monkeypatch.setattr(english.runner, "prefill", lambda tokens, state: read.append(tokens) or prefill(tokens, state))
+    segments = list(english.transcribe(two_cities, condition_on_previous_text=True).segments)
+    first = [segment for segment in two_cities_heard[0] if segment.start < 29]
+    assert segments[: len(first)] == first
+    tokenizer = english.checkpoint.tokenizer
+    told = [token for segment in first for token in segment.tokens]
+    assert read[-1][0].tolist() == [tokenizer.start_of_prev, *told, *tokenizer.prompt("en", timestamps=True)]
+
+
+@ENGLISH
+def test_a_device_that_holds_one_decoding_has_no_beams(english, beckett, monkeypatch):
+    monkeypatch.setattr(english.runner, "max_decodings", 1)
+    with pytest.raises(
+        OptionError, match="cpu decodes 1 text of a window at a time: beam_size may be at most 1, not 2"
+    ):
+        english.transcribe(beckett, beam_size=2)
 
 
 @ENGLISH
@@ -244,6 +293,14 @@ def test_a_recording_that_cannot_be_used_is_refused_at_once(english, tmp_path):
         ({"task": "summarise"}, OptionError, "task must be transcribe or translate, not 'summarise'"),
         ({"language": "de"}, LanguageUnsupported, "tiny.en knows English only, not German; use a multilingual"),
         ({"language": "klingon"}, LanguageUnsupported, "Whisper has no language 'klingon'"),
+        ({"beams": 5}, OptionError, "no option is called 'beams'; there is temperature"),
+        ({"beam_size": 0}, OptionError, "beam_size must be a whole number from 1, not 0"),
+        (
+            {"beam_size": 33},
+            OptionError,
+            "cpu decodes 32 texts of a window at a time: beam_size may be at most 32",
+        ),
+        ({"suppress_tokens": [60_000]}, OptionError, "suppress_tokens has 60000, and tiny.en has 51864 tokens"),
     ],
 )
 def test_options_that_the_model_cannot_honour_are_refused_at_once(english, beckett, options, error, message):

@@ -284,7 +284,7 @@ class Transcriber(Closable):
             return self.checkpoint.suppress_tokens
         vocabulary = self.checkpoint.tokenizer.vocab_size
         if beyond := [token for token in asked if token >= vocabulary]:
-            raise OptionError(f"suppress_tokens has {beyond[0]}, and {self.checkpoint.name} {vocabulary} tokens")
+            raise OptionError(f"suppress_tokens has {beyond[0]}, and {self.checkpoint.name} has {vocabulary} tokens")
         own = self.checkpoint.suppress_tokens if CHECKPOINTS_OWN in asked else ()
         prompts_only = self.checkpoint.tokenizer.prompt_only_tokens()
         return tuple(sorted({*own, *prompts_only, *asked} - {CHECKPOINTS_OWN}))

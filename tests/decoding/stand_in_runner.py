@@ -11,7 +11,7 @@ from ttscribe.decoding import Closable, Picks, Rules, greedy_on_host
 
 
 class StandIn(Closable):
-    """``logits_of`` takes the tokens of a row, the prompt's first, and gives logits [V]; a state is the rows' tokens."""
+    """``logits_of`` takes the tokens of a row, the prompt's first, and gives logits [V]; a state is rows' tokens."""
 
     max_batch = 8
     concurrent = True
@@ -37,9 +37,7 @@ class StandIn(Closable):
             row.append(new)
         return torch.stack([self.logits_of(row) for row in state])
 
-    def greedy(
-        self, picked: Sequence[Picks], position: int, state: Any, rules: Rules, *, limit: int, end: int
-    ) -> None:
+    def greedy(self, picked: Sequence[Picks], position: int, state: Any, rules: Rules, *, limit: int, end: int) -> None:
         greedy_on_host(self, picked, position, state, rules, limit=limit, end=end)
 
     def reorder(self, state: list[list[int]], rows: Sequence[int]) -> list[list[int]]:

@@ -89,9 +89,7 @@ def every_text(logits_of, length):
 def test_with_beams_for_every_text_the_best_of_all_is_found(seed, length_penalty):
     """Ranked as OpenAI ranks: by the mean over the tokens, or with Google's penalty for length."""
     logits_of, length = random_model(seed, 1.0), 3
-    found = beams(
-        StandIn(logits_of, positions=1 + length), beam_size=200, patience=1.0, length_penalty=length_penalty
-    )
+    found = beams(StandIn(logits_of, positions=1 + length), beam_size=200, patience=1.0, length_penalty=length_penalty)
 
     def rank(text, total):
         size = max(1, len(text))

@@ -53,10 +53,10 @@ def test_where_nobody_speaks_nothing_is_written(english, sound):
 
 
 @ENGLISH
-def test_without_guards_tones_become_text(english):
-    """What the guards are for: the same sentence again and again, of which the model is sure."""
-    segments = heard(english, tones(30), options=DecodingOptions.plain())
-    assert len(text(segments).split()) > 50
+def test_without_guards_noise_becomes_text(english):
+    """What the guards are for: the same again and again, of which the model is sure."""
+    segments = heard(english, noise(30), options=DecodingOptions.plain())
+    assert len(text(segments).split()) > 20
     assert segments[0].avg_logprob > -0.5
     assert segments[0].compression_ratio > 2.4
 
