@@ -21,6 +21,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ttscribe import DecodingOptions
 from ttscribe.compiler.settings import POLICIES
 from ttscribe.evaluation.accuracy import EMULATOR, KERNELS, Accuracy, Forced, Text, summary, word_error_rate
 from ttscribe.evaluation.compare import Comparison
@@ -88,7 +89,10 @@ class Run:
                 Clip(self.speech / recording["file"], recording["reference"], recording["sec"]), recording["file"]
             )
         segments, _ = self.emulated.transcribe(
-            self.speech / recording["file"], language=recording["lang"], timestamps=recording["long"]
+            self.speech / recording["file"],
+            language=recording["lang"],
+            timestamps=recording["long"],
+            options=DecodingOptions.plain(),
         )
         said = " ".join(segment.text for segment in segments)
         words, errors = count_errors(recording["reference"], said, recording["lang"])
