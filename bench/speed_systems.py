@@ -52,11 +52,13 @@ class System(Protocol):
 
 class Ttscribe:
     def __init__(self, folder: Path, threads: int, random: bool) -> None:
-        from ttscribe import load_model
+        from ttscribe import DecodingOptions, load_model
         from ttscribe.decoding import Prompt, Rules
 
         self._transcriber = load_model(str(folder), threads=threads, offline=True)
         self._timestamps = not random
+        # What is asked of the others: the likeliest tokens, once, nothing doubted.
+        self._options = DecodingOptions.plain()
         checkpoint, runner = self._transcriber.checkpoint, self._transcriber.runner
         tokenizer = checkpoint.tokenizer
         tokens = tokenizer.prompt("en")
@@ -71,7 +73,11 @@ class Ttscribe:
 
     def transcribe(self, samples: "Samples") -> int:
         segments, _ = self._transcriber.transcribe(
-            samples, sample_rate=RATE, language="en", timestamps=self._timestamps
+            samples,
+            sample_rate=RATE,
+            language="en",
+            timestamps=self._timestamps,
+            options=self._options,
         )
         return sum(len(segment.tokens) for segment in segments)
 

@@ -85,6 +85,8 @@ def test_the_last_line_is_what_to_run_on_a_card(told):
         (["tiny.en", "--precision", "fp3"], 1, "no precision is called 'fp3'; there is exact"),
         (["tiny.en", "--board", "n151"], 2, "'n151' is not one of 'n150', 'n300', 'n300x2', 'p150'"),
         (["tiny.en", "--device", "ttnn:n150"], 1, "--device measures with recordings and their texts: name a folder"),
+        (["tiny.en", "--device", "emulator:kernels"], 1, "recordings and their texts: name a folder"),
+        (["tiny.en", "--device", "emulator:kernels", "--tune"], 1, "emulator:kernels has values and no time"),
         (
             ["tiny.en", "--speech", "absent"],
             1,
@@ -92,7 +94,16 @@ def test_the_last_line_is_what_to_run_on_a_card(told):
         ),
         (["tiny.en", "--table", "README.md"], 1, "--table lists the reports beside --output's folder: name that too"),
     ],
-    ids=["model", "precision", "board", "a card without speech", "speech", "table"],
+    ids=[
+        "model",
+        "precision",
+        "board",
+        "a card without speech",
+        "kernels without speech",
+        "kernels timed",
+        "speech",
+        "table",
+    ],
 )
 def test_mistakes_are_named(ttscribe, arguments, status, says):
     result = ttscribe("report", *arguments)

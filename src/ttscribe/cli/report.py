@@ -39,7 +39,8 @@ def report(
     device: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME", help="Judge and measure on this card, such as ttnn:n150; a simulator has no time."
+            metavar="NAME",
+            help="Judge and measure on this card, such as ttnn:n150; a simulator and emulator:kernels have no time.",
         ),
     ] = None,
     tune: Annotated[
@@ -59,10 +60,13 @@ def report(
     if table is not None and output is None:
         raise OptionError("--table lists the reports beside --output's folder: name that too")
     from ttscribe.devices.ttnn.simulator import refuse_time
+    from ttscribe.evaluation.accuracy import KERNELS
     from ttscribe.evaluation.speech import read_speech
 
     if tune and device is not None:
         refuse_time("--tune has nothing to measure by")
+        if device == KERNELS:
+            raise OptionError(f"{device} has values and no time, so --tune has nothing to measure by")
     clips = () if speech is None else read_speech(speech)
     from ttscribe.reports.make import Request, make
     from ttscribe.reports.model_table import write_table

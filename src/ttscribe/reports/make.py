@@ -19,8 +19,7 @@ from ttscribe.compiler.whisper_programs import PROGRAMS, PROMPT_LENGTH
 from ttscribe.decoding import Picks, Rules
 from ttscribe.devices import make_runner, open_program_device, require_values
 from ttscribe.devices.programs import ProgramRunner
-from ttscribe.devices.provenance import Provenance
-from ttscribe.devices.ttnn.simulator import simulator
+from ttscribe.devices.provenance import Provenance, provenance
 from ttscribe.errors import ModelNotFound, OptionError
 from ttscribe.evaluation.accuracy import EMULATOR, KERNELS, SIMULATOR, Accuracy, summary
 from ttscribe.evaluation.compare import compare
@@ -100,11 +99,13 @@ def _require_measurable(request: Request) -> None:
     """Raise an error for a device whose times are not the board's, or speech that could not be judged by."""
     if request.speech:
         require_packages()
-    if request.device in (None, KERNELS):
+    if request.device is None:
         return
     board = request.settings.board.name
     if not request.speech:
         raise OptionError("--device measures with recordings and their texts: name a folder of them with --speech")
+    if request.device == KERNELS:
+        return
     if request.device not in ("ttnn", f"ttnn:{board}"):
         raise OptionError(f"{request.device} does not tell {board}'s times: measure on ttnn:{board}")
     require_values(request.device)
@@ -135,9 +136,10 @@ def _run(
 ) -> tuple[Accuracy | None, Mapping[str, Figure] | None, tuple[str, ...]]:
     """Accuracy, timing and differences; without speech a window and a few tokens, for the differences alone."""
     timing, accuracy, judged_on = None, request.accuracy, request.device or EMULATOR
-    if judged_on not in (EMULATOR, KERNELS) and simulator() is not None:
+    word = provenance(judged_on)
+    if word is Provenance.SIMULATED:
         judged_on = SIMULATOR
-    elif judged_on not in (EMULATOR, KERNELS):
+    elif word is Provenance.MEASURED:
         timing = measure(runner, checkpoint, request.speech).figures(judged_on)
     if request.speech:
         names = (request.name, request.settings.precision.name)
