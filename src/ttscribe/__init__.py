@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ttscribe.errors import (
     AudioError,
     AudioNotFound,
+    AudioTooLong,
     AudioUnreadable,
     CallRefused,
     CheckpointInvalid,
@@ -59,6 +60,7 @@ _LAZY = {
 __all__ = [
     "AudioError",
     "AudioNotFound",
+    "AudioTooLong",
     "AudioUnreadable",
     "Blocklist",
     "CallRefused",

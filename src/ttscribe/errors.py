@@ -5,6 +5,7 @@ TtscribeError
 │   ├── AudioNotFound            no such file, or not a file
 │   ├── AudioUnreadable          not audio, empty, damaged or cut short
 │   ├── NoAudioStream            a video or image without sound
+│   ├── AudioTooLong             goes on beyond the longest duration that is allowed
 │   └── InvalidSamples           no samples, NaN or infinite ones, an impossible rate or shape
 ├── ModelError
 │   ├── ModelNotFound            neither a path, nor on this machine, nor to be downloaded
@@ -49,6 +50,10 @@ class AudioUnreadable(AudioError):
 
 class NoAudioStream(AudioError):
     """The container was opened but has no sound."""
+
+
+class AudioTooLong(AudioError):
+    """The recording goes on beyond the longest duration that is allowed: perhaps it never ends."""
 
 
 class InvalidSamples(AudioError):

@@ -10,6 +10,8 @@ import numpy.typing as npt
 
 Samples: TypeAlias = npt.NDArray[np.float32]
 AudioSource: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO | npt.NDArray[Any]
+InputFormat: TypeAlias = Literal["s16le", "f32le"]
+"""Raw PCM, little-endian, mono: 16-bit integers or 32-bit floats, by FFmpeg's names."""
 Task: TypeAlias = Literal["transcribe", "translate"]
 
 

@@ -6,8 +6,15 @@ import threading
 import numpy as np
 import pytest
 
-from ttscribe.audio import load_audio
-from ttscribe.errors import AudioError, AudioNotFound, AudioUnreadable, InvalidSamples
+from ttscribe.audio import hear, listen, load_audio, spool
+from ttscribe.errors import (
+    AudioError,
+    AudioNotFound,
+    AudioTooLong,
+    AudioUnreadable,
+    InvalidSamples,
+    OptionError,
+)
 
 
 class Pipe:
@@ -53,6 +60,127 @@ SOURCES = {
 @pytest.mark.parametrize("source", SOURCES)
 def test_every_kind_of_source_gives_the_same_samples(source, beckett, tmp_path):
     assert np.array_equal(SOURCES[source](beckett, tmp_path), load_audio(beckett))
+
+
+@pytest.fixture
+def spooled(monkeypatch):
+    """All but the first 4 KiB of a stream is read when it is asked for, and kept on disk."""
+    monkeypatch.setattr(spool, "HEAD_BYTES", 4096)
+
+
+@pytest.mark.parametrize(
+    ("container", "codec"),
+    [
+        ("wav", "pcm_s16le"),
+        ("flac", "flac"),
+        ("ogg", "libopus"),
+        ("ipod", "aac"),
+        ("matroska", "aac"),
+        ("mpegts", "aac"),
+    ],
+)
+def test_a_stream_gives_the_samples_of_the_whole_file(container, codec, encode, spooled, caplog):
+    """An ipod file has the table without which nothing can be read at its end."""
+    noise = np.random.default_rng(0).normal(0, 0.1, (1, 480_000)).astype(np.float32)
+    data = encode(noise, 48_000, container, codec)
+    assert np.array_equal(load_audio(Pipe(data)), load_audio(data))
+    assert not caplog.records
+
+
+def test_a_stream_of_mp3_keeps_what_its_encoder_filled_up(encode, spooled):
+    """By the length of the file FFmpeg knows how much that is, some milliseconds."""
+    noise = np.random.default_rng(0).normal(0, 0.1, (1, 480_000)).astype(np.float32)
+    data = encode(noise, 48_000, "mp3", "mp3")
+    whole, stream = load_audio(data), load_audio(Pipe(data))
+    assert np.array_equal(stream[: len(whole) - 480], whole[:-480])
+    assert len(whole) <= len(stream) < len(whole) + 480
+
+
+class Endless:
+    """A stream that begins with ``data`` and never ends; ``given`` are the bytes that were read."""
+
+    def __init__(self, data, more):
+        self.start, self.more, self.given = data, more, 0
+
+    def read(self, count):
+        data, self.start = self.start[:count], self.start[count:]
+        data = data or (self.more * (count // len(self.more) + 1))[:count]
+        self.given += len(data)
+        return data
+
+
+def test_a_stream_that_is_no_audio_and_never_ends_is_refused_at_once(spooled):
+    zeros = Endless(b"", bytes(1000))
+    with pytest.raises(AudioUnreadable, match="not audio or video"):
+        load_audio(zeros)
+    assert zeros.given < 2**23
+
+
+def test_a_recording_that_never_ends_is_read_no_further_than_allowed(beckett, spooled):
+    radio = Endless(
+        beckett.read_bytes()[:44].replace(b"data" + beckett.read_bytes()[40:44], b"data" + b"\xff" * 4), b"ab"
+    )
+    with pytest.raises(AudioTooLong, match=r"the given file object: longer than 20 s, the longest allowed; cut it"):
+        hear(radio, lambda samples: None, max_duration=20)
+    assert radio.given < 2**23
+
+
+def test_a_stream_that_fails_later_on_says_so(beckett, spooled):
+    class Failing(Pipe):
+        left = 20
+
+        def __init__(self, data):
+            self.stream = io.BytesIO(data)
+
+        def read(self, count):
+            self.left -= 1
+            if not self.left:
+                raise OSError("the line was cut")
+            return self.stream.read(min(count, 4096))
+
+    with pytest.raises(AudioUnreadable, match=r"the given file object: cannot be read \(the line was cut\)"):
+        load_audio(Failing(beckett.read_bytes()))
+
+
+@pytest.mark.parametrize(("input_format", "dtype", "scale"), [("s16le", "<i2", 32768), ("f32le", "<f4", 1)])
+def test_raw_pcm_is_heard_as_its_array(input_format, dtype, scale, beckett, tmp_path):
+    samples = load_audio(beckett)
+    pcm = (samples * scale).astype(dtype)
+    path = tmp_path / "raw"
+    path.write_bytes(pcm.tobytes())
+    for source in (path, path.read_bytes(), Pipe(path.read_bytes())):
+        pieces = []
+        hear(source, pieces.append, input_format=input_format, sample_rate=16_000)
+        assert np.array_equal(np.concatenate(pieces), load_audio(pcm, sample_rate=16_000))
+    recording = listen(path, 80, input_format=input_format, sample_rate=8_000)
+    assert recording.seconds == pytest.approx(2 * len(samples) / 16_000, abs=1e-3)
+
+
+def test_raw_pcm_in_odd_pieces_and_with_half_a_sample_at_its_end(beckett):
+    class OddPieces(Pipe):
+        def __init__(self, data):
+            stream = io.BytesIO(data)
+            self.read = lambda count: stream.read(4097)
+
+    data = (load_audio(beckett)[:9999] * 32768).astype("<i2").tobytes()
+    pieces = []
+    hear(OddPieces(data + b"x"), pieces.append, input_format="s16le", sample_rate=16_000)
+    assert np.array_equal(np.concatenate(pieces), load_audio(np.frombuffer(data, "<i2"), sample_rate=16_000))
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "error", "problem"),
+    [
+        (b"1234", {"input_format": "s16le"}, OptionError, "input_format s16le needs the sample_rate, such as 16000"),
+        (b"1234", {"input_format": "u8", "sample_rate": 8000}, OptionError, "input_format must be s16le or f32le"),
+        (b"", {"input_format": "s16le", "sample_rate": 8000}, InvalidSamples, "no sound, its length is zero"),
+        (b"1234", {"input_format": "s16le", "sample_rate": 1}, InvalidSamples, "a sample rate of 1 Hz is impossible"),
+        (np.zeros(9, np.int16), {"input_format": "s16le", "sample_rate": 8000}, OptionError, "an array has a type of"),
+    ],
+)
+def test_raw_pcm_that_makes_no_sense_is_refused(source, options, error, problem):
+    with pytest.raises(error, match=problem):
+        hear(source, lambda samples: None, **options)
 
 
 def test_an_array_gives_the_samples_of_its_file(beckett):

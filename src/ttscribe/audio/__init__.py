@@ -1,7 +1,19 @@
 """From any recording to what Whisper hears: mono 16 kHz samples, then log-mel features."""
 
 from ttscribe.audio.features import HOP, WINDOW_FRAMES, WINDOW_SAMPLES, log_mel, window
-from ttscribe.audio.sources import load_audio
+from ttscribe.audio.recording import Recording, listen
+from ttscribe.audio.sources import hear, load_audio
 from ttscribe.audio.track import SAMPLE_RATE
 
-__all__ = ["HOP", "SAMPLE_RATE", "WINDOW_FRAMES", "WINDOW_SAMPLES", "load_audio", "log_mel", "window"]
+__all__ = [
+    "HOP",
+    "SAMPLE_RATE",
+    "WINDOW_FRAMES",
+    "WINDOW_SAMPLES",
+    "Recording",
+    "hear",
+    "listen",
+    "load_audio",
+    "log_mel",
+    "window",
+]

@@ -15,9 +15,9 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.packet import Packet
 
+from ttscribe.audio.spool import Spool
 from ttscribe.audio.track import MonoTrack
 from ttscribe.errors import AudioUnreadable, NoAudioStream
-from ttscribe.types import Samples
 
 logger = logging.getLogger("ttscribe.audio")
 
@@ -47,23 +47,22 @@ NOTICEABLE = 0.25
 """Seconds: containers round lengths up by less than this."""
 
 
-def decode(file: BinaryIO, label: str) -> Samples:
-    """The sound of a seekable ``file``: mono float32 [samples] at 16 kHz.
+def decode(file: BinaryIO | Spool, track: MonoTrack) -> None:
+    """Put the sound of a seekable ``file`` onto ``track``.
 
-    Raises AudioUnreadable (not audio, empty, damaged, cut short), NoAudioStream, InvalidSamples.
+    Raises AudioUnreadable (not audio, empty, damaged, cut short), NoAudioStream, InvalidSamples, AudioTooLong.
     """
+    label = track.label
     if not file.read(1):
         raise AudioUnreadable(f"{label}: empty, 0 bytes")
-    declared = _seconds_in_header(file)
     try:
         with _open(_View(file)) as container:
-            samples = _read(container, _sound(container, label), declared, label)
+            _read(container, _sound(container, label), file, track)
             ogg = container.format.name == "ogg"
     except FAILURES as error:
         raise AudioUnreadable(f"{label}: not audio or video, or damaged or cut short ({_reason(error)})") from error
     if ogg and not _has_last_page(file):
         logger.warning("%s: perhaps cut short: its end mark is missing", label)
-    return samples
 
 
 def _reason(error: Exception) -> str:
@@ -88,13 +87,18 @@ def _sound(container: InputContainer, label: str) -> AudioStream:
     raise AudioUnreadable(f"{label}: not an audio or video file")
 
 
-def _read(container: InputContainer, stream: AudioStream, declared: float, label: str) -> Samples:
-    track = MonoTrack(label)
-    extent = _Extent(declared or _seconds_in_vbr_header(container, stream))
+def _read(container: InputContainer, stream: AudioStream, file: BinaryIO | Spool, track: MonoTrack) -> None:
+    extent, label = _Extent(), track.label
+    damaged = False
     try:
         _gather(container, stream, track, extent)
     except FAILURES as error:
         logger.warning("%s: reading stopped at a damaged place (%s)", label, _reason(error))
+        damaged = True
+    if isinstance(file, Spool):
+        file.end()
+    extent.declared = _seconds_in_header(file) or _seconds_in_vbr_header(container, stream)
+    if damaged:
         # An estimate will do, now that it is certain that something is missing.
         extent.declared = extent.declared or _seconds(container, stream)
     # A cut out of a stream may begin at any time of its clock, to which packets refer.
@@ -102,7 +106,7 @@ def _read(container: InputContainer, stream: AudioStream, declared: float, label
     extent.check(label, heard=start + track.seconds)
     if not track.seconds:
         raise AudioUnreadable(f"{label}: no sound could be decoded; it is damaged or its length is zero")
-    return track.finish()
+    track.finish()
 
 
 def _gather(container: InputContainer, stream: AudioStream, track: MonoTrack, extent: _Extent) -> None:
@@ -148,7 +152,7 @@ class _Extent:
     All streams count: a film whose sound ends before its pictures is not cut short.
     """
 
-    declared: float
+    declared: float = 0.0
     reached: float = 0.0
     sound_end: float = 0.0
     lost_packets: int = 0
@@ -188,18 +192,20 @@ def _end(packet: Packet[Any]) -> float:
 class _View:
     """A seekable file as FFmpeg sees it: with a position of its own, and perhaps a pretended ``size`` in bytes.
 
-    FFmpeg of a damaged file asks for impossible places; PyAV would print what the file then raises.
+    FFmpeg of a damaged file asks for impossible places; PyAV would print what the file then raises. To ask for the end
+    of a stream that is still read would be to wait for it: FFmpeg is told that it is not known, nor is 2**63 - 1, which
+    it takes for the end of WAV without a length.
     """
 
-    def __init__(self, file: BinaryIO, size: int | None = None) -> None:
+    def __init__(self, file: BinaryIO | Spool, size: int | None = None) -> None:
         self._file = file
-        self._end = file.seek(0, io.SEEK_END)
+        self._end = file.length if isinstance(file, Spool) else file.seek(0, io.SEEK_END)
         self._size = size or self._end
         self._position = 0
         self.name = getattr(file, "name", "")  # by which FFmpeg knows headerless formats
 
     def read(self, count: int) -> bytes:
-        if self._position >= self._end:
+        if self._end is not None and self._position >= self._end:
             return b""
         self._file.seek(self._position)
         data = self._file.read(count)
@@ -208,7 +214,7 @@ class _View:
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
-        if start + offset < 0:
+        if start is None or start + offset < 0 or (self._end is None and start + offset > ENDLESS):
             return -1
         self._position = start + offset
         return self._position
@@ -217,7 +223,7 @@ class _View:
         return self._position
 
 
-def _seconds_in_header(file: BinaryIO) -> float:
+def _seconds_in_header(file: BinaryIO | Spool) -> float:
     """The length that the file itself declares, in seconds; 0 where it declares none, or only a placeholder.
 
     FFmpeg clips a declared length to the file's size, or estimates one from it. So it is told an enormous size, which
@@ -240,10 +246,10 @@ def _seconds_in_vbr_header(container: InputContainer, stream: AudioStream) -> fl
     return _seconds(container, stream) if container.format.name == "mp3" and stream.start_time else 0.0
 
 
-def _has_last_page(file: BinaryIO) -> bool:
+def _has_last_page(file: BinaryIO | Spool) -> bool:
     """Whether an Ogg file's last page is marked as such (RFC 3533, section 6)."""
     file.seek(-min(LONGEST_OGG_PAGE, file.seek(0, io.SEEK_END)), io.SEEK_END)
-    page = file.read()
+    page = file.read(LONGEST_OGG_PAGE)
     flags = page[page.rfind(b"OggS") + 5 :][:1]
     return flags != b"" and bool(flags[0] & 4)
 

@@ -1,13 +1,14 @@
 """Mono 16 kHz sound, gathered from pieces of any channel count and rate."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import soxr
 
-from ttscribe.errors import InvalidSamples
+from ttscribe.errors import AudioTooLong, InvalidSamples
 from ttscribe.types import Samples
 
 SAMPLE_RATE = 16_000
@@ -23,21 +24,28 @@ LOUDEST = 1e9
 class MonoTrack:
     """Takes sound piece by piece, mixes the channels to their mean and resamples to 16 kHz (soxr HQ).
 
-    A recording whose rate changes midway is resampled from each rate in turn. ``label`` names it in errors.
+    What comes of it goes on to ``sink``, float32 [samples] of any number, so that nothing grows with the recording. One
+    whose rate changes midway is resampled from each rate in turn. ``label`` names it in errors.
     """
 
-    def __init__(self, label: str) -> None:
-        self._label = label
+    def __init__(self, label: str, sink: Callable[[Samples], None], max_duration: float = math.inf) -> None:
+        """``max_duration`` is in seconds: sound that goes on beyond it is refused."""
+        self.label = label
+        self.seconds = 0.0
+        self._sink = sink
+        self._max_duration = max_duration
         self._rate = math.nan
         self._resampler: soxr.ResampleStream | None = None
-        self._pieces: list[Samples] = []
+        self._given = 0
         self._count = 0
         self._bad = 0
         self._first_bad = 0.0
-        self.seconds = 0.0
 
     def add(self, channels: npt.NDArray[Any], rate: float) -> None:
-        """Append float ``channels`` [channels, samples] at ``rate`` Hz; InvalidSamples if the rate is absurd."""
+        """Append float ``channels`` [channels, samples] at ``rate`` Hz.
+
+        Raises InvalidSamples if the rate is absurd, AudioTooLong if the sound now lasts longer than it may.
+        """
         if rate != self._rate:
             self._flush()
             self._start(rate)
@@ -49,25 +57,32 @@ class MonoTrack:
         self._count_bad(mono)
         self._count += mono.size
         self.seconds += mono.size / rate
-        self._pieces.append(self._resampler.resample_chunk(mono) if self._resampler else mono)
+        if self.seconds > self._max_duration:
+            raise AudioTooLong(
+                f"{self.label}: longer than {self._max_duration:g} s, the longest allowed; "
+                "cut it, or allow more with max_duration (--max-duration)"
+            )
+        self._give(self._resampler.resample_chunk(mono) if self._resampler else mono)
 
-    def finish(self) -> Samples:
-        """All the sound, float32 [samples]; InvalidSamples if there is none, or some of it is not finite."""
+    def finish(self) -> None:
+        """The end of the sound; InvalidSamples if there was none, or some of it was not finite."""
         self._flush()
         if self._bad:
             raise InvalidSamples(
-                f"{self._label}: {self._bad} of {self._count} samples are NaN, infinite or absurdly large, "
+                f"{self.label}: {self._bad} of {self._count} samples are NaN, infinite or absurdly large, "
                 f"the first at {self._first_bad:.3f} s; export the recording again"
             )
-        samples = np.concatenate(self._pieces) if self._pieces else np.empty(0, np.float32)
-        if not samples.size:
-            raise InvalidSamples(f"{self._label}: no sound, its length is zero")
-        return samples
+        if not self._given:
+            raise InvalidSamples(f"{self.label}: no sound, its length is zero")
+
+    def _give(self, samples: Samples) -> None:
+        self._given += samples.size
+        self._sink(samples)
 
     def _start(self, rate: float) -> None:
         if not LOWEST_RATE <= rate <= HIGHEST_RATE:
             raise InvalidSamples(
-                f"{self._label}: a sample rate of {rate:g} Hz is impossible; "
+                f"{self.label}: a sample rate of {rate:g} Hz is impossible; "
                 f"it must be {LOWEST_RATE} to {HIGHEST_RATE} Hz"
             )
         self._rate = rate
@@ -77,7 +92,7 @@ class MonoTrack:
     def _flush(self) -> None:
         if self._resampler:
             # It holds back what its filter still needs, until it hears that nothing follows.
-            self._pieces.append(self._resampler.resample_chunk(np.empty(0, np.float32), last=True))
+            self._give(self._resampler.resample_chunk(np.empty(0, np.float32), last=True))
             self._resampler = None
 
     def _count_bad(self, mono: Samples) -> None:
