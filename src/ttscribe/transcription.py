@@ -8,9 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 import torch
-from torch import Tensor
 
-from ttscribe.audio import HOP, SAMPLE_RATE, load_audio, log_mel, window
+from ttscribe.audio import HOP, SAMPLE_RATE, Recording, listen
 from ttscribe.decoding import (
     Closable,
     Context,
@@ -29,6 +28,7 @@ from ttscribe.errors import DeviceUnavailable, LanguageUnsupported, OptionError,
 from ttscribe.options import CHECKPOINTS_OWN, DecodingOptions
 from ttscribe.types import (
     AudioSource,
+    InputFormat,
     Progress,
     ProgressCallback,
     Segment,
@@ -45,15 +45,8 @@ logger = logging.getLogger("ttscribe.transcription")
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 FRAMES_PER_SECOND = SAMPLE_RATE // HOP
-
-
-@dataclass(frozen=True, slots=True)
-class _Recording:
-    """Log-mel [bins, at least one window] and how many of its frames are audio, of which the rest is padding."""
-
-    mel: Tensor
-    frames: int
-    seconds: float
+LONGEST = 24 * 3600.0
+"""Seconds of a recording, where nobody says: what lasts longer has probably no end."""
 
 
 @dataclass(slots=True)
@@ -61,7 +54,7 @@ class _Window:
     """A window of a recording from frame ``seek`` on, encoded once for as long as the device keeps it."""
 
     runner: Runner
-    recording: _Recording
+    recording: Recording
     seek: int
     speech_seconds: SpeechSeconds | None
     encoded: Any = None
@@ -87,7 +80,7 @@ class _Window:
 
     def _encode(self, first: int = 0, last: int | None = None) -> Any:
         stop = None if last is None else self.seek + last
-        return self.runner.encode(window(self.recording.mel[:, :stop], self.seek + first)[None])
+        return self.runner.encode(self.recording.window(self.seek + first, stop)[None])
 
 
 class Transcriber(Closable):
@@ -133,6 +126,8 @@ class Transcriber(Closable):
         task: Task = "transcribe",
         timestamps: bool = True,
         sample_rate: int | None = None,
+        input_format: InputFormat | None = None,
+        max_duration: float = LONGEST,
         progress: ProgressCallback | None = None,
         speech: SpeechSeconds | None = None,
         options: DecodingOptions | None = None,
@@ -145,7 +140,9 @@ class Transcriber(Closable):
             language: Whisper's code or English name, such as "de" or "german"; detected on the first 30 s when None.
             task: "transcribe", or "translate" to English; a model that was not trained to is warned of, once.
             timestamps: without them the model is not asked for times: each 30 s window is one segment.
-            sample_rate: of NumPy samples, in Hz.
+            sample_rate: of NumPy samples or raw PCM, in Hz.
+            input_format: "s16le" or "f32le" where the bytes are raw PCM: mono, without a header.
+            max_duration: seconds beyond which a recording is refused, and read no further: 24 h.
             progress: called after each window with the seconds of audio done and in all.
             speech: what a voice activity detector heard; without it the model itself is asked where a text is doubted.
             options: how windows are decoded and what is doubted: ``DecodingOptions()`` when None.
@@ -157,11 +154,19 @@ class Transcriber(Closable):
         """
         self._require_open()
         self._check_task(task)
+        if not max_duration > 0:
+            raise OptionError(f"max_duration must be above 0 s, not {max_duration!r}")
         chosen_options = (options or DecodingOptions()).changed(**changes)
         self._check_rows(chosen_options)
         rules = self._rules(chosen_options, timestamps)
         code = None if language is None else self._known_language(language)
-        recording = self._listen(audio, sample_rate)
+        recording = listen(
+            audio,
+            self.runner.config.num_mel_bins,
+            sample_rate=sample_rate,
+            input_format=input_format,
+            max_duration=max_duration,
+        )
         chosen, probability, encoded = self._language(code, recording)
         info = TranscriptionInfo(
             model=self.checkpoint.name,
@@ -209,21 +214,14 @@ class Transcriber(Closable):
             )
         return code
 
-    def _listen(self, audio: AudioSource, sample_rate: int | None) -> _Recording:
-        samples = load_audio(audio, sample_rate=sample_rate)
-        mel = log_mel(samples, self.runner.config.num_mel_bins)
-        # Less than 10 ms is no frame, but a recording has at least one window.
-        frames = max(1, len(samples) // HOP)
-        return _Recording(mel, frames, len(samples) / SAMPLE_RATE)
-
-    def _language(self, given: str | None, recording: _Recording) -> tuple[str, float, Any]:
+    def _language(self, given: str | None, recording: Recording) -> tuple[str, float, Any]:
         """Language and its probability, and the first window's encoder states where it was listened to."""
         if given is not None or len(self.checkpoint.languages) == 1:
             return given or self.checkpoint.languages[0], 1.0, None
         tokenizer = self.checkpoint.tokenizer
         candidates = [tokenizer.language_token(code) for code in self.checkpoint.languages]
         with self._turn():
-            encoded = self.runner.encode(window(recording.mel, 0)[None])
+            encoded = self.runner.encode(recording.window(0)[None])
             token, probability = detect_language(self.runner, encoded, tokenizer.sot, candidates)
         return tokenizer.language_of(token), probability, encoded
 

@@ -43,6 +43,24 @@ def test_standard_input(ttscribe, tiny, beckett):
     assert (result.exit_code, result.stdout) == (0, BECKETT)
 
 
+def test_raw_pcm_on_standard_input(ttscribe, tiny, beckett):
+    import wave
+
+    with wave.open(str(beckett)) as file:
+        rate, pcm = file.getframerate(), file.readframes(file.getnframes())
+    result = ttscribe(*tiny, "--quiet", "--input-format", "s16le", "--sample-rate", rate, "-", input=pcm)
+    assert (result.exit_code, result.stdout) == (0, BECKETT)
+
+
+def test_what_is_longer_than_allowed_is_refused_in_one_line(ttscribe, tiny, beckett):
+    result = ttscribe(*tiny, "--max-duration", 5, beckett)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == (
+        f"ttscribe: error: {beckett}: longer than 5 s, the longest allowed; "
+        "cut it, or allow more with max_duration (--max-duration)\n"
+    )
+
+
 def test_files_in_a_folder_that_is_made(ttscribe, tiny, beckett, tmp_path):
     for name in ("srt", "json"):
         result = ttscribe(*tiny, "--format", name, "--output-dir", tmp_path / "new" / "folder", beckett)

@@ -18,7 +18,7 @@ from ttscribe.writers import FormatName, check_writable, format_writer, write_tr
 
 if TYPE_CHECKING:
     from ttscribe.transcription import Transcriber
-    from ttscribe.types import Task, TranscriptionInfo
+    from ttscribe.types import InputFormat, Task, TranscriptionInfo
 
 DEFAULT_MODEL = "distil-large-v3"
 
@@ -36,6 +36,9 @@ class _Options:
     format_name: FormatName
     language: str | None
     task: "Task"
+    input_format: "InputFormat | None"
+    sample_rate: int | None
+    max_duration: float
     decoding: DecodingOptions
     quiet: bool
 
@@ -69,6 +72,14 @@ def transcribe(
     threads: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="CPU threads; PyTorch's choice when not given.")
     ] = None,
+    input_format: Annotated[
+        Literal["s16le", "f32le"] | None,
+        typer.Option(help="The files are raw mono PCM of this type, without a header; needs --sample-rate."),
+    ] = None,
+    sample_rate: Annotated[int | None, typer.Option(metavar="HZ", help="Of raw PCM.")] = None,
+    max_duration: Annotated[
+        float, typer.Option(metavar="S", help="Refuse what is longer, in seconds, such as a stream without an end.")
+    ] = 86_400,
     offline: Annotated[bool, typer.Option("--offline", help="Use only models that are on this machine.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing on standard error but errors.")] = False,
     temperature: decoding.Temperature = decoding.DEFAULT.ladder[0],
@@ -99,6 +110,9 @@ def transcribe(
         format_name,
         language,
         task,
+        input_format,
+        sample_rate,
+        max_duration,
         DecodingOptions(
             temperature=decoding.ladder(temperature, temperature_increment_on_fallback),
             compression_ratio_threshold=compression_ratio_threshold,
@@ -177,6 +191,9 @@ def _run(transcriber: "Transcriber", job: _Job, name: str, options: _Options) ->
             job.source,
             language=options.language,
             task=options.task,
+            input_format=options.input_format,
+            sample_rate=options.sample_rate,
+            max_duration=options.max_duration,
             progress=bar.update,
             options=options.decoding,
         )
