@@ -32,7 +32,7 @@ from ttscribe.errors import (
     TtscribeError,
     VocabularyMismatch,
 )
-from ttscribe.options import DecodingOptions
+from ttscribe.options import DecodingOptions, VadOptions
 
 if TYPE_CHECKING:
     from ttscribe.backend import CompiledModule, compile  # noqa: A004
@@ -86,6 +86,7 @@ __all__ = [
     "Transcription",
     "TranscriptionInfo",
     "TtscribeError",
+    "VadOptions",
     "VocabularyMismatch",
     "compile",
     "load_model",

@@ -130,3 +130,33 @@ def _within(value: float | None, least: float, most: float) -> bool:
 
 def _listed(values: Sequence[float]) -> str:
     return ", ".join(map(str, values))
+
+
+@dataclass(frozen=True, slots=True)
+class VadOptions:
+    """What counts as speech for Silero VAD, under the names of faster-whisper and with its values.
+
+    Attributes:
+        threshold: probability from which on 32 ms are speech; it ends below it by 0.15.
+        min_speech_duration_ms: shorter speech is none.
+        min_silence_duration_ms: a shorter pause does not end a span of speech.
+        speech_pad_ms: by which spans are longer at each end.
+    """
+
+    threshold: float = 0.5
+    min_speech_duration_ms: float = 0
+    min_silence_duration_ms: float = 2000
+    speech_pad_ms: float = 400
+
+    def __post_init__(self) -> None:
+        """Raises OptionError for a value that makes no sense."""
+        _require(
+            isinstance(self.threshold, int | float) and 0 < self.threshold < 1,
+            f"vad threshold must be between 0 and 1, not {self.threshold!r}",
+        )
+        for name in ("min_speech_duration_ms", "min_silence_duration_ms", "speech_pad_ms"):
+            value = getattr(self, name)
+            _require(
+                isinstance(value, int | float) and 0 <= value < math.inf,
+                f"vad {name} must be 0 or more milliseconds, not {value!r}",
+            )
