@@ -88,25 +88,55 @@ class WindowDecoder:
 
         Raises ModelError where the model's output is not a number.
         """
-        listener = _Listener(self._runner, window, prompt, self._options.no_speech_threshold)
+        listener = self._listener(window, prompt)
         reading: Reading | None
         reading = read_prompt(self._runner, window.start(), prompt)
         (no_speech,) = reading.no_speech_probs
         if self._may_be_silence(no_speech):
             if not listener.anything():
-                return Outcome(DecodedWindow((), 0.0, no_speech), [], window.frames)
+                return _silence(window, no_speech)
             # To listen is to encode, which on some devices takes the place of what was read.
             reading = None
+        return self._judged(listener, seed, reading=reading)
+
+    def decode_together(
+        self, windows: Sequence[Window], state: Any, prompt: Prompt, seeds: Sequence[int]
+    ) -> list[Outcome]:
+        """Decode windows that share a prompt, of which ``state`` has a row each, as ``decode`` does each alone.
+
+        They are followed together to the likeliest text, and only those that are doubted are gone on with alone: the
+        options must have temperature 0 first, and no beams. Raises ModelError as ``decode`` does.
+        """
+        reading = read_prompt(self._runner, state, prompt, len(windows))
+        texts = follow_likeliest(self._runner, reading, prompt, self._rules, self._stop)
+        return [
+            self._followed(self._listener(window, prompt), seed, self._with_ratio(text))
+            for window, seed, text in zip(windows, seeds, texts, strict=True)
+        ]
+
+    def _followed(self, listener: _Listener, seed: int, text: DecodedWindow) -> Outcome:
+        if self._may_be_silence(text.no_speech_prob) and not listener.anything():
+            return _silence(listener.window, text.no_speech_prob)
+        return self._judged(listener, seed, first=text)
+
+    def _judged(
+        self, listener: _Listener, seed: int, *, reading: Reading | None = None, first: DecodedWindow | None = None
+    ) -> Outcome:
+        """What becomes of a window whose prompt was read, or whose ``first`` try is there already."""
+        window, prompt = listener.window, listener.prompt
         generator = torch.Generator().manual_seed(seed)
         tries: list[DecodedWindow] = []
         for temperature in self._options.ladder:
-            tries.append(self._try(window, prompt, temperature, generator, reading))
-            reading = None
+            tries.append(first or self._try(window, prompt, temperature, generator, reading))
+            reading = first = None
             if self._is_silence(tries[-1], listener):
                 return Outcome(tries[-1], [], window.frames)
             if self._passes(tries[-1], window, prompt):
                 return self._outcome(tries[-1], listener, is_context=temperature <= _CONTEXT_TEMPERATURE)
         return self._outcome(self._likeliest(tries), listener, is_context=len(tries) == 1)
+
+    def _listener(self, window: Window, prompt: Prompt) -> _Listener:
+        return _Listener(self._runner, window, prompt, self._options.no_speech_threshold)
 
     def _try(
         self,
@@ -120,6 +150,9 @@ class WindowDecoder:
             decoded = self._sampled(window, prompt, temperature, generator)
         else:
             decoded = self._searched(reading or read_prompt(self._runner, window.start(), prompt), prompt)
+        return self._with_ratio(decoded)
+
+    def _with_ratio(self, decoded: DecodedWindow) -> DecodedWindow:
         return replace(decoded, compression_ratio=compression_ratio(self._text(decoded.tokens)))
 
     def _searched(self, reading: Reading, prompt: Prompt) -> DecodedWindow:
@@ -229,6 +262,11 @@ class WindowDecoder:
 
     def _split(self, tokens: Sequence[int], window: Window) -> tuple[list[TimedTokens], int]:
         return split_window(tokens, self._tokenizer.timestamp_begin, window.frames)
+
+
+def _silence(window: Window, no_speech: float) -> Outcome:
+    """Of a window that is not decoded, since nobody speaks in it."""
+    return Outcome(DecodedWindow((), 0.0, no_speech), [], window.frames)
 
 
 @dataclass(slots=True)
