@@ -4,19 +4,18 @@ import logging
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, get_args
 
 import torch
 
-from ttscribe.audio import HOP, SAMPLE_RATE, Recording, listen
+from ttscribe.audio import listen
 from ttscribe.decoding import (
     Closable,
     Context,
     Outcome,
     RepetitionRules,
     Rules,
-    Runner,
     TimestampGrammar,
     WindowDecoder,
     detect_language,
@@ -24,8 +23,8 @@ from ttscribe.decoding import (
 )
 from ttscribe.decoding.segments import SECONDS_PER_TIMESTAMP
 from ttscribe.devices import make_runner, require_values
-from ttscribe.errors import DeviceUnavailable, LanguageUnsupported, OptionError, StateGone
-from ttscribe.options import CHECKPOINTS_OWN, DecodingOptions
+from ttscribe.errors import DeviceUnavailable, LanguageUnsupported, OptionError
+from ttscribe.options import CHECKPOINTS_OWN, DecodingOptions, VadOptions
 from ttscribe.types import (
     AudioSource,
     InputFormat,
@@ -37,50 +36,17 @@ from ttscribe.types import (
     Transcription,
     TranscriptionInfo,
 )
+from ttscribe.vad import SpeechDetector
 from ttscribe.whisper.checkpoints import Checkpoint, load_checkpoint
 from ttscribe.whisper.checkpoints.hub import DEFAULT_MODEL
 from ttscribe.whisper.languages import LANGUAGES, language_code
+from ttscribe.windows import FRAMES_PER_SECOND, RecordingWindow, first_windows, start_together
 
 logger = logging.getLogger("ttscribe.transcription")
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-FRAMES_PER_SECOND = SAMPLE_RATE // HOP
 LONGEST = 24 * 3600.0
 """Seconds of a recording, where nobody says: what lasts longer has probably no end."""
-
-
-@dataclass(slots=True)
-class _Window:
-    """A window of a recording from frame ``seek`` on, encoded once for as long as the device keeps it."""
-
-    runner: Runner
-    recording: Recording
-    seek: int
-    speech_seconds: SpeechSeconds | None
-    encoded: Any = None
-
-    @property
-    def frames(self) -> int:
-        return min(self.runner.config.mel_frames, self.recording.frames - self.seek)
-
-    def start(self, first: int = 0, last: int | None = None) -> Any:
-        if (first, last) != (0, None):
-            return self.runner.start(self._encode(first, last))
-        if self.encoded is not None:
-            try:
-                return self.runner.start(self.encoded)
-            except StateGone:
-                pass  # another window, or a part of this one, took their place: they are made again
-        self.encoded = self._encode()
-        return self.runner.start(self.encoded)
-
-    def speech(self, start: float, end: float) -> float | None:
-        offset = self.seek / FRAMES_PER_SECOND
-        return None if self.speech_seconds is None else self.speech_seconds(offset + start, offset + end)
-
-    def _encode(self, first: int = 0, last: int | None = None) -> Any:
-        stop = None if last is None else self.seek + last
-        return self.runner.encode(self.recording.window(self.seek + first, stop)[None])
 
 
 class Transcriber(Closable):
@@ -130,6 +96,9 @@ class Transcriber(Closable):
         max_duration: float = LONGEST,
         progress: ProgressCallback | None = None,
         speech: SpeechSeconds | None = None,
+        vad_filter: bool | None = None,
+        vad_parameters: VadOptions | None = None,
+        batch_size: int = 1,
         options: DecodingOptions | None = None,
         **changes: Any,
     ) -> Transcription:
@@ -145,12 +114,15 @@ class Transcriber(Closable):
             max_duration: seconds beyond which a recording is refused, and read no further: 24 h.
             progress: called after each window with the seconds of audio done and in all.
             speech: what a voice activity detector heard; without it the model itself is asked where a text is doubted.
+            vad_filter: whether only what Silero VAD takes for speech is decoded; None: where ``batch_size`` needs it.
+            vad_parameters: what counts as speech: ``VadOptions()`` when None.
+            batch_size: windows decoded together, cut where Silero VAD hears pauses; 1 moves by the last timestamp.
             options: how windows are decoded and what is doubted: ``DecodingOptions()`` when None.
             changes: single options by their names, such as ``beam_size=5``, instead of or on top of ``options``.
 
         Raises:
             AudioError: the recording cannot be used. OptionError: an option that this model cannot honour.
-            DeviceUnavailable: the transcriber was closed.
+            DeviceUnavailable: the transcriber was closed. ModelNotFound: Silero VAD is asked for and not installed.
         """
         self._require_open()
         self._check_task(task)
@@ -158,6 +130,8 @@ class Transcriber(Closable):
             raise OptionError(f"max_duration must be above 0 s, not {max_duration!r}")
         chosen_options = (options or DecodingOptions()).changed(**changes)
         self._check_rows(chosen_options)
+        self._check_batch(batch_size, chosen_options)
+        detector = _detector(vad_filter, batch_size, speech)
         rules = self._rules(chosen_options, timestamps)
         code = None if language is None else self._known_language(language)
         recording = listen(
@@ -166,8 +140,14 @@ class Transcriber(Closable):
             sample_rate=sample_rate,
             input_format=input_format,
             max_duration=max_duration,
+            also=None if detector is None else detector.add,
         )
-        chosen, probability, encoded = self._language(code, recording)
+        whole = RecordingWindow(self.runner, recording, speech_seconds=speech)
+        windows = [whole]
+        if detector is not None:
+            heard = detector.finish(vad_parameters or VadOptions())
+            windows = first_windows(self.runner, recording, heard, cut=batch_size > 1)
+        chosen, probability = self._language(code, windows[0] if windows else whole)
         info = TranscriptionInfo(
             model=self.checkpoint.name,
             device=self.device,
@@ -179,8 +159,9 @@ class Transcriber(Closable):
         )
         context = self._context(chosen_options, info, timestamps)
         decoder = WindowDecoder(self.runner, self.checkpoint.tokenizer, rules, chosen_options, timestamps=timestamps)
-        first = _Window(self.runner, recording, 0, speech, encoded)
-        return Transcription(self._segments(first, decoder, context, chosen_options.seed, progress), info)
+        groups = _groups(windows, batch_size, chosen_options)
+        outcomes = self._outcomes(groups, decoder, context, chosen_options.seed)
+        return Transcription(self._segments(outcomes, info.duration, progress), info)
 
     def _check_task(self, task: str) -> None:
         if task not in get_args(Task):
@@ -204,6 +185,22 @@ class Transcriber(Closable):
                 f"beam_size may be at most {most}, not {options.beam_size}"
             )
 
+    def _check_batch(self, batch_size: int, options: DecodingOptions) -> None:
+        if type(batch_size) is not int or batch_size < 1:
+            raise OptionError(f"batch_size must be a whole number from 1, not {batch_size!r}")
+        if batch_size == 1:
+            return
+        most = self.runner.max_batch
+        if batch_size > most:
+            raise OptionError(
+                f"{self.device} decodes {most} window{'s' * (most > 1)} at a time: "
+                f"batch_size may be at most {most}, not {batch_size}"
+            )
+        if options.condition_on_previous_text:
+            raise OptionError("condition_on_previous_text needs one window after the other: leave batch_size at 1")
+        if options.beam_size > 1 or options.ladder[0] > 0:
+            raise OptionError("batch_size above 1 follows the likeliest text: it needs beam_size 1 and temperature 0")
+
     def _known_language(self, language: str) -> str:
         code = language_code(language)
         if code not in self.checkpoint.languages:
@@ -214,48 +211,74 @@ class Transcriber(Closable):
             )
         return code
 
-    def _language(self, given: str | None, recording: Recording) -> tuple[str, float, Any]:
-        """Language and its probability, and the first window's encoder states where it was listened to."""
+    def _language(self, given: str | None, window: RecordingWindow) -> tuple[str, float]:
+        """Language and its probability; a window that was listened to for it keeps its encoder states."""
         if given is not None or len(self.checkpoint.languages) == 1:
-            return given or self.checkpoint.languages[0], 1.0, None
+            return given or self.checkpoint.languages[0], 1.0
         tokenizer = self.checkpoint.tokenizer
         candidates = [tokenizer.language_token(code) for code in self.checkpoint.languages]
         with self._turn():
-            encoded = self.runner.encode(recording.window(0)[None])
-            token, probability = detect_language(self.runner, encoded, tokenizer.sot, candidates)
-        return tokenizer.language_of(token), probability, encoded
+            window.encoded = self.runner.encode(window.features()[None])
+            token, probability = detect_language(self.runner, window.encoded, tokenizer.sot, candidates)
+        return tokenizer.language_of(token), probability
+
+    def _outcomes(
+        self, groups: Sequence[Sequence[RecordingWindow]], decoder: WindowDecoder, context: Context, seed: int
+    ) -> Iterator[tuple[RecordingWindow, Outcome]]:
+        """Windows in order with what became of each: the first ones group by group, then those that go on from them."""
+        for group in groups:
+            with self._turn():
+                outcomes = self._together(group, decoder, context, seed)
+            for first, outcome in zip(group, outcomes, strict=True):
+                yield from self._on_from(first, outcome, decoder, context, seed)
+
+    def _on_from(
+        self, window: RecordingWindow, outcome: Outcome, decoder: WindowDecoder, context: Context, seed: int
+    ) -> Iterator[tuple[RecordingWindow, Outcome]]:
+        while True:
+            context.add(outcome)
+            yield window, outcome
+            window = replace(window, seek=window.seek + outcome.advance, encoded=None)
+            if window.seek >= window.last:
+                return
+            with self._turn():
+                outcome = decoder.decode(window, context.prompt(), seed + window.seek)
+
+    def _together(
+        self, group: Sequence[RecordingWindow], decoder: WindowDecoder, context: Context, seed: int
+    ) -> list[Outcome]:
+        prompt, seeds = context.prompt(), [seed + window.seek for window in group]
+        if len(group) == 1:
+            return [decoder.decode(group[0], prompt, seeds[0])]
+        return decoder.decode_together(group, start_together(group), prompt, seeds)
 
     def _segments(
         self,
-        current: _Window,
-        decoder: WindowDecoder,
-        context: Context,
-        seed: int,
+        outcomes: Iterator[tuple[RecordingWindow, Outcome]],
+        duration: float,
         progress: ProgressCallback | None,
     ) -> Iterator[Segment]:
-        recording, count = current.recording, 0
-        while current.seek < recording.frames:
-            with self._turn():
-                outcome = decoder.decode(current, context.prompt(), seed + current.seek)
-            context.add(outcome)
-            for segment in self._timed(outcome, current.seek, recording.seconds):
+        count = 0
+        for window, outcome in outcomes:
+            for segment in self._timed(window, outcome):
                 yield Segment(count, *segment)
                 count += 1
-            current = replace(current, seek=current.seek + outcome.advance, encoded=None)
             if progress is not None:
-                progress(Progress(min(current.seek / FRAMES_PER_SECOND, recording.seconds), recording.seconds))
+                done = (window.seek + outcome.advance) / FRAMES_PER_SECOND
+                progress(Progress(min(done, duration), duration))
 
     def _timed(
-        self, outcome: Outcome, seek: int, duration: float
+        self, window: RecordingWindow, outcome: Outcome
     ) -> Iterator[tuple[float, float, str, tuple[int, ...], float, float, float, float]]:
-        offset, decoded = seek / FRAMES_PER_SECOND, outcome.decoded
+        offset, decoded = window.seek / FRAMES_PER_SECOND, outcome.decoded
+        latest = window.recording.seconds if window.stop is None else window.stop / FRAMES_PER_SECOND
         of_window = (decoded.avg_logprob, decoded.no_speech_prob, decoded.temperature, decoded.compression_ratio)
         for part in outcome.segments:
             # A segment's text begins with a space: GPT-2's tokens carry the one before a word.
             text = self.checkpoint.tokenizer.decode(part.tokens).strip()
             if text:
-                # A timestamp may lie in the silence that fills the last window up.
-                start, end = (round(min(offset + time, duration), 3) for time in (part.start, part.end))
+                # A timestamp may lie in the silence that fills a window up.
+                start, end = (round(min(offset + time, latest), 3) for time in (part.start, part.end))
                 yield start, end, text, part.tokens, *of_window
 
     def _context(self, options: DecodingOptions, info: TranscriptionInfo, timestamps: bool) -> Context:
@@ -286,6 +309,23 @@ class Transcriber(Closable):
         own = self.checkpoint.suppress_tokens if CHECKPOINTS_OWN in asked else ()
         prompts_only = self.checkpoint.tokenizer.prompt_only_tokens()
         return tuple(sorted({*own, *prompts_only, *asked} - {CHECKPOINTS_OWN}))
+
+
+def _detector(vad_filter: bool | None, batch_size: int, speech: SpeechSeconds | None) -> SpeechDetector | None:
+    if vad_filter is False and batch_size > 1:
+        raise OptionError("batch_size above 1 cuts a recording where Silero VAD hears pauses: leave vad_filter on")
+    if not (vad_filter or batch_size > 1):
+        return None
+    if speech is not None:
+        raise OptionError("speech and vad_filter both say where somebody speaks: leave one of them out")
+    return SpeechDetector()
+
+
+def _groups(windows: Sequence[RecordingWindow], size: int, options: DecodingOptions) -> list[Sequence[RecordingWindow]]:
+    """Windows that are decoded together: the first one by itself where it alone is told something."""
+    alone = 1 if options.initial_prompt or options.prefix else 0
+    groups = [windows[:alone], *(windows[start : start + size] for start in range(alone, len(windows), size))]
+    return [group for group in groups if group]
 
 
 def load_model(

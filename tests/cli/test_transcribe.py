@@ -52,6 +52,19 @@ def test_raw_pcm_on_standard_input(ttscribe, tiny, beckett):
     assert (result.exit_code, result.stdout) == (0, BECKETT)
 
 
+@pytest.mark.usefixtures("silero")
+@pytest.mark.parametrize("options", [["--vad"], ["--vad_filter", "--vad-threshold", "0.4"], ["--batch-size", "2"]])
+def test_only_speech_is_decoded(options, ttscribe, tiny, beckett):
+    result = ttscribe(*tiny, "--quiet", *options, beckett)
+    assert (result.exit_code, result.stdout) == (0, BECKETT)
+
+
+def test_a_batch_without_voice_activity_is_refused(ttscribe, tiny, beckett):
+    result = ttscribe(*tiny, "--batch-size", 2, "--no-vad", beckett)
+    assert result.exit_code == 1
+    assert result.stderr.startswith("ttscribe: error: batch_size above 1 cuts a recording where Silero VAD hears")
+
+
 def test_what_is_longer_than_allowed_is_refused_in_one_line(ttscribe, tiny, beckett):
     result = ttscribe(*tiny, "--max-duration", 5, beckett)
     assert (result.exit_code, result.stdout) == (1, "")

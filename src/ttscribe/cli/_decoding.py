@@ -8,10 +8,11 @@ import typer
 from typer.core import TyperCommand
 
 from ttscribe.errors import OptionError
-from ttscribe.options import DecodingOptions
+from ttscribe.options import DecodingOptions, VadOptions
 
 PANEL = "Decoding"
 DEFAULT = DecodingOptions()
+SPEECH = VadOptions()
 INCREMENT = 0.2  # of temperature at each try, as whisper's command has it
 SUPPRESSED = ",".join(map(str, DEFAULT.suppress_tokens))
 
@@ -104,6 +105,21 @@ LogProb: TypeAlias = Annotated[
 ]
 NoSpeech: TypeAlias = Annotated[
     float | None, _threshold("Above this probability of no speech a text is doubted; none: never asked.")
+]
+Vad: TypeAlias = Annotated[
+    bool | None,
+    typer.Option(
+        "--vad/--no-vad",
+        "--vad-filter/--no-vad-filter",
+        help="Decode only what Silero VAD takes for speech.  [default: with --batch-size]",
+        rich_help_panel=PANEL,
+        show_default=False,
+    ),
+]
+VadThreshold: TypeAlias = Annotated[float, _option("Probability from which on sound is speech.", metavar="X")]
+VadMinSilence: TypeAlias = Annotated[float, _option("Shorter pauses are part of the speech.", metavar="MS")]
+BatchSize: TypeAlias = Annotated[
+    int, _option("Windows decoded together, cut where Silero VAD hears pauses; 1: one after the other.", metavar="N")
 ]
 Seed: TypeAlias = Annotated[int, _option("Of sampling: the same seed gives the same text.", metavar="N")]
 

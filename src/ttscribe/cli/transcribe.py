@@ -13,7 +13,7 @@ from ttscribe.cli import _decoding as decoding
 from ttscribe.cli._terminal import complain, note, progress_bar, show_warnings
 from ttscribe.errors import AudioError, OptionError, OutputError
 from ttscribe.files import make_folder
-from ttscribe.options import DecodingOptions
+from ttscribe.options import DecodingOptions, VadOptions
 from ttscribe.writers import FormatName, check_writable, format_writer, write_transcript
 
 if TYPE_CHECKING:
@@ -39,6 +39,9 @@ class _Options:
     input_format: "InputFormat | None"
     sample_rate: int | None
     max_duration: float
+    vad_filter: bool | None
+    vad_parameters: VadOptions
+    batch_size: int
     decoding: DecodingOptions
     quiet: bool
 
@@ -82,6 +85,10 @@ def transcribe(
     ] = 86_400,
     offline: Annotated[bool, typer.Option("--offline", help="Use only models that are on this machine.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing on standard error but errors.")] = False,
+    vad: decoding.Vad = None,
+    vad_threshold: decoding.VadThreshold = decoding.SPEECH.threshold,
+    vad_min_silence_duration_ms: decoding.VadMinSilence = decoding.SPEECH.min_silence_duration_ms,
+    batch_size: decoding.BatchSize = 1,
     temperature: decoding.Temperature = decoding.DEFAULT.ladder[0],
     temperature_increment_on_fallback: decoding.Increment = decoding.INCREMENT,
     compression_ratio_threshold: decoding.CompressionRatio = decoding.DEFAULT.compression_ratio_threshold,
@@ -113,6 +120,9 @@ def transcribe(
         input_format,
         sample_rate,
         max_duration,
+        vad,
+        VadOptions(threshold=vad_threshold, min_silence_duration_ms=vad_min_silence_duration_ms),
+        batch_size,
         DecodingOptions(
             temperature=decoding.ladder(temperature, temperature_increment_on_fallback),
             compression_ratio_threshold=compression_ratio_threshold,
@@ -195,6 +205,9 @@ def _run(transcriber: "Transcriber", job: _Job, name: str, options: _Options) ->
             sample_rate=options.sample_rate,
             max_duration=options.max_duration,
             progress=bar.update,
+            vad_filter=options.vad_filter,
+            vad_parameters=options.vad_parameters,
+            batch_size=options.batch_size,
             options=options.decoding,
         )
         if job.output is not None:
