@@ -9,6 +9,9 @@ from typing import Any
 
 from ttscribe.errors import OptionError
 
+LONGEST = 24 * 3600.0
+"""Seconds of a recording, where nobody says: what lasts longer has probably no end."""
+
 CHECKPOINTS_OWN = -1
 """Among ``suppress_tokens``: the list that comes with the checkpoint, of signs that are not spoken."""
 

@@ -4,7 +4,6 @@ import logging
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import replace
 from typing import Any, get_args
 
 import torch
@@ -24,7 +23,7 @@ from ttscribe.decoding import (
 from ttscribe.decoding.segments import SECONDS_PER_TIMESTAMP
 from ttscribe.devices import make_runner, require_values
 from ttscribe.errors import DeviceUnavailable, LanguageUnsupported, OptionError
-from ttscribe.options import CHECKPOINTS_OWN, DecodingOptions, VadOptions
+from ttscribe.options import CHECKPOINTS_OWN, LONGEST, DecodingOptions, VadOptions
 from ttscribe.types import (
     AudioSource,
     InputFormat,
@@ -40,13 +39,11 @@ from ttscribe.vad import SpeechDetector
 from ttscribe.whisper.checkpoints import Checkpoint, load_checkpoint
 from ttscribe.whisper.checkpoints.hub import DEFAULT_MODEL
 from ttscribe.whisper.languages import LANGUAGES, language_code
-from ttscribe.windows import FRAMES_PER_SECOND, RecordingWindow, first_windows, start_together
+from ttscribe.windows import FRAMES_PER_SECOND, RecordingWindow, Walk, first_windows, grouped
 
 logger = logging.getLogger("ttscribe.transcription")
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-LONGEST = 24 * 3600.0
-"""Seconds of a recording, where nobody says: what lasts longer has probably no end."""
 
 
 class Transcriber(Closable):
@@ -108,7 +105,8 @@ class Transcriber(Closable):
             audio: path of an audio or video file, "-" for standard input, bytes, binary file, or NumPy samples.
             language: Whisper's code or English name, such as "de" or "german"; detected on the first 30 s when None.
             task: "transcribe", or "translate" to English; a model that was not trained to is warned of, once.
-            timestamps: without them the model is not asked for times: each 30 s window is one segment.
+            timestamps: without them the model is not asked for times: each window is one segment, of 30 s or, where
+                Silero VAD listens, up to a pause.
             sample_rate: of NumPy samples or raw PCM, in Hz.
             input_format: "s16le" or "f32le" where the bytes are raw PCM: mono, without a header.
             max_duration: seconds beyond which a recording is refused, and read no further: 24 h.
@@ -146,7 +144,7 @@ class Transcriber(Closable):
         windows = [whole]
         if detector is not None:
             heard = detector.finish(vad_parameters or VadOptions())
-            windows = first_windows(self.runner, recording, heard, cut=batch_size > 1)
+            windows = first_windows(self.runner, recording, heard, cut=batch_size > 1 or not timestamps)
         chosen, probability = self._language(code, windows[0] if windows else whole)
         info = TranscriptionInfo(
             model=self.checkpoint.name,
@@ -159,8 +157,10 @@ class Transcriber(Closable):
         )
         context = self._context(chosen_options, info, timestamps)
         decoder = WindowDecoder(self.runner, self.checkpoint.tokenizer, rules, chosen_options, timestamps=timestamps)
-        groups = _groups(windows, batch_size, chosen_options)
-        outcomes = self._outcomes(groups, decoder, context, chosen_options.seed)
+        walk = Walk(decoder, context, chosen_options.seed, self._turn)
+        # The first window by itself where it alone is told something.
+        alone = 1 if chosen_options.initial_prompt or chosen_options.prefix else 0
+        outcomes = walk.outcomes(grouped(windows, batch_size, alone))
         return Transcription(self._segments(outcomes, info.duration, progress), info)
 
     def _check_task(self, task: str) -> None:
@@ -221,36 +221,6 @@ class Transcriber(Closable):
             window.encoded = self.runner.encode(window.features()[None])
             token, probability = detect_language(self.runner, window.encoded, tokenizer.sot, candidates)
         return tokenizer.language_of(token), probability
-
-    def _outcomes(
-        self, groups: Sequence[Sequence[RecordingWindow]], decoder: WindowDecoder, context: Context, seed: int
-    ) -> Iterator[tuple[RecordingWindow, Outcome]]:
-        """Windows in order with what became of each: the first ones group by group, then those that go on from them."""
-        for group in groups:
-            with self._turn():
-                outcomes = self._together(group, decoder, context, seed)
-            for first, outcome in zip(group, outcomes, strict=True):
-                yield from self._on_from(first, outcome, decoder, context, seed)
-
-    def _on_from(
-        self, window: RecordingWindow, outcome: Outcome, decoder: WindowDecoder, context: Context, seed: int
-    ) -> Iterator[tuple[RecordingWindow, Outcome]]:
-        while True:
-            context.add(outcome)
-            yield window, outcome
-            window = replace(window, seek=window.seek + outcome.advance, encoded=None)
-            if window.seek >= window.last:
-                return
-            with self._turn():
-                outcome = decoder.decode(window, context.prompt(), seed + window.seek)
-
-    def _together(
-        self, group: Sequence[RecordingWindow], decoder: WindowDecoder, context: Context, seed: int
-    ) -> list[Outcome]:
-        prompt, seeds = context.prompt(), [seed + window.seek for window in group]
-        if len(group) == 1:
-            return [decoder.decode(group[0], prompt, seeds[0])]
-        return decoder.decode_together(group, start_together(group), prompt, seeds)
 
     def _segments(
         self,
@@ -319,13 +289,6 @@ def _detector(vad_filter: bool | None, batch_size: int, speech: SpeechSeconds | 
     if speech is not None:
         raise OptionError("speech and vad_filter both say where somebody speaks: leave one of them out")
     return SpeechDetector()
-
-
-def _groups(windows: Sequence[RecordingWindow], size: int, options: DecodingOptions) -> list[Sequence[RecordingWindow]]:
-    """Windows that are decoded together: the first one by itself where it alone is told something."""
-    alone = 1 if options.initial_prompt or options.prefix else 0
-    groups = [windows[:alone], *(windows[start : start + size] for start in range(alone, len(windows), size))]
-    return [group for group in groups if group]
 
 
 def load_model(

@@ -54,3 +54,11 @@ def test_where_nobody_speaks_nothing_is_decoded(english, monkeypatch):
 def test_speech_is_said_by_one_detector(english):
     with pytest.raises(OptionError, match="speech and vad_filter both say where somebody speaks: leave one of them"):
         heard(english, np.zeros(9, np.float32), vad_filter=True, speech=lambda start, end: 0.0)
+
+
+def test_without_times_a_window_ends_in_a_pause(english, two_cities):
+    """And not after 30 s, in the middle of a word."""
+    segments, _ = english.transcribe(two_cities, vad_filter=True, timestamps=False)
+    first = next(segments)
+    assert 15 < first.end < 30
+    assert first.text[-1] in ",."

@@ -13,7 +13,7 @@ from ttscribe.cli import _decoding as decoding
 from ttscribe.cli._terminal import complain, note, progress_bar, show_warnings
 from ttscribe.errors import AudioError, OptionError, OutputError
 from ttscribe.files import make_folder
-from ttscribe.options import DecodingOptions, VadOptions
+from ttscribe.options import LONGEST, DecodingOptions, VadOptions
 from ttscribe.writers import FormatName, check_writable, format_writer, write_transcript
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def transcribe(
     sample_rate: Annotated[int | None, typer.Option(metavar="HZ", help="Of raw PCM.")] = None,
     max_duration: Annotated[
         float, typer.Option(metavar="S", help="Refuse what is longer, in seconds, such as a stream without an end.")
-    ] = 86_400,
+    ] = LONGEST,
     offline: Annotated[bool, typer.Option("--offline", help="Use only models that are on this machine.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing on standard error but errors.")] = False,
     vad: decoding.Vad = None,
