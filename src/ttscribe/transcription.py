@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, get_args
@@ -10,6 +10,7 @@ from typing import Any, get_args
 import torch
 from torch import Tensor
 
+from ttscribe.alignment import Aligner
 from ttscribe.audio import HOP, SAMPLE_RATE, load_audio, log_mel, window
 from ttscribe.decoding import (
     Closable,
@@ -36,6 +37,7 @@ from ttscribe.types import (
     Task,
     Transcription,
     TranscriptionInfo,
+    Word,
 )
 from ttscribe.whisper.checkpoints import Checkpoint, load_checkpoint
 from ttscribe.whisper.checkpoints.hub import DEFAULT_MODEL
@@ -73,17 +75,29 @@ class _Window:
     def start(self, first: int = 0, last: int | None = None) -> Any:
         if (first, last) != (0, None):
             return self.runner.start(self._encode(first, last))
-        if self.encoded is not None:
-            try:
-                return self.runner.start(self.encoded)
-            except StateGone:
-                pass  # another window, or a part of this one, took their place: they are made again
-        self.encoded = self._encode()
-        return self.runner.start(self.encoded)
+        return self._from_encoded(self.runner.start)
+
+    def encoder_states(self) -> Tensor:
+        """Its encoder states on the host: float32 [S, D]."""
+        states: Tensor = self._from_encoded(self.runner.encoder_states)[0]
+        return states
+
+    def mel(self, frames: int) -> Tensor:
+        """Its log-mel [bins, frames], as far as it is audio."""
+        return self.recording.mel[:, self.seek : self.seek + min(self.frames, frames)]
 
     def speech(self, start: float, end: float) -> float | None:
         offset = self.seek / FRAMES_PER_SECOND
         return None if self.speech_seconds is None else self.speech_seconds(offset + start, offset + end)
+
+    def _from_encoded(self, use: Callable[[Any], Any]) -> Any:
+        if self.encoded is not None:
+            try:
+                return use(self.encoded)
+            except StateGone:
+                pass  # another window, or a part of this one, took their place: they are made again
+        self.encoded = self._encode()
+        return use(self.encoded)
 
     def _encode(self, first: int = 0, last: int | None = None) -> Any:
         stop = None if last is None else self.seek + last
@@ -132,6 +146,7 @@ class Transcriber(Closable):
         language: str | None = None,
         task: Task = "transcribe",
         timestamps: bool = True,
+        word_timestamps: bool = False,
         sample_rate: int | None = None,
         progress: ProgressCallback | None = None,
         speech: SpeechSeconds | None = None,
@@ -145,6 +160,8 @@ class Transcriber(Closable):
             language: Whisper's code or English name, such as "de" or "german"; detected on the first 30 s when None.
             task: "transcribe", or "translate" to English; a model that was not trained to is warned of, once.
             timestamps: without them the model is not asked for times: each 30 s window is one segment.
+            word_timestamps: find when each word is said, and when a segment's first word begins and its last one ends;
+                of a translation these are rough. The text is the same with and without.
             sample_rate: of NumPy samples, in Hz.
             progress: called after each window with the seconds of audio done and in all.
             speech: what a voice activity detector heard; without it the model itself is asked where a text is doubted.
@@ -174,8 +191,9 @@ class Transcriber(Closable):
         )
         context = self._context(chosen_options, info, timestamps)
         decoder = WindowDecoder(self.runner, self.checkpoint.tokenizer, rules, chosen_options, timestamps=timestamps)
+        aligner = self._aligner(info) if word_timestamps else None
         first = _Window(self.runner, recording, 0, speech, encoded)
-        return Transcription(self._segments(first, decoder, context, chosen_options.seed, progress), info)
+        return Transcription(self._segments(first, decoder, context, aligner, chosen_options.seed, progress), info)
 
     def _check_task(self, task: str) -> None:
         if task not in get_args(Task):
@@ -232,6 +250,7 @@ class Transcriber(Closable):
         current: _Window,
         decoder: WindowDecoder,
         context: Context,
+        aligner: Aligner | None,
         seed: int,
         progress: ProgressCallback | None,
     ) -> Iterator[Segment]:
@@ -239,26 +258,51 @@ class Transcriber(Closable):
         while current.seek < recording.frames:
             with self._turn():
                 outcome = decoder.decode(current, context.prompt(), seed + current.seek)
+                states = current.encoder_states() if aligner is not None and outcome.segments else None
             context.add(outcome)
-            for segment in self._timed(outcome, current.seek, recording.seconds):
-                yield Segment(count, *segment)
+            words: Sequence[tuple[Word, ...]] = [()] * len(outcome.segments)
+            if aligner is not None and states is not None:
+                words = aligner.words(outcome.segments, states, current.mel(outcome.advance))
+            for segment in self._timed(outcome, words, current.seek, recording.seconds):
+                yield replace(segment, id=count)
                 count += 1
             current = replace(current, seek=current.seek + outcome.advance, encoded=None)
             if progress is not None:
                 progress(Progress(min(current.seek / FRAMES_PER_SECOND, recording.seconds), recording.seconds))
 
     def _timed(
-        self, outcome: Outcome, seek: int, duration: float
-    ) -> Iterator[tuple[float, float, str, tuple[int, ...], float, float, float, float]]:
-        offset, decoded = seek / FRAMES_PER_SECOND, outcome.decoded
-        of_window = (decoded.avg_logprob, decoded.no_speech_prob, decoded.temperature, decoded.compression_ratio)
-        for part in outcome.segments:
+        self, outcome: Outcome, words: Sequence[tuple[Word, ...]], seek: int, duration: float
+    ) -> Iterator[Segment]:
+        """Segments with text, whose times are the recording's; they are not numbered yet."""
+
+        def seconds(time: float) -> float:
+            # A timestamp may lie in the silence that fills the last window up.
+            return round(min(seek / FRAMES_PER_SECOND + time, duration), 3)
+
+        decoded = outcome.decoded
+        for part, own in zip(outcome.segments, words, strict=True):
             # A segment's text begins with a space: GPT-2's tokens carry the one before a word.
             text = self.checkpoint.tokenizer.decode(part.tokens).strip()
             if text:
-                # A timestamp may lie in the silence that fills the last window up.
-                start, end = (round(min(offset + time, duration), 3) for time in (part.start, part.end))
-                yield start, end, text, part.tokens, *of_window
+                timed = tuple(replace(word, start=seconds(word.start), end=seconds(word.end)) for word in own)
+                yield Segment(
+                    id=0,
+                    start=timed[0].start if timed else seconds(part.start),
+                    end=timed[-1].end if timed else seconds(part.end),
+                    text=text,
+                    tokens=part.tokens,
+                    avg_logprob=decoded.avg_logprob,
+                    no_speech_prob=decoded.no_speech_prob,
+                    temperature=decoded.temperature,
+                    compression_ratio=decoded.compression_ratio,
+                    words=timed,
+                )
+
+    def _aligner(self, info: TranscriptionInfo) -> Aligner:
+        if info.task == "translate":
+            logger.warning("word times of a translation are rough: it says things in another order than the speaker")
+        start = self.checkpoint.tokenizer.prompt(info.language, info.task, timestamps=False)
+        return Aligner(self.checkpoint, start, info.language)
 
     def _context(self, options: DecodingOptions, info: TranscriptionInfo, timestamps: bool) -> Context:
         tokenizer = self.checkpoint.tokenizer
