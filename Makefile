@@ -9,7 +9,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup --no-l
 DEMO_SPEECH := 'from importlib.util import find_spec as find; \
 	print(find("moonshine_voice").submodule_search_locations[0] + "/assets/two_cities.wav")'
 
-.PHONY: env browser speech golden golden-files check-sizes demo test lint types tests format bench reports clean
+.PHONY: env browser speech golden golden-files check-pythons check-sizes demo test lint types tests format bench reports clean
 
 env: ## set .venv up
 	@scripts/setup-env
@@ -34,6 +34,9 @@ golden: env speech ## every recording with tiny.en and base, word error rates in
 
 check-sizes: env ## the largest sizes through TT-NN on a mock board too: two minutes more than in tests
 	@TTSCRIBE_CHECK=all $(PYTEST) tests/check/test_models.py
+
+check-pythons: env ## the wheel on every Python that it claims, where tests take the oldest and the newest
+	@TTSCRIBE_INSTALL=all $(PYTEST) tests/test_install.py
 
 golden-files: env speech ## make tests/golden again, with transformers: minutes
 	@PYTHONPATH=tests $(BIN)/python -m golden.make

@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from ttscribe.backend import CompiledModule, compile  # noqa: A004
     from ttscribe.compiler.blocklist import Blocklist
     from ttscribe.transcription import Transcriber, load_model
-    from ttscribe.types import Progress, Segment, Transcription, TranscriptionInfo
-    from ttscribe.writers import write_transcript
+    from ttscribe.types import Progress, Segment, Transcription, TranscriptionInfo, Word
+    from ttscribe.writers import SubtitleLayout, write_transcript
 
 __version__ = "0.1.0"
 
@@ -49,9 +49,11 @@ _LAZY = {
     "CompiledModule": "backend",
     "Progress": "types",
     "Segment": "types",
+    "SubtitleLayout": "writers",
     "Transcriber": "transcription",
     "Transcription": "types",
     "TranscriptionInfo": "types",
+    "Word": "types",
     "compile": "backend",
     "load_model": "transcription",
     "write_transcript": "writers",
@@ -82,12 +84,14 @@ __all__ = [
     "Progress",
     "Segment",
     "StateGone",
+    "SubtitleLayout",
     "Transcriber",
     "Transcription",
     "TranscriptionInfo",
     "TtscribeError",
     "VadOptions",
     "VocabularyMismatch",
+    "Word",
     "compile",
     "load_model",
     "write_transcript",

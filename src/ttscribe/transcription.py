@@ -4,10 +4,12 @@ import logging
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from typing import Any, get_args
 
 import torch
 
+from ttscribe.alignment import Aligner
 from ttscribe.audio import listen
 from ttscribe.decoding import (
     Closable,
@@ -34,12 +36,13 @@ from ttscribe.types import (
     Task,
     Transcription,
     TranscriptionInfo,
+    Word,
 )
 from ttscribe.vad import SpeechDetector
 from ttscribe.whisper.checkpoints import Checkpoint, load_checkpoint
 from ttscribe.whisper.checkpoints.hub import DEFAULT_MODEL
 from ttscribe.whisper.languages import LANGUAGES, language_code
-from ttscribe.windows import FRAMES_PER_SECOND, RecordingWindow, Walk, first_windows, grouped
+from ttscribe.windows import FRAMES_PER_SECOND, Decoded, RecordingWindow, Walk, first_windows, grouped
 
 logger = logging.getLogger("ttscribe.transcription")
 
@@ -88,6 +91,7 @@ class Transcriber(Closable):
         language: str | None = None,
         task: Task = "transcribe",
         timestamps: bool = True,
+        word_timestamps: bool = False,
         sample_rate: int | None = None,
         input_format: InputFormat | None = None,
         max_duration: float = LONGEST,
@@ -107,6 +111,8 @@ class Transcriber(Closable):
             task: "transcribe", or "translate" to English; a model that was not trained to is warned of, once.
             timestamps: without them the model is not asked for times: each window is one segment, of 30 s or, where
                 Silero VAD listens, up to a pause.
+            word_timestamps: find when each word is said, and when a segment's first word begins and its last one ends;
+                of a translation these are rough. The text is the same with and without.
             sample_rate: of NumPy samples or raw PCM, in Hz.
             input_format: "s16le" or "f32le" where the bytes are raw PCM: mono, without a header.
             max_duration: seconds beyond which a recording is refused, and read no further: 24 h.
@@ -157,11 +163,12 @@ class Transcriber(Closable):
         )
         context = self._context(chosen_options, info, timestamps)
         decoder = WindowDecoder(self.runner, self.checkpoint.tokenizer, rules, chosen_options, timestamps=timestamps)
-        walk = Walk(decoder, context, chosen_options.seed, self._turn)
+        aligner = self._aligner(info) if word_timestamps else None
+        walk = Walk(decoder, context, chosen_options.seed, self._turn, aligner)
         # The first window by itself where it alone is told something.
         alone = 1 if chosen_options.initial_prompt or chosen_options.prefix else 0
-        outcomes = walk.outcomes(grouped(windows, batch_size, alone))
-        return Transcription(self._segments(outcomes, info.duration, progress), info)
+        decoded = walk.decoded(grouped(windows, batch_size, alone))
+        return Transcription(self._segments(decoded, info.duration, progress), info)
 
     def _check_task(self, task: str) -> None:
         if task not in get_args(Task):
@@ -223,33 +230,49 @@ class Transcriber(Closable):
         return tokenizer.language_of(token), probability
 
     def _segments(
-        self,
-        outcomes: Iterator[tuple[RecordingWindow, Outcome]],
-        duration: float,
-        progress: ProgressCallback | None,
+        self, windows: Iterator[Decoded], duration: float, progress: ProgressCallback | None
     ) -> Iterator[Segment]:
         count = 0
-        for window, outcome in outcomes:
-            for segment in self._timed(window, outcome):
-                yield Segment(count, *segment)
+        for decoded in windows:
+            for segment in self._timed(*decoded):
+                yield replace(segment, id=count)
                 count += 1
             if progress is not None:
-                done = (window.seek + outcome.advance) / FRAMES_PER_SECOND
+                done = (decoded.window.seek + decoded.outcome.advance) / FRAMES_PER_SECOND
                 progress(Progress(min(done, duration), duration))
 
-    def _timed(
-        self, window: RecordingWindow, outcome: Outcome
-    ) -> Iterator[tuple[float, float, str, tuple[int, ...], float, float, float, float]]:
-        offset, decoded = window.seek / FRAMES_PER_SECOND, outcome.decoded
+    def _timed(self, window: RecordingWindow, outcome: Outcome, words: Sequence[tuple[Word, ...]]) -> Iterator[Segment]:
+        """Segments with text, whose times are the recording's; they are not numbered yet."""
         latest = window.recording.seconds if window.stop is None else window.stop / FRAMES_PER_SECOND
-        of_window = (decoded.avg_logprob, decoded.no_speech_prob, decoded.temperature, decoded.compression_ratio)
-        for part in outcome.segments:
+
+        def seconds(time: float) -> float:
+            # A timestamp may lie in the silence that fills a window up.
+            return round(min(window.seek / FRAMES_PER_SECOND + time, latest), 3)
+
+        decoded = outcome.decoded
+        for part, own in zip(outcome.segments, words, strict=True):
             # A segment's text begins with a space: GPT-2's tokens carry the one before a word.
             text = self.checkpoint.tokenizer.decode(part.tokens).strip()
             if text:
-                # A timestamp may lie in the silence that fills a window up.
-                start, end = (round(min(offset + time, latest), 3) for time in (part.start, part.end))
-                yield start, end, text, part.tokens, *of_window
+                timed = tuple(replace(word, start=seconds(word.start), end=seconds(word.end)) for word in own)
+                yield Segment(
+                    id=0,
+                    start=timed[0].start if timed else seconds(part.start),
+                    end=timed[-1].end if timed else seconds(part.end),
+                    text=text,
+                    tokens=part.tokens,
+                    avg_logprob=decoded.avg_logprob,
+                    no_speech_prob=decoded.no_speech_prob,
+                    temperature=decoded.temperature,
+                    compression_ratio=decoded.compression_ratio,
+                    words=timed,
+                )
+
+    def _aligner(self, info: TranscriptionInfo) -> Aligner:
+        if info.task == "translate":
+            logger.warning("word times of a translation are rough: it says things in another order than the speaker")
+        start = self.checkpoint.tokenizer.prompt(info.language, info.task, timestamps=False)
+        return Aligner(self.checkpoint, start, info.language)
 
     def _context(self, options: DecodingOptions, info: TranscriptionInfo, timestamps: bool) -> Context:
         tokenizer = self.checkpoint.tokenizer

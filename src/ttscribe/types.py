@@ -16,6 +16,21 @@ Task: TypeAlias = Literal["transcribe", "translate"]
 
 
 @dataclass(frozen=True, slots=True)
+class Word:
+    """A word with the punctuation that belongs to it.
+
+    ``start`` and ``end`` are seconds from the start of the recording; ``text`` has the space before the word
+    where there is one: the texts of a segment's words, joined and stripped, are the segment's. ``probability`` is the
+    mean of its tokens', 0 to 1.
+    """
+
+    start: float
+    end: float
+    text: str
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
 class Segment:
     """A stretch of speech.
 
@@ -23,7 +38,8 @@ class Segment:
     ``tokens`` are the ids that gave it, timestamps included. The rest is the window's, of up to 30 s: ``avg_logprob``
     is the mean natural-log probability of its tokens, ``no_speech_prob`` the probability of ``<|nospeech|>`` at its
     start, ``temperature`` that at which its tokens were picked (0: no chance in it), ``compression_ratio`` the bytes of
-    its text over those that zlib makes of it, which is high where a text repeats itself.
+    its text over those that zlib makes of it, which is high where a text repeats itself. ``words`` are empty where word
+    times were not asked for; else ``start`` is that of the first word, and ``end`` that of the last.
     """
 
     id: int
@@ -35,6 +51,7 @@ class Segment:
     no_speech_prob: float
     temperature: float = 0.0
     compression_ratio: float = 0.0
+    words: tuple[Word, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,14 +6,16 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 
+from ttscribe.alignment import Aligner
 from ttscribe.audio import HOP, SAMPLE_RATE, Recording
 from ttscribe.decoding import Context, Outcome, Runner, WindowDecoder
 from ttscribe.errors import StateGone
-from ttscribe.types import SpeechSeconds
+from ttscribe.types import SpeechSeconds, Word
 from ttscribe.vad import Speech
 
 FRAMES_PER_SECOND = SAMPLE_RATE // HOP
@@ -42,7 +44,7 @@ class RecordingWindow:
     def frames(self) -> int:
         return min(self.runner.config.mel_frames, self.last - self.seek)
 
-    def features(self, first: int = 0, last: int | None = None) -> torch.Tensor:
+    def features(self, first: int = 0, last: int | None = None) -> Tensor:
         """Log-mel [bins, 3000] of its frames from ``first`` on, to ``last`` where given, and zeros."""
         stop = self.stop if last is None else self.seek + last
         return self.recording.window(self.seek + first, stop)
@@ -50,17 +52,25 @@ class RecordingWindow:
     def start(self, first: int = 0, last: int | None = None) -> Any:
         if (first, last) != (0, None):
             return self.runner.start(self._encode(first, last))
-        if self.encoded is not None:
-            try:
-                return self.runner.start(self.encoded)
-            except StateGone:
-                pass  # another window, or a part of this one, took their place: they are made again
-        self.encoded = self._encode()
-        return self.runner.start(self.encoded)
+        return self._from_encoded(self.runner.start)
+
+    def encoder_states(self) -> Tensor:
+        """Its encoder states on the host: float32 [S, D]."""
+        states: Tensor = self._from_encoded(self.runner.encoder_states)[0]
+        return states
 
     def speech(self, start: float, end: float) -> float | None:
         offset = self.seek / FRAMES_PER_SECOND
         return None if self.speech_seconds is None else self.speech_seconds(offset + start, offset + end)
+
+    def _from_encoded(self, use: Callable[[Any], Any]) -> Any:
+        if self.encoded is not None:
+            try:
+                return use(self.encoded)
+            except StateGone:
+                pass  # another window, or a part of this one, took their place: they are made again
+        self.encoded = self._encode()
+        return use(self.encoded)
 
     def _encode(self, first: int = 0, last: int | None = None) -> Any:
         return self.runner.encode(self.features(first, last)[None])
@@ -92,6 +102,14 @@ def grouped(windows: Sequence[RecordingWindow], size: int, alone: int) -> list[S
     return first + [windows[at : at + size] for at in range(alone, len(windows), size)]
 
 
+class Decoded(NamedTuple):
+    """A window, what became of it, and the words of each of its segments, where words were asked for."""
+
+    window: RecordingWindow
+    outcome: Outcome
+    words: Sequence[tuple[Word, ...]]
+
+
 @dataclass(frozen=True, slots=True)
 class Walk:
     """Goes through the windows of one recording; ``turn`` is held for what a device does without interruption."""
@@ -100,32 +118,48 @@ class Walk:
     context: Context
     seed: int
     turn: Callable[[], AbstractContextManager[None]]
+    aligner: Aligner | None = None
 
-    def outcomes(self, groups: Sequence[Sequence[RecordingWindow]]) -> Iterator[tuple[RecordingWindow, Outcome]]:
-        """Windows in order with what became of each: each group's are decoded together, those after them one by one."""
+    def decoded(self, groups: Sequence[Sequence[RecordingWindow]]) -> Iterator[Decoded]:
+        """All windows in order: each group's are decoded together, those that follow on them one by one."""
         for group in groups:
-            with self.turn():
-                outcomes = self._together(group)
+            together = self._together(group) if len(group) > 1 else [self._alone(window) for window in group]
             for window in group:
                 window.encoded = None  # hours of windows would keep their encoder states
-            for first, outcome in zip(group, outcomes, strict=True):
-                yield from self._on_from(first, outcome)
+            for first in together:
+                yield from self._on_from(first)
 
-    def _together(self, group: Sequence[RecordingWindow]) -> list[Outcome]:
+    def _together(self, group: Sequence[RecordingWindow]) -> list[Decoded]:
         prompt, seeds = self.context.prompt(), [self.seed + window.seek for window in group]
-        if len(group) == 1:
-            return [self.decoder.decode(group[0], prompt, seeds[0])]
-        runner = group[0].runner
-        state = runner.start(runner.encode(torch.stack([window.features() for window in group])))
-        return self.decoder.decode_together(group, state, prompt, seeds)
+        runner, states = group[0].runner, None
+        with self.turn():
+            encoded = runner.encode(torch.stack([window.features() for window in group]))
+            if self.aligner is not None:
+                # Now: a window that is tried again alone may take their place on the device.
+                states = runner.encoder_states(encoded)
+            outcomes = self.decoder.decode_together(group, runner.start(encoded), prompt, seeds)
+        of_each = states if states is not None else [None] * len(group)
+        return [self._aligned(*each) for each in zip(group, outcomes, of_each, strict=True)]
 
-    def _on_from(self, window: RecordingWindow, outcome: Outcome) -> Iterator[tuple[RecordingWindow, Outcome]]:
+    def _alone(self, window: RecordingWindow) -> Decoded:
+        with self.turn():
+            outcome = self.decoder.decode(window, self.context.prompt(), self.seed + window.seek)
+            states = window.encoder_states() if self.aligner is not None and outcome.segments else None
+        return self._aligned(window, outcome, states)
+
+    def _aligned(self, window: RecordingWindow, outcome: Outcome, states: Tensor | None) -> Decoded:
+        if self.aligner is None or states is None:
+            return Decoded(window, outcome, [()] * len(outcome.segments))
+        heard = window.features()[:, : min(window.frames, outcome.advance)]
+        return Decoded(window, outcome, self.aligner.words(outcome.segments, states, heard))
+
+    def _on_from(self, decoded: Decoded) -> Iterator[Decoded]:
         """A window, and those that follow from where its segments end until its stretch does."""
         while True:
+            window, outcome, _ = decoded
             self.context.add(outcome)
-            yield window, outcome
-            window = replace(window, seek=window.seek + outcome.advance, encoded=None)
-            if window.seek >= window.last:
+            yield decoded
+            following = replace(window, seek=window.seek + outcome.advance, encoded=None)
+            if following.seek >= following.last:
                 return
-            with self.turn():
-                outcome = self.decoder.decode(window, self.context.prompt(), self.seed + window.seek)
+            decoded = self._alone(following)

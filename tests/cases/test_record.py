@@ -113,8 +113,8 @@ def test_what_is_refused_ends_the_process_or_does_not_end_is_recorded_as_that(re
 
 
 def test_a_case_that_does_not_end_is_given_up(record):
-    lines, _ = record(case("exp", "ttnn.exp"), errs="exp", timeout_s=15.0)
-    assert (lines["exp"]["status"], lines["exp"]["message"]) == ("timeout", "did not end within 15 s")
+    lines, _ = record(case("exp", "ttnn.exp"), errs="exp", timeout_s=8.0)
+    assert (lines["exp"]["status"], lines["exp"]["message"]) == ("timeout", "did not end within 8 s")
 
 
 def test_a_folder_is_added_to_and_equal_tensors_are_stored_once(record):

@@ -91,6 +91,14 @@ def test_files_in_a_folder_that_is_made(ttscribe, tiny, beckett, tmp_path):
     )
 
 
+def test_words_are_laid_out_and_underlined(ttscribe, tiny, beckett):
+    options = ("--format", "srt", "--word-timestamps", "--max-words-per-line", "2", "--highlight-words")
+    result = ttscribe(*tiny, "--quiet", *options, beckett)
+    cues = [cue.content for cue in srt.parse(result.stdout) if "<u>" in cue.content]
+    assert cues[:4] == ["<u>Ever</u> tried,", "Ever <u>tried,</u>", "<u>ever</u> failed.", "ever <u>failed.</u>"]
+    assert len(cues) == len(BECKETT.split())
+
+
 def test_a_bad_file_is_reported_and_the_others_are_done(ttscribe, tiny, beckett, tmp_path):
     (tmp_path / "notes.wav").write_text("not audio")
     result = ttscribe(*tiny, "--quiet", tmp_path / "absent.mp4", tmp_path / "notes.wav", tmp_path, beckett)
@@ -124,6 +132,16 @@ def test_several_texts_are_told_apart_on_standard_error(ttscribe, tiny, beckett)
         (["a.mp4", "b.mp4", "--format", "json"], "several files in json need --output-dir"),
         (["a.mp4", "--output-dir", "file"], "cannot make the folder file: File exists"),
         (["talk.mp4", "--output-dir", "full"], "full/talk.txt is a folder"),
+        (["a.mp4", "--word-timestamps"], "txt has no times: --word-timestamps needs --format srt, vtt, lrc"),
+        (["a.mp4", "--format", "srt", "--max_line_width", "40"], "--max-line-width needs --word-timestamps"),
+        (
+            ["a.mp4", "--format", "json", "--word-timestamps", "--highlight-words"],
+            "--highlight-words is for subtitles: give --format srt or vtt, not json",
+        ),
+        (
+            ["a.mp4", "--format", "vtt", "--word-timestamps", "--max-line-count", "2"],
+            "max_line_count needs max_line_width",
+        ),
         (["a.mp4", "--model", "no-such-model"], "no-such-model is no file, no folder and no known model"),
         (["a.mp4", "--model", "large-v3", "--offline"], "large-v3 is not on this machine"),
         (["a.mp4", "--model", "tiny.en", "--device", "tpu"], "no device is called 'tpu'; there is cpu"),

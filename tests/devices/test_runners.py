@@ -132,6 +132,14 @@ def test_more_than_it_takes_is_refused_with_how_many_it_takes(runner, encoded, w
         runner.reorder(runner.start(encoded), [0] * (most + 1))
 
 
+def test_encoder_states_come_to_the_host_as_pytorch_computes_them(runner, encoded, tiny_en, windows):
+    with torch.inference_mode():
+        theirs = tiny_en.model.encode(windows)
+    states = runner.encoder_states(encoded)
+    assert states.dtype is torch.float32
+    close(states, theirs)
+
+
 def test_decodings_that_are_alive_at_once_do_not_share_state(runner, alone):
     """Two of one window's states and one of another's, which take turns."""
     assert runner.max_decodings is None

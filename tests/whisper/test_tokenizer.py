@@ -211,3 +211,13 @@ def test_damaged_vocabulary(tmp_path: Path, name: str, content: str, error: type
     (tmp_path / name).write_text(content)
     with pytest.raises(error, match=name):
         Tokenizer.from_file(tmp_path / name, 51864)
+
+
+def test_characters_are_whole_and_each_id_is_in_one(multilingual: Tokenizer) -> None:
+    """The emoji's bytes are several tokens; a half of it, cut off, is the replacement character."""
+    ids = multilingual.encode(" 你🦊x")
+    runs = multilingual.characters([*ids, multilingual.timestamp_begin])
+    assert [text for text, _ in runs] == [" 你", "🦊", "x"]
+    assert [token for _, run in runs for token in run] == ids
+    assert len(runs[1][1]) > 1
+    assert multilingual.characters(runs[1][1][:1])[-1][0] == "\ufffd"

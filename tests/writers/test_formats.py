@@ -65,11 +65,11 @@ def test_a_transcript(name, expected, segments, info):
 def test_a_json_transcript(segments, info):
     document = json.loads("".join(format_writer("json")(segments, info)))
     assert document["text"] == " ".join(segment.text for segment in segments)
-    assert document["segments"] == [{**asdict(s), "tokens": list(s.tokens)} for s in segments]
+    assert document["segments"] == [{**asdict(s), "tokens": list(s.tokens), "words": []} for s in segments]
     assert {key: document[key] for key in asdict(info)} == asdict(info)
 
 
-@pytest.mark.parametrize("name", ["txt", "srt", "vtt", "tsv"])
+@pytest.mark.parametrize("name", ["txt", "srt", "vtt", "lrc", "tsv"])
 def test_each_segment_is_written_before_the_next_is_computed(name, segments, info):
     computed = []
     pieces = format_writer(name)((computed.append(s.id) or s for s in segments), info)
@@ -78,7 +78,7 @@ def test_each_segment_is_written_before_the_next_is_computed(name, segments, inf
 
 
 def test_an_unknown_format_is_refused_with_the_known_ones():
-    with pytest.raises(OptionError, match="'docx'; there is txt, srt, vtt, tsv, json"):
+    with pytest.raises(OptionError, match="'docx'; there is txt, srt, vtt, lrc, tsv, json"):
         format_writer("docx")
 
 

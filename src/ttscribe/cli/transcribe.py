@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ttscribe.cli import _decoding as decoding
+from ttscribe.cli import _words as words
 from ttscribe.cli._terminal import complain, note, progress_bar, show_warnings
 from ttscribe.errors import AudioError, OptionError, OutputError
 from ttscribe.files import make_folder
 from ttscribe.options import LONGEST, DecodingOptions, VadOptions
-from ttscribe.writers import FormatName, check_writable, format_writer, write_transcript
+from ttscribe.writers import FormatName, SubtitleLayout, check_writable, format_writer, write_transcript
 
 if TYPE_CHECKING:
     from ttscribe.transcription import Transcriber
@@ -43,6 +44,8 @@ class _Options:
     vad_parameters: VadOptions
     batch_size: int
     decoding: DecodingOptions
+    word_timestamps: bool
+    layout: SubtitleLayout | None
     quiet: bool
 
 
@@ -89,6 +92,11 @@ def transcribe(
     vad_threshold: decoding.VadThreshold = decoding.SPEECH.threshold,
     vad_min_silence_duration_ms: decoding.VadMinSilence = decoding.SPEECH.min_silence_duration_ms,
     batch_size: decoding.BatchSize = 1,
+    word_timestamps: words.WordTimestamps = False,
+    highlight_words: words.HighlightWords = False,
+    max_line_width: words.MaxLineWidth = None,
+    max_line_count: words.MaxLineCount = None,
+    max_words_per_line: words.MaxWordsPerLine = None,
     temperature: decoding.Temperature = decoding.DEFAULT.ladder[0],
     temperature_increment_on_fallback: decoding.Increment = decoding.INCREMENT,
     compression_ratio_threshold: decoding.CompressionRatio = decoding.DEFAULT.compression_ratio_threshold,
@@ -141,6 +149,15 @@ def transcribe(
             prefix=prefix,
             condition_on_previous_text=condition_on_previous_text,
             seed=seed,
+        ),
+        word_timestamps,
+        words.layout(
+            format_name,
+            word_timestamps=word_timestamps,
+            highlight_words=highlight_words,
+            max_line_width=max_line_width,
+            max_line_count=max_line_count,
+            max_words_per_line=max_words_per_line,
         ),
         quiet,
     )
@@ -204,6 +221,7 @@ def _run(transcriber: "Transcriber", job: _Job, name: str, options: _Options) ->
             input_format=options.input_format,
             sample_rate=options.sample_rate,
             max_duration=options.max_duration,
+            word_timestamps=options.word_timestamps,
             progress=bar.update,
             vad_filter=options.vad_filter,
             vad_parameters=options.vad_parameters,
@@ -211,9 +229,9 @@ def _run(transcriber: "Transcriber", job: _Job, name: str, options: _Options) ->
             options=options.decoding,
         )
         if job.output is not None:
-            write_transcript(job.output, options.format_name, segments, info)
+            write_transcript(job.output, options.format_name, segments, info, options.layout)
             return info
-        for piece in format_writer(options.format_name)(segments, info):
+        for piece in format_writer(options.format_name, options.layout)(segments, info):
             with bar.hidden():
                 _print(piece)
     return info

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from ttscribe.errors import OptionError
 
-GIB = 1 << 30
+KIB, GIB = 1 << 10, 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +15,8 @@ class Board:
 
     ``kind`` is the board's own name, ``identity`` its type as board ids carry it; ``harvested`` a mask of unused Tensix
     rows (Blackhole: columns) for each chip; ``links`` Ethernet links as (chip, channel, chip, channel). ``dram`` is in
-    bytes of one chip, from Tenstorrent's product pages.
+    bytes of one chip, from Tenstorrent's product pages. Results of at most ``results_in_l1`` bytes may lie in the L1 of
+    all cores together: as many as leave a product's own buffers room there.
     """
 
     name: str
@@ -24,6 +25,10 @@ class Board:
     identity: int
     harvested: tuple[int, ...]
     dram: int
+    # A core offers 1,393,312 B, of which a product's buffers, with sums of 32 bits, take more than half. 128 KiB a core
+    # over 64 cores is room for two results and the buffers; with 256 KiB distil-large-v3's feed-forward product does
+    # not fit.
+    results_in_l1: int = 64 * 128 * KIB
     links: tuple[tuple[int, int, int, int], ...] = ()
     chips: int = 1
     harvested_ethernet: int = 0
@@ -32,7 +37,8 @@ class Board:
 
 # Of a Wormhole's 80 cores an n150 has a row of 8 switched off, each chip of an n300 two rows. Dispatch takes cores too:
 # TT-NN leaves 8 x 8 of an n150's to programs.
-_N300 = Board("n300", "n300", "wormhole_b0", 0x14, (0x41, 0x05), 12 * GIB, ((0, 8, 1, 0), (0, 9, 1, 1)))
+# A product over an n300's 56 cores has larger blocks: with 128 KiB a core distil-large-v3's encoder is over the limit.
+_N300 = Board("n300", "n300", "wormhole_b0", 0x14, (0x41, 0x05), 12 * GIB, 56 * 64 * KIB, ((0, 8, 1, 0), (0, 9, 1, 1)))
 BOARDS = {
     board.name: board
     for board in (

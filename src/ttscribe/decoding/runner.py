@@ -57,6 +57,9 @@ class Runner(Protocol):
     def encode(self, mel: Tensor) -> Any:
         """Log-mel windows [B, num_mel_bins, 3000] to encoder states; OptionError for more than ``max_batch``."""
 
+    def encoder_states(self, encoded: Any) -> Tensor:
+        """What ``encode`` gave, on the host: float32 [B, S, D]."""
+
     def start(self, encoder_states: Any) -> Any:
         """A decoder state for these encoder states, with an empty cache."""
 

@@ -32,6 +32,9 @@ class CpuRunner(Closable):
         require_batch(len(mel), self.max_batch)
         return self.model.encode(mel.to(self.model.dtype))
 
+    def encoder_states(self, encoded: Tensor) -> Tensor:
+        return encoded.float()
+
     @torch.inference_mode()
     def start(self, encoder_states: Tensor) -> DecoderState:
         return self.model.new_state(self.model.cross_kv(encoder_states))

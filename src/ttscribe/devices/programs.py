@@ -118,6 +118,9 @@ class ProgramRunner(Closable):
         require_batch(len(mel), self.max_batch)
         return [self._run("encode", {}, mel=row[None].transpose(1, 2))[0] for row in mel]
 
+    def encoder_states(self, encoded: Any) -> Tensor:
+        return torch.cat([self.device.to_host(states, torch.float32) for states in encoded])
+
     def start(self, encoder_states: Any) -> Any:
         return [self._started(states) for states in encoder_states]
 

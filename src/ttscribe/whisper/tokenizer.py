@@ -1,5 +1,6 @@
 """Text to token ids and back, and the ids of Whisper's special tokens."""
 
+from codecs import getincrementaldecoder
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -111,6 +112,22 @@ class Tokenizer:
         """Text of the ids, special and timestamp tokens left out; bytes that are no UTF-8 become U+FFFD."""
         # A token may end within a character: bytes are joined first.
         return b"".join(self._bytes[token] for token in ids if token < self.eot).decode("utf-8", errors="replace")
+
+    def characters(self, ids: Iterable[int]) -> list[tuple[str, tuple[int, ...]]]:
+        """``decode`` in the shortest runs of ids that end where a character ends: their texts, and the ids.
+
+        Special and timestamp tokens are left out.
+        """
+        decoder, runs = getincrementaldecoder("utf-8")(errors="replace"), []
+        text, run = "", tuple[int, ...]()
+        for token in ids:
+            if token < self.eot:
+                text, run = text + decoder.decode(self._bytes[token]), (*run, token)
+                unfinished, _ = decoder.getstate()
+                if not unfinished:
+                    runs.append((text, run))
+                    text, run = "", ()
+        return [*runs, (text + decoder.decode(b"", final=True), run)] if run else runs
 
     @cached_property
     def _encoder(self) -> BytePairTokenizer:

@@ -13,6 +13,7 @@ from ttscribe.writers.formats import format_writer
 
 if TYPE_CHECKING:
     from ttscribe.types import Segment, TranscriptionInfo
+    from ttscribe.writers.subtitles import SubtitleLayout
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:
@@ -30,16 +31,22 @@ def check_writable(path: str | os.PathLike[str]) -> None:
 
 
 def write_transcript(
-    path: str | os.PathLike[str], format_name: str, segments: Iterable[Segment], info: TranscriptionInfo
+    path: str | os.PathLike[str],
+    format_name: str,
+    segments: Iterable[Segment],
+    info: TranscriptionInfo,
+    layout: SubtitleLayout | None = None,
 ) -> None:
     """Write a transcript to ``path``, replacing a file that is there only when the new one is complete.
+
+    ``layout`` is of subtitles, and lays out the words of segments that have them.
 
     Nothing is on the disk while segments are still being computed, so that a process killed then leaves no trace.
 
     Raises:
-        OptionError: no format is called ``format_name``.
+        OptionError: no format is called ``format_name``, or there is nothing to lay out.
         OutputError: the file cannot be written; where that can be known, before the first segment is computed.
     """
-    writer = format_writer(format_name)
+    writer = format_writer(format_name, layout)
     check_writable(path)
     write_text(path, "".join(writer(segments, info)))

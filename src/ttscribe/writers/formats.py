@@ -1,33 +1,31 @@
-"""The five formats: each turns segments into pieces of text, one piece as each segment comes, that make up the file.
+"""The formats: each turns segments into pieces of text, one piece as each segment comes, that make up the file.
 
-The files are those of OpenAI's whisper. Text is one line in all of them, and whatever would be read as the format's
-own syntax is replaced: ``-->`` in subtitles, tabs in columns, markup in WebVTT.
+The files are those of OpenAI's whisper, and LRC, which it does not have. Text is one line in all of them but laid out
+subtitles, and whatever would be read as the format's own syntax is replaced: ``-->`` in subtitles, tabs in columns,
+markup in WebVTT, times in LRC.
 """
 
 from __future__ import annotations
 
 import html
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from ttscribe.errors import OptionError
+from ttscribe.writers.subtitles import Subtitle, SubtitleLayout, milliseconds, one_line, subtitles
 
 if TYPE_CHECKING:
-    from ttscribe.types import Segment, TranscriptionInfo
+    from ttscribe.types import Segment, TranscriptionInfo, Word
 
-FormatName: TypeAlias = Literal["txt", "srt", "vtt", "tsv", "json"]
+FormatName: TypeAlias = Literal["txt", "srt", "vtt", "lrc", "tsv", "json"]
 Writer: TypeAlias = "Callable[[Iterable[Segment], TranscriptionInfo], Iterator[str]]"
 
-
-def _line(text: str) -> str:
-    return " ".join(part.strip() for part in text.splitlines()).strip()
-
-
-def _milliseconds(segment: Segment) -> tuple[int, int]:
-    start = max(0, round(segment.start * 1000))
-    return start, max(start, round(segment.end * 1000))
+SCHEMA = "ttscribe.transcript/1"
+"""Of JSON transcripts; docs/formats.md describes it."""
 
 
 def _clock(milliseconds: int) -> tuple[int, int, int, int]:
@@ -48,51 +46,110 @@ def _vtt_time(milliseconds: int) -> str:
 
 def _txt(segments: Iterable[Segment], _info: TranscriptionInfo) -> Iterator[str]:
     for segment in segments:
-        yield f"{_line(segment.text)}\n"
+        yield f"{one_line(segment.text)}\n"
 
 
-def _srt(segments: Iterable[Segment], _info: TranscriptionInfo) -> Iterator[str]:
-    for number, segment in enumerate(segments, start=1):
-        start, end = map(_srt_time, _milliseconds(segment))
+def _srt(segments: Iterable[Segment], _info: TranscriptionInfo, layout: SubtitleLayout | None = None) -> Iterator[str]:
+    for number, subtitle in enumerate(subtitles(segments, layout), start=1):
+        times = f"{_srt_time(subtitle.start)} --> {_srt_time(subtitle.end)}"
         # SRT has no escapes: players look for this arrow.
-        yield f"{number}\n{start} --> {end}\n{_line(segment.text).replace('-->', '->')}\n\n"
+        yield f"{number}\n{times}\n{_text(subtitle, lambda text: text.replace('-->', '->'))}\n\n"
 
 
-def _vtt(segments: Iterable[Segment], _info: TranscriptionInfo) -> Iterator[str]:
+def _vtt(segments: Iterable[Segment], _info: TranscriptionInfo, layout: SubtitleLayout | None = None) -> Iterator[str]:
     yield "WEBVTT\n\n"
+    for subtitle in subtitles(segments, layout):
+        times = f"{_vtt_time(subtitle.start)} --> {_vtt_time(subtitle.end)}"
+        yield f"{times}\n{_text(subtitle, partial(html.escape, quote=False))}\n\n"
+
+
+def _text(subtitle: Subtitle, escape: Callable[[str], str]) -> str:
+    underlined = f"<u>{escape(subtitle.underlined)}</u>" if subtitle.underlined else ""
+    return escape(subtitle.text) + underlined + escape(subtitle.rest)
+
+
+def _lrc(segments: Iterable[Segment], _info: TranscriptionInfo) -> Iterator[str]:
+    """A line has no end of its own: where the next one does not follow at once, one without text ends it."""
+    shown = None
     for segment in segments:
-        start, end = map(_vtt_time, _milliseconds(segment))
-        yield f"{start} --> {end}\n{html.escape(_line(segment.text), quote=False)}\n\n"
+        start, end = (time // 10 for time in milliseconds(segment))
+        ended = f"[{_lrc_time(shown)}]\n" if shown is not None and shown < start else ""
+        yield f"{ended}[{_lrc_time(start)}]{_lrc_text(segment)}\n"
+        shown = end
+    if shown is not None:
+        yield f"[{_lrc_time(shown)}]\n"
+
+
+def _lrc_time(centiseconds: int) -> str:
+    seconds, centiseconds = divmod(centiseconds, 100)
+    return "{:02d}:{:02d}.{:02d}".format(*divmod(seconds, 60), centiseconds)
+
+
+def _lrc_text(segment: Segment) -> str:
+    if not segment.words:
+        return _without_times(one_line(segment.text))
+    return "".join(map(_lrc_word, segment.words)).strip()
+
+
+def _lrc_word(word: Word) -> str:
+    """With the time when it begins, behind the space before it."""
+    text = one_line(word.text)
+    space = " " if word.text[:1].isspace() else ""
+    return f"{space}<{_lrc_time(milliseconds(word)[0] // 10)}>{_without_times(text)}"
+
+
+def _without_times(text: str) -> str:
+    # LRC has no escapes: players look for [00:00.00] and <00:00.00>.
+    return re.sub(r"[\[<](?=\d+:\d)", "(", text)
 
 
 def _tsv(segments: Iterable[Segment], _info: TranscriptionInfo) -> Iterator[str]:
     yield "start\tend\ttext\n"
     for segment in segments:
-        start, end = _milliseconds(segment)
-        yield f"{start}\t{end}\t{_line(segment.text).replace(chr(9), ' ')}\n"
+        start, end = milliseconds(segment)
+        yield f"{start}\t{end}\t{one_line(segment.text).replace(chr(9), ' ')}\n"
 
 
 def _json(segments: Iterable[Segment], info: TranscriptionInfo) -> Iterator[str]:
     listed = list(segments)
     document = {
-        "text": " ".join(_line(segment.text) for segment in listed),
-        "segments": [_fields(segment) for segment in listed],
+        "schema": SCHEMA,
+        "text": " ".join(one_line(segment.text) for segment in listed),
+        "segments": [{**_fields(segment), "words": [_fields(word) for word in segment.words]} for segment in listed],
         **asdict(info),
     }
     yield json.dumps(document, ensure_ascii=False, indent=2) + "\n"
 
 
-def _fields(segment: Segment) -> dict[str, Any]:
-    start, end = _milliseconds(segment)
-    return {**asdict(segment), "start": start / 1000, "end": end / 1000}
+def _fields(timed: Segment | Word) -> dict[str, Any]:
+    start, end = milliseconds(timed)
+    return {**asdict(timed), "start": start / 1000, "end": end / 1000}
 
 
-FORMATS: dict[FormatName, Writer] = {"txt": _txt, "srt": _srt, "vtt": _vtt, "tsv": _tsv, "json": _json}
+FORMATS: dict[FormatName, Writer] = {
+    "txt": _txt,
+    "srt": _srt,
+    "vtt": _vtt,
+    "lrc": _lrc,
+    "tsv": _tsv,
+    "json": _json,
+}
+
+SUBTITLES = {"srt": _srt, "vtt": _vtt}
+"""Of ``FORMATS``, those whose words can be laid out."""
 
 
-def format_writer(name: str) -> Writer:
-    """The writer of a format by its name; raises OptionError for a name that is none of ``FORMATS``."""
+def format_writer(name: str, layout: SubtitleLayout | None = None) -> Writer:
+    """The writer of a format by its name, of subtitles with ``layout`` where one is given.
+
+    Raises OptionError for a name that is none of ``FORMATS``, and for a layout of what is no subtitles. The writer
+    raises it where words are to be laid out and a segment has none.
+    """
+    if layout is not None and name in SUBTITLES:
+        return partial(SUBTITLES[name], layout=layout)
     for known, writer in FORMATS.items():
         if known == name:
+            if layout is not None:
+                raise OptionError(f"{name} has no subtitles to lay out: choose {' or '.join(SUBTITLES)}")
             return writer
     raise OptionError(f"no format is called {name!r}; there is {', '.join(FORMATS)}")

@@ -3,7 +3,7 @@
 import pytest
 
 from compiler.building import EXACT, Building, assert_same
-from ttscribe.compiler.passes.memory import L1_LIMIT, choose_attention_chunks, free_after_last_use, place_in_memory
+from ttscribe.compiler.passes.memory import choose_attention_chunks, free_after_last_use, place_in_memory
 from ttscribe.compiler.passes.precision import choose_precision
 from ttscribe.compiler.program import DRAM, L1, DType, Layout
 from ttscribe.compiler.settings import POLICIES, CompileSettings, policy
@@ -94,7 +94,7 @@ def test_an_output_may_be_a_view_of_a_product(b):
 
 
 def test_large_products_live_in_dram(b):
-    rows = L1_LIMIT // (2 * 64) + 1
+    rows = EXACT.board.results_in_l1 // (2 * 64) + 1
     inner = step(b, "inner", "ttnn.linear", b.given("x", rows, 64), b.weight("w", 64, 64))
     assert placed(b, step(b, "outer", "ttnn.gelu", inner))["inner"] == DRAM
 

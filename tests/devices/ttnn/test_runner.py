@@ -47,6 +47,7 @@ runner = make_runner("ttnn:n150", checkpoint.model, "bfp8-hifi3", checkpoint.sup
 mel, prompt = torch.zeros(1, 80, 3000), torch.tensor([[50257, 50362]])
 found = {"one card": runner.device is device}
 first = runner.encode(mel)
+found["encoder states"] = list(runner.encoder_states(first).shape)
 state = runner.start(first)
 found["prefill"] = list(runner.prefill(prompt, state).shape)
 calls.clear()
@@ -74,6 +75,7 @@ runner.decode_step(torch.tensor([1]), torch.tensor([2]), second)
 found["recorded again"] = "begin_trace_capture" in calls
 found["grown"] = dram() - before
 found["stale encoder states"] = refusal(runner.start, first)
+found["stale encoder states, on the host"] = refusal(runner.encoder_states, first)
 found["stale decoder state"] = refusal(runner.decode_step, torch.tensor([1]), torch.tensor([2]), state)
 calls.clear()
 runner.prefill(torch.tensor([[50257, 50362, 50257]]), second)
@@ -118,8 +120,9 @@ def test_a_process_has_one_card(found):
     assert found["one card"]
 
 
-def test_logits_come_to_the_host_in_their_shape(found):
+def test_logits_and_encoder_states_come_to_the_host_in_their_shape(found):
     assert (found["prefill"], found["step"]) == ([1, 2, 51864], [1, 51864])
+    assert found["encoder states"] == [1, 1500, 384]
 
 
 def test_a_step_writes_its_inputs_on_the_second_queue_and_replays_one_trace(found):
@@ -157,6 +160,7 @@ def test_there_is_no_second_decoding_for_a_beam(found):
 def test_what_an_earlier_window_left_is_refused(found):
     said = "gone; this card holds 1 decoding at a time, and another has begun since"
     assert found["stale encoder states"] == ["StateGone", f"encoder states: {said}"]
+    assert found["stale encoder states, on the host"] == ["StateGone", f"encoder states: {said}"]
     assert found["stale decoder state"] == ["StateGone", f"decoder state: {said}"]
 
 

@@ -20,6 +20,7 @@ from ttscribe.compiler.operations.vector_unit import (
     activation,
     exponential,
     fast_exponential,
+    gelu,
     gelu_table,
     sigmoid,
     silu,
@@ -38,7 +39,7 @@ _Attend: TypeAlias = Callable[[Tensor, Tensor, Tensor, "Tensor | None", float, A
 # What kernels of bfloat16 operands compute, accurately and, where that can be asked for, fast.
 FUNCTIONS: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor] | None]] = {
     "ttnn.exp": (exponential, fast_exponential),
-    "ttnn.gelu": (F.gelu, gelu_table),
+    "ttnn.gelu": (gelu, gelu_table),
     "ttnn.sigmoid": (sigmoid, None),
     "ttnn.silu": (silu, None),
 }

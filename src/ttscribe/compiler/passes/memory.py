@@ -19,10 +19,6 @@ from ttscribe.compiler.program import (
 )
 from ttscribe.compiler.settings import CompileSettings
 
-# An n150 core offers 1,393,312 B of L1, of which a product's own buffers, with sums of 32 bits, take more than half:
-# 128 KiB a core for one interleaved tensor over 64 cores leaves room for two of them and the buffers (with 256 KiB
-# distil-large-v3's feed-forward product does not fit). The other boards have more cores.
-L1_LIMIT = 64 * 128 * 1024
 # A convolution's input and output together: its shards are its own, and nothing else is in L1 beside them.
 _CONVOLUTION_LIMIT = 64 * 256 * 1024
 _PLACED_IN_L1 = {"ttnn.linear", "ttnn.layer_norm", "ttnn.gelu"}
@@ -33,7 +29,7 @@ _ATTENTION = "ttnn.transformer.scaled_dot_product_attention"
 _DECODE_ATTENTION = "ttnn.transformer.scaled_dot_product_attention_decode"
 
 
-def place_in_memory(program: Program, _settings: CompileSettings) -> Program:
+def place_in_memory(program: Program, settings: CompileSettings) -> Program:
     """Results of products and norms go to L1 where they are small enough and nobody outside reads them.
 
     Not what is untiled, or only cut into heads that stay: those calls' own buffers grow with an operand in L1.
@@ -50,7 +46,7 @@ def place_in_memory(program: Program, _settings: CompileSettings) -> Program:
         if not op.outputs:
             return None
         in_l1 = op.target in _PLACED_IN_L1 and op.output.name not in kept
-        if in_l1 and rewriter.spec(op.output.name).bytes <= L1_LIMIT:
+        if in_l1 and rewriter.spec(op.output.name).bytes <= settings.board.results_in_l1:
             op = op.with_attributes(memory_config=L1)
         if op.target == _CUTS_HEADS:
             op = op.with_attributes(memory_config=DRAM)

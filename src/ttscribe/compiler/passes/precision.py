@@ -13,9 +13,16 @@ from ttscribe.compiler.operations import OPERATIONS
 from ttscribe.compiler.program import Attribute, Config, DType, Op, Program
 from ttscribe.compiler.settings import CompileSettings, Precision
 
+_PRODUCTS = ("ttnn.linear", "ttnn.matmul")
+_MOVES = ("ttnn.reshape", "ttnn.to_layout", "ttnn.slice", "ttnn.permute")
+_CHOICES = ("ttnn.argmax", "ttnn.softmax")
+
 
 def choose_precision(program: Program, settings: CompileSettings) -> Program:
-    """Give weights the policy's element type, and every product, attention, norm and sum its compute configuration."""
+    """Give weights the policy's element type, and every product, attention, norm and sum its compute configuration.
+
+    Products that are results, such as logits, keep the 32 bits that they are summed in.
+    """
     precision = settings.precision
     weights = _weights(program)
     constants = tuple(
@@ -27,9 +34,26 @@ def choose_precision(program: Program, settings: CompileSettings) -> Program:
     program = replace(program, constants=constants, precision=precision.name)
 
     def configure(rewriter: Rewriter, op: Op) -> list[Op] | None:
-        return [rewriter.reinferred(_configured(op, precision))] if op.outputs else None
+        if not op.outputs:
+            return None
+        configured = _configured(op, precision)
+        if op.target in _PRODUCTS and op.attribute("dtype") is None and _is_result(rewriter, op.output.name):
+            configured = configured.with_attributes(dtype=DType.FLOAT32)
+        return [rewriter.reinferred(configured)]
 
     return rewrite(program, dict.fromkeys(OPERATIONS, configure))
+
+
+def _is_result(rewriter: Rewriter, name: str) -> bool:
+    """Whether a value is only moved, chosen from and given out.
+
+    The best two of many logits are often nearer to each other than two numbers of bfloat16 are.
+    """
+    readers = rewriter.readers(name)
+    elsewhere = rewriter.uses(name) - len(readers) - rewriter.program.outputs.count(name)
+    return not elsewhere and all(
+        op.target in _CHOICES or (op.target in _MOVES and _is_result(rewriter, op.output.name)) for op in readers
+    )
 
 
 def _weights(program: Program) -> set[str]:

@@ -27,9 +27,13 @@ _TRACED = ("encode", "cross_kv", "decode_step", "greedy_step")
 
 @dataclass(frozen=True)
 class _Generation:
-    """Stands for encoder states or a decoder state: on a card there is one of each, that of the latest generation."""
+    """Stands for encoder states or a decoder state: on a card there is one of each, that of the latest generation.
+
+    ``windows`` is how many of the card's chips hold a window.
+    """
 
     number: int
+    windows: int
 
 
 class TtnnRunner(ProgramRunner):
@@ -53,7 +57,7 @@ class TtnnRunner(ProgramRunner):
         self._queues = Queues(device.library, device.handle, command_queues(device.board))
         self._tensors: dict[tuple[str, str], Any] = {}
         self._traces: dict[str, Trace | Untraced] = {}
-        self._encoded = self._started_last = _Generation(0)
+        self._encoded = self._started_last = _Generation(0, 0)
 
     def program(self, name: str, prompt_length: int = 0) -> LoadedProgram:
         """The loaded program. What lasts may only be allocated while no trace is recorded, so loading ends them all."""
@@ -70,13 +74,19 @@ class TtnnRunner(ProgramRunner):
         require_batch(len(mel), self.max_batch)
         self._write("encode", mel=mel.transpose(1, 2))
         self._replay("encode")
-        self._encoded = _Generation(self._encoded.number + 1)
+        self._encoded = _Generation(self._encoded.number + 1, len(mel))
         return self._encoded
+
+    def encoder_states(self, encoded: _Generation) -> Tensor:
+        _require(encoded, self._encoded, "encoder states")
+        (handed_over,) = self.program("cross_kv").program.inputs_of(Role.HANDED_OVER)
+        states = self.device.to_host(self._tensors[_key("cross_kv", handed_over)], torch.float32)
+        return states[: encoded.windows]
 
     def start(self, encoder_states: _Generation) -> _Generation:
         _require(encoder_states, self._encoded, "encoder states")
         self._replay("cross_kv")
-        self._started_last = _Generation(self._started_last.number + 1)
+        self._started_last = _Generation(self._started_last.number + 1, encoder_states.windows)
         return self._started_last
 
     def prefill(self, tokens: Tensor, state: _Generation) -> Tensor:

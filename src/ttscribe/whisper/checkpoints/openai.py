@@ -99,9 +99,21 @@ def _tensors(state: Mapping[str, Any], path: Path) -> Iterator[tuple[str, Tensor
     for name, tensor in state.items():
         if not isinstance(tensor, Tensor):
             raise CheckpointInvalid(f"{path}: {name} is {type(tensor).__name__}, not a tensor")
-        for old, new in _RENAMES:
-            name = name.replace(old, new)  # noqa: PLW2901 - step by step
-        yield name, tensor
+        yield our_name(name), tensor
+
+
+def our_name(name: str) -> str:
+    """The parameter of ``WhisperModel`` that is OpenAI's parameter ``name``."""
+    for old, new in _RENAMES:
+        name = name.replace(old, new)
+    return name
+
+
+def dimensions(config: WhisperConfig) -> dict[str, int]:
+    """The ``dims`` of a ``.pt``: what OpenAI's ModelDimensions takes."""
+    named = {theirs: getattr(config, ours) for ours, theirs in _DIMENSIONS.items()}
+    # One width for both in every Whisper.
+    return {**named, "n_text_state": config.d_model}
 
 
 def _tokenizer(path: Path, vocab_size: int) -> Tokenizer:

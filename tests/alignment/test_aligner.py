@@ -1,0 +1,73 @@
+"""What holds of words whatever attention and the audio say."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ttscribe.alignment import Aligner
+from ttscribe.alignment.corrections import Timing
+from ttscribe.decoding import TimedTokens
+from ttscribe.whisper.model import random_model
+
+TEXTS = (" It was", ' "The (best) of times."', " Then", " 3.5 -- ", " worst!")
+
+
+@st.composite
+def drawn_windows(draw):
+    """Segments of a window, boundaries of their pieces in any order that warping may give, and a loudness."""
+    texts = draw(st.lists(st.sampled_from(TEXTS), min_size=1, max_size=5))
+    frames = draw(st.integers(1, 3000))
+    times = st.floats(0, frames / 100)
+    segments = [(text, *sorted((draw(times), draw(times)))) for text in texts]
+    boundaries = sorted(draw(st.lists(times, min_size=60, max_size=60)))
+    generator = torch.Generator().manual_seed(draw(st.integers(0, 99)))
+    loudness = (torch.rand(draw(st.integers(1, 40)), generator=generator) < 0.6).float()
+    mel = loudness.repeat_interleave(frames // len(loudness) + 1)[:frames].expand(80, -1)
+    return segments, boundaries, mel
+
+
+@settings(deadline=None)
+@given(drawn_windows())
+def test_words_are_in_order_and_within_the_window(tiny_en, drawn):
+    segments, boundaries, mel = drawn
+    tokenizer = tiny_en.tokenizer
+    aligner = Aligner(tiny_en, tokenizer.prompt("en", timestamps=False), "en")
+
+    def timings(pieces, _states, frames):
+        assert frames == mel.shape[1]
+        return [Timing(piece.text, *times, 0.5) for piece, times in zip(pieces, pairwise(boundaries), strict=False)]
+
+    aligner._timings = timings
+    tokens = [TimedTokens(start, end, tuple(tokenizer.encode(text))) for text, start, end in segments]
+    found = aligner.words(tokens, torch.empty(0), mel)
+    for words, (text, _, _) in zip(found, segments, strict=True):
+        assert "".join(word.text for word in words) == text
+    flat = [word for words in found for word in words]
+    assert flat[0].start >= 0
+    assert all(word.start <= word.end for word in flat)
+    assert all(word.end <= after.start for word, after in pairwise(flat))
+    assert flat[-1].end <= mel.shape[1] / 100
+
+
+@pytest.mark.parametrize("segments", [[], [TimedTokens(0.0, 1.0, (50363, 50413))]], ids=["none", "without text"])
+def test_no_text_has_no_words(tiny_en, segments):
+    aligner = Aligner(tiny_en, tiny_en.tokenizer.prompt("en", timestamps=False), "en")
+    assert aligner.words(segments, torch.zeros(1500, 384), torch.zeros(80, 100)) == [() for _ in segments]
+
+
+def test_a_text_that_fills_the_decoder_is_aligned_to_its_end(tiny_en):
+    """448 tokens, the prompt's among them: no room is left for the end of text. Of a small model, on nothing."""
+    sides = [f"{side}_{what}" for side in ("encoder", "decoder") for what in ("layers", "attention_heads")]
+    config = replace(tiny_en.config, d_model=64, **dict.fromkeys(sides, 1))
+    small = replace(tiny_en, config=config, model=random_model(config))
+    start = tiny_en.tokenizer.prompt("en", timestamps=False)
+    tokens = (tiny_en.tokenizer.encode(" again") * 448)[: 448 - len(start)]
+    states = torch.randn(1500, 64, generator=torch.Generator().manual_seed(0))
+    (words,) = Aligner(small, start, "en").words([TimedTokens(0.0, 10.0, tuple(tokens))], states, torch.zeros(80, 1000))
+    assert [word.text for word in words] == [" again"] * len(tokens)
+    assert all(word.start <= word.end <= after.start for word, after in pairwise(words))
+    assert words[-1].end <= 10

@@ -1,0 +1,65 @@
+"""The search with beams beside OpenAI's own decoder: the same weights, the same features, the same tokens."""
+
+import warnings
+
+import pytest
+
+from golden.clips import Absent, clips
+from ttscribe.audio import log_mel, window
+from ttscribe.decoding import Rules, TimestampGrammar, read_prompt, search_beams
+from ttscribe.decoding.search import Prompt
+from ttscribe.devices import make_runner
+from ttscribe.whisper.checkpoints.openai import dimensions, our_name
+
+whisper = pytest.importorskip("whisper", reason="OpenAI's package (openai-whisper) is not installed: make env")
+pytestmark = pytest.mark.xdist_group("transcription, tiny.en")
+
+
+@pytest.fixture(scope="module")
+def theirs(tiny_en):
+    """OpenAI's model with the weights of tiny.en."""
+    model = whisper.model.Whisper(whisper.model.ModelDimensions(**dimensions(tiny_en.config)))
+    weights = tiny_en.model.state_dict()
+    with warnings.catch_warnings():
+        # Its vocabulary, which it keeps from then on, is read from a file that it does not close.
+        warnings.simplefilter("ignore", ResourceWarning)
+        whisper.tokenizer.get_tokenizer(model.is_multilingual)
+    model.load_state_dict({name: weights[our_name(name)] for name in model.state_dict()})
+    return model.eval()
+
+
+@pytest.fixture(scope="module")
+def ours(tiny_en):
+    """What decodes a window with timestamps under an option, as ``transcribe`` does."""
+    tokenizer, runner = tiny_en.tokenizer, make_runner("cpu", tiny_en.model)
+    tokens = tokenizer.prompt("en", "transcribe", timestamps=True)
+    prompt = Prompt(tokens, tokens.index(tokenizer.sot), tokenizer.eot, tokenizer.no_speech)
+    latest = tiny_en.max_initial_timestamp_index
+    grammar = TimestampGrammar(tokenizer.timestamp_begin, tokenizer.eot, tokenizer.no_timestamps, latest)
+    rules = Rules.of(tiny_en.suppress_tokens, tiny_en.begin_suppress_tokens, grammar)
+
+    def decode(mel, **options):
+        reading = read_prompt(runner, runner.start(runner.encode(mel[None])), prompt)
+        return search_beams(runner, reading, prompt, rules, **options)
+
+    return decode
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"beam_size": 5}, {"beam_size": 3, "patience": 2.0}, {"beam_size": 2, "length_penalty": 1.0}],
+    ids=["beam 5", "patience", "length penalty"],
+)
+@pytest.mark.parametrize("name", ["beckett", "en-quick_brown_fox"])
+def test_beams_find_openais_text(ours, theirs, name, options):
+    try:
+        mel = window(log_mel(clips()[name].samples(), 80), 0)
+    except Absent as error:
+        pytest.skip(str(error))
+    found = ours(mel, **options)
+    wanted = whisper.decode(theirs, mel, whisper.DecodingOptions(language="en", fp16=False, **options))
+    assert (found.tokens, found.avg_logprob, found.no_speech_prob) == (
+        tuple(wanted.tokens),
+        pytest.approx(wanted.avg_logprob, abs=1e-4),
+        pytest.approx(wanted.no_speech_prob, abs=1e-4),
+    )
