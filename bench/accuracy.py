@@ -1,13 +1,14 @@
 """What each precision policy costs: the compiled programs as TT-NN's kernels compute them, against fp32 PyTorch.
 
-    bench/accuracy.py --speech DIR [--models tiny.en,base] [--policies ...] [--utterances N]
+    bench/accuracy.py --speech DIR [--models tiny.en,base] [--policies ...] [--utterances N] [--device emulator]
     bench/accuracy.py --markdown docs/accuracy.md
 
 DIR has ``manifest.tsv`` and ``golden_MODEL.jsonl`` (what fp32 PyTorch says). Read utterances are decoded with fp32's
 tokens, for agreement and correlation of the logits; every recording is decoded freely, for the word error rate. Read
 utterances come first, in an order that mixes their sources; ``--utterances N`` takes the first N of them and nothing
 else. Records are written as they are taken (``--records FOLDER``, by default bench/data), and what has one is not done
-again: an interrupted run goes on.
+again: an interrupted run goes on. ``--device emulator`` adds up in float32, in a fifth of the time, and has records of
+its own (bench/data/emulator).
 """
 
 import argparse
@@ -32,8 +33,12 @@ from ttscribe.transcription import Transcriber
 from ttscribe.whisper.checkpoints import load_checkpoint
 
 RECORDS = Path(__file__).parent / "data"
+FOLDERS = {KERNELS: RECORDS, EMULATOR: RECORDS / "emulator"}
 _Record = TypeVar("_Record", Forced, Text)
-BEGIN, END = "<!-- accuracy:begin -->", "<!-- accuracy:end -->"
+MARKERS = {
+    KERNELS: ("<!-- accuracy:begin -->", "<!-- accuracy:end -->"),
+    EMULATOR: ("<!-- accuracy of the faster emulator:begin -->", "<!-- accuracy of the faster emulator:end -->"),
+}
 
 
 def read_records(kind: type[_Record], folder: Path = RECORDS) -> list[_Record]:
@@ -60,7 +65,9 @@ def recorded(folder: Path = RECORDS) -> Mapping[tuple[str, str], Accuracy]:
     """What the records come to, by model and policy."""
     forced, texts = (by_model_and_policy(read_records(kind, folder)) for kind in (Forced, Text))
     return {
-        (model, name): summary(mine, texts[model, name], EMULATOR if POLICIES[name].exact else KERNELS)
+        (model, name): summary(
+            mine, texts[model, name], EMULATOR if POLICIES[name].exact or folder == FOLDERS[EMULATOR] else KERNELS
+        )
         for (model, name), mine in forced.items()
     }
 
@@ -76,10 +83,10 @@ def recordings(speech: Path, model: str) -> list[dict[str, Any]]:
 class Run:
     """One model under one policy, over all recordings."""
 
-    def __init__(self, speech: Path, model: str, policy: str) -> None:
+    def __init__(self, speech: Path, model: str, policy: str, device: str) -> None:
         self.speech, self.model, self.policy = speech, model, policy
         checkpoint = load_checkpoint(model, offline=True)
-        self.emulated = Transcriber(checkpoint, KERNELS, policy)
+        self.emulated = Transcriber(checkpoint, device, policy)
         self.comparison = Comparison(checkpoint, self.emulated.runner, model, policy)
 
     def records(self, recording: dict[str, Any]) -> tuple[Forced | Text, ...]:
@@ -118,7 +125,7 @@ def measure(arguments: argparse.Namespace) -> None:
             wanted = list(filter(is_read_utterance, wanted))[: arguments.utterances]
         for policy in arguments.policies.split(","):
             todo = [each for each in wanted if (model, policy, each["file"]) not in done]
-            run = Run(arguments.speech, model, policy) if todo else None
+            run = Run(arguments.speech, model, policy, arguments.device) if todo else None
             for recording in todo:
                 assert run is not None
                 for record in run.records(recording):
@@ -158,11 +165,14 @@ def _row(found: Accuracy, texts: list[Text]) -> tuple[object, ...]:
     )
 
 
-def write_markdown(path: Path, folder: Path) -> None:
-    """Put the table between the markers of a document."""
-    before, _, rest = path.read_text().partition(BEGIN)
-    _, _, after = rest.partition(END)
-    path.write_text(f"{before}{BEGIN}" + "\n".join(table(folder)) + f"\n{END}{after}")
+def write_markdown(path: Path) -> None:
+    """Put the tables between the markers of a document."""
+    text = path.read_text()
+    for device, (begin, end) in MARKERS.items():
+        before, _, rest = text.partition(begin)
+        _, _, after = rest.partition(end)
+        text = f"{before}{begin}\n" + "\n".join(table(FOLDERS[device])) + f"\n{end}{after}"
+    path.write_text(text)
 
 
 def main() -> None:
@@ -171,13 +181,15 @@ def main() -> None:
     parser.add_argument("--models", default="tiny.en,base")
     parser.add_argument("--policies", default=",".join(POLICIES))
     parser.add_argument("--utterances", type=int)
-    parser.add_argument("--records", type=Path, default=RECORDS)
+    parser.add_argument("--device", choices=FOLDERS, default=KERNELS)
+    parser.add_argument("--records", type=Path, help="folder; by default that of the device under bench/data")
     parser.add_argument("--markdown", type=Path)
     arguments = parser.parse_args()
+    arguments.records = arguments.records or FOLDERS[arguments.device]
     if arguments.speech is not None:
         measure(arguments)
     if arguments.markdown is not None:
-        write_markdown(arguments.markdown, arguments.records)
+        write_markdown(arguments.markdown)
     else:
         print("\n".join(table(arguments.records)))
 
