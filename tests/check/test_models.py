@@ -1,7 +1,7 @@
 """Published models at their true shapes, through TT-NN's own host software on mock boards.
 
-With TTSCRIBE_CHECK=all (make check-sizes) also large-v3, whose 32 decoder layers are one layer many times over, and
-bfloat8_b weights on every board.
+With TTSCRIBE_CHECK=all (make check-sizes) also large-v3, whose 32 decoder layers are one layer many times over,
+large-v3-turbo, which has distil-large-v3's encoder, and bfloat8_b weights on every board.
 """
 
 import os
@@ -33,11 +33,12 @@ PATIENCE = 120
 CHECKS = [
     *(("distil-large-v3", "bf16-hifi3", board) for board in BOARDS),
     ("distil-large-v3", "bfp8-hifi3", "n150"),
-    *((size, precision, "n150") for size in ("tiny.en", "base") for precision in POLICIES),
-    ("large-v3-turbo", "bf16-hifi3", "n150"),
+    *(("tiny.en", precision, "n150") for precision in POLICIES),
+    ("base", "bf16-hifi3", "n150"),
 ]
 if os.environ.get("TTSCRIBE_CHECK") == "all":
-    CHECKS += [(size, "bfp8-hifi3", "n150") for size in ("large-v3-turbo", "large-v3")]
+    CHECKS += [("base", "bfp8-hifi3", "n150"), ("large-v3", "bfp8-hifi3", "n150")]
+    CHECKS += [("large-v3-turbo", precision, "n150") for precision in POLICIES]
     CHECKS += [("distil-large-v3", "bfp8-hifi3", board) for board in BOARDS if board != "n150"]
 
 

@@ -20,6 +20,12 @@ def mel(windows):
     return windows[:1]
 
 
+@pytest.fixture(scope="module")
+def rounded(tiny_en):
+    with Transcriber(tiny_en, "emulator", "bf16-hifi3") as transcriber:
+        yield transcriber
+
+
 def logits(runner, mel, steps=6):
     """Encoder states aside: the logits of the prompt and of a few greedy steps."""
     state = runner.start(runner.encode(mel))
@@ -35,13 +41,13 @@ def test_exact_programs_compute_what_pytorch_computes(tiny_en, exact, mel):
     torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-3)
 
 
-def test_rounding_moves_logits_a_little_and_lower_fidelity_more(tiny_en, exact, mel):
+def test_rounding_moves_logits_a_little_and_lower_fidelity_more(tiny_en, exact, rounded, mel):
     reference = logits(exact, mel)
 
-    def error(policy):
-        return float((logits(make_runner("emulator", tiny_en.model, policy), mel) - reference).norm())
+    def error(runner):
+        return float((logits(runner, mel) - reference).norm())
 
-    errors = [error(policy) for policy in ("bf16-hifi3", "bfp8-hifi2")]
+    errors = [error(rounded.runner), error(make_runner("emulator", tiny_en.model, "bfp8-hifi2"))]
     assert 0 < errors[0] < errors[1] < 0.2 * float(reference.norm())
 
 
@@ -58,14 +64,13 @@ def test_exact_programs_transcribe_as_the_cpu_does(tiny_en, two_cities, beckett)
     assert found == [(texts(recording, on_cpu)[0], "emulator") for recording in recordings]
 
 
-def test_rounded_programs_hear_the_cpus_words(tiny_en, beckett):
+def test_rounded_programs_hear_the_cpus_words(tiny_en, rounded, beckett):
     """Rounding may move the cut between two segments, by a near tie of timestamps."""
 
     def words(transcriber):
         return " ".join(segment.text for segment in transcriber.transcribe(beckett).segments).split()
 
-    with Transcriber(tiny_en, "emulator", "bf16-hifi3") as emulated:
-        assert words(emulated) == words(Transcriber(tiny_en))
+    assert words(rounded) == words(Transcriber(tiny_en))
 
 
 def test_unknown_devices_and_policies_are_named(tiny_en):
