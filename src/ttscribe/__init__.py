@@ -7,7 +7,7 @@ for segment in segments:
 print(segment.start, segment.end, segment.text)
 """
 
-from typing import TYPE_CHECKING, Any
+from __future__ import annotations
 
 from ttscribe.errors import (
     AudioError,
@@ -32,27 +32,33 @@ from ttscribe.errors import (
     TtscribeError,
     VocabularyMismatch,
 )
-from ttscribe.options import DecodingOptions, VadOptions
 
+TYPE_CHECKING = False  # importing typing takes longer than all that is imported here
 if TYPE_CHECKING:
+    from typing import Any
+
     from ttscribe.backend import CompiledModule, compile  # noqa: A004
     from ttscribe.compiler.blocklist import Blocklist
+    from ttscribe.options import DecodingOptions, VadOptions
     from ttscribe.transcription import Transcriber, load_model
     from ttscribe.types import Progress, Segment, Transcription, TranscriptionInfo, Word
     from ttscribe.writers import SubtitleLayout, write_transcript
 
 __version__ = "0.1.0"
 
-# These need torch or NumPy, whose import takes longer than a command's --help may: they are imported at first use.
+# These need torch, NumPy or dataclasses, whose imports the command's --help and its Ctrl-C must not wait for: they are
+# imported at first use.
 _LAZY = {
     "Blocklist": "compiler.blocklist",
     "CompiledModule": "backend",
+    "DecodingOptions": "options",
     "Progress": "types",
     "Segment": "types",
     "SubtitleLayout": "writers",
     "Transcriber": "transcription",
     "Transcription": "types",
     "TranscriptionInfo": "types",
+    "VadOptions": "options",
     "Word": "types",
     "compile": "backend",
     "load_model": "transcription",

@@ -10,6 +10,8 @@ from ttscribe.errors import OutputError
 TEMPORARY = ".ttscribe-"
 """What the names of unfinished files begin with. Only a process that is killed leaves one."""
 
+_unfinished: set[Path] = set()
+
 
 def cache_folder() -> Path:
     """Where ttscribe keeps what it made: ``TTSCRIBE_CACHE``, or the user's cache folder of this system."""
@@ -30,12 +32,21 @@ def replacing(target: Path) -> Iterator[Path]:
     # Beside the target, for a rename is atomic only within one file system; not named after it, whose name may already
     # be as long as a name may be.
     temporary = target.with_name(f"{TEMPORARY}{os.urandom(8).hex()}{target.suffix}")
+    _unfinished.add(temporary)
     try:
         yield temporary
         temporary.replace(target)
     except OSError as error:
         raise OutputError(f"cannot write {target}: {error.strerror or error}") from error
     finally:
+        with suppress(OSError):
+            temporary.unlink()
+        _unfinished.discard(temporary)
+
+
+def remove_unfinished() -> None:
+    """Remove what is not whole yet, where the process ends before the blocks that write it."""
+    for temporary in tuple(_unfinished):
         with suppress(OSError):
             temporary.unlink()
 

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from ttscribe.cases import Recorder, read_cases
-from ttscribe.cli import app
+from ttscribe.cli.app import app
 from ttscribe.errors import DeviceUnavailable, OptionError
 
 pytestmark = pytest.mark.xdist_group("record")

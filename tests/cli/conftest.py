@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from typer.testing import CliRunner, Result
 
-from ttscribe.cli import app
+from ttscribe.cli.app import app
 from ttscribe.whisper.checkpoints.bundled import installed
 
 COMMAND = [sys.executable, "-c", "from ttscribe.cli import main; main()"]

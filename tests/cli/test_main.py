@@ -3,7 +3,6 @@
 import math
 import os
 import resource
-import signal
 import subprocess
 import sys
 import time
@@ -87,17 +86,6 @@ def test_a_reader_that_goes_away_ends_the_command_quietly(start, tiny, beckett):
         os.close(writing)
         assert process.stderr.read() == b""
     assert process.returncode == 1
-
-
-def test_ctrl_c_ends_the_command_with_one_line(start, tiny, two_cities):
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    # Where the tests run in the background, the shell has them ignore Ctrl-C, and their children inherit that.
-    heard = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
-    with start(*tiny, "--format", "vtt", two_cities, **pipes, **heard) as process:
-        assert process.stdout.readline() == b"WEBVTT\n"
-        process.send_signal(signal.SIGINT)
-        assert process.stderr.read() == b"ttscribe: error: interrupted\n"
-    assert process.returncode == 130
 
 
 def test_output_is_utf8_whatever_the_locale(start, tmp_path):

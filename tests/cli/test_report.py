@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from reports.by_hand import same_but_for_time
 from reports.tiny_en import GROUP, ran
-from ttscribe.cli import app
+from ttscribe.cli.app import app
 from ttscribe.devices import make_runner
 from ttscribe.devices.programs import ProgramRunner
 from ttscribe.reports import make

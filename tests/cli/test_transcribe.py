@@ -1,6 +1,5 @@
 """``ttscribe transcribe`` on real recordings with real weights."""
 
-import contextlib
 import io
 import json
 import os
@@ -12,6 +11,7 @@ import av
 import pytest
 import srt
 
+from terminals import everything_shown
 from ttscribe.whisper.config import SIZES
 
 BECKETT = "Ever tried, ever failed.\nNo matter, try again.\nFail again.\nFail better.\n"
@@ -161,15 +161,6 @@ def test_a_language_that_the_model_does_not_know_ends_the_run(ttscribe, tiny, be
     result = ttscribe(*tiny, "--language", "french", beckett, beckett)
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr.count("ttscribe: error: tiny.en knows English only, not French") == 1
-
-
-def everything_shown(terminal: int) -> str:
-    shown = b""
-    with contextlib.suppress(OSError):  # what Linux gives at the end, when no process holds the other side
-        while piece := os.read(terminal, 4096):
-            shown += piece
-    os.close(terminal)
-    return shown.decode()
 
 
 def test_a_terminal_shows_how_far_it_is(start, tiny, beckett):

@@ -12,7 +12,7 @@ from reports.conftest import SETTINGS
 from reports.small_programs import MODEL, linear
 from ttscribe import check as checking
 from ttscribe.check import CheckReport, Finding, Kind, programs
-from ttscribe.cli import app
+from ttscribe.cli.app import app
 from ttscribe.compiler.compilation import compile_graph
 from ttscribe.compiler.program import DType
 from ttscribe.compiler.settings import DEFAULT_POLICY, POLICIES, CompileSettings

@@ -6,7 +6,7 @@ from unittest import mock
 
 from typer.testing import CliRunner, Result
 
-from ttscribe.cli import app
+from ttscribe.cli.app import app
 from ttscribe.compiler.compilation import Compiled
 from ttscribe.reports import make
 from ttscribe.reports.schema import Variation

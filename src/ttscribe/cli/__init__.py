@@ -1,82 +1,29 @@
-"""The ``ttscribe`` command: one file per subcommand, and here what they share.
+"""The ``ttscribe`` command: one file per subcommand, and here how it starts and how it is stopped.
 
-Modules that need torch are imported inside the functions that use them: ``ttscribe --help`` answers at once.
+What takes time to import is imported once Ctrl-C is listened to.
 """
 
-import io
 import sys
-from typing import Annotated, Any
-
-import typer
-from typer.core import TyperGroup
-
-from ttscribe import __version__
-from ttscribe.cli._decoding import GroupedCommand, dashes
-from ttscribe.cli._terminal import complain
-from ttscribe.cli.check import check
-from ttscribe.cli.compare import compare
-from ttscribe.cli.compile import compile_
-from ttscribe.cli.doctor import doctor
-from ttscribe.cli.emit import emit
-from ttscribe.cli.models import models
-from ttscribe.cli.record import record
-from ttscribe.cli.report import report
-from ttscribe.cli.transcribe import transcribe
-from ttscribe.errors import TtscribeError
-
-INTERRUPTED = 130  # what shells give for a command ended by Ctrl-C
-
-
-class _Commands(TyperGroup):
-    def invoke(self, ctx: Any) -> Any:
-        try:
-            return super().invoke(ctx)
-        except TtscribeError as error:
-            complain(error)
-            raise typer.Exit(1) from error
-        except KeyboardInterrupt as error:
-            complain("interrupted")
-            raise typer.Exit(INTERRUPTED) from error
-
-
-app = typer.Typer(
-    cls=_Commands,
-    add_completion=False,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
-
-
-def _print_version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"ttscribe {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _common(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
-    ] = False,
-) -> None:
-    """Speech recognition with Whisper: text and subtitles from any audio or video file."""
-
-
-app.command(cls=GroupedCommand, context_settings={"token_normalize_func": dashes})(transcribe)
-app.command(name="compile")(compile_)
-app.command()(check)
-app.command()(compare)
-app.command()(emit)
-app.command()(report)
-app.command()(record)
-app.command()(models)
-app.command()(doctor)
 
 
 def main() -> None:
-    """Run the ``ttscribe`` command; the exit status is 0, 1 for an error, 2 for wrong usage, 130 for Ctrl-C."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # Transcripts are UTF-8, on standard output as in files, whatever the locale.
-        sys.stdout.reconfigure(encoding="utf-8")
-    app(prog_name="ttscribe")
+    """Run the ``ttscribe`` command.
+
+    The exit status is 0, 1 for an error, 2 for wrong usage, 130 for Ctrl-C and 143 for SIGTERM.
+    """
+    try:
+        from ttscribe.cli._stopping import Stopping
+    except KeyboardInterrupt:
+        sys.stderr.write("ttscribe: error: interrupted\n")
+        sys.exit(130)
+    stopping = Stopping()
+    try:
+        stopping.listen()
+        from ttscribe.cli._terminal import restore_terminal
+        from ttscribe.cli.app import run
+        from ttscribe.files import remove_unfinished
+
+        stopping.clear_up = (remove_unfinished, restore_terminal)
+        run()
+    finally:
+        stopping.finish()

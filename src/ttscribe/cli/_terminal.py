@@ -9,10 +9,15 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from ttscribe.cli._stopping import tell
+
 if TYPE_CHECKING:
     from ttscribe.types import Progress
 
 LONGEST_NAME = 24  # characters: leaves room for the bar in 80 columns
+ERASE_LINE_AND_SHOW_CURSOR = "\r\x1b[2K\x1b[?25h"
+
+_shown: "set[ProgressBar]" = set()
 
 
 def complain(problem: object) -> None:
@@ -63,11 +68,13 @@ class ProgressBar:
 
     def show(self) -> None:
         if self._shown:
+            _shown.add(self)
             self._bar.start()
 
     def hide(self) -> None:
         if self._shown:
             self._bar.stop()
+            _shown.discard(self)
 
     def update(self, progress: "Progress") -> None:
         self._bar.update(self._task, completed=progress.done, total=progress.total, seconds=progress.total)
@@ -89,6 +96,13 @@ def progress_bar(name: str, *, quiet: bool) -> Iterator[ProgressBar]:
         yield bar
     finally:
         bar.hide()
+
+
+def restore_terminal() -> None:
+    """Take a bar away that is shown, where the process ends before the bar's block."""
+    if _shown:
+        # Not by the bar, whose lock the main thread may hold.
+        tell(ERASE_LINE_AND_SHOW_CURSOR)
 
 
 class Table:
