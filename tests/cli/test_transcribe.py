@@ -91,6 +91,20 @@ def test_files_in_a_folder_that_is_made(ttscribe, tiny, beckett, tmp_path):
     )
 
 
+def test_what_is_done_is_passed_over_and_the_rest_done(ttscribe, tiny, beckett, tmp_path):
+    for folder in ("monday", "tuesday"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "talk.wav").symlink_to(beckett)
+    done, left = tmp_path / "out" / "monday" / "talk.txt", tmp_path / "out" / "tuesday" / "talk.txt"
+    done.parent.mkdir(parents=True)
+    done.write_text("done before")
+    arguments = (*tiny, "--resume", "--output-dir", tmp_path / "out", *sorted(tmp_path.glob("*day/talk.wav")))
+    first, again = ttscribe(*arguments), ttscribe(*arguments)
+    assert (first.exit_code, done.read_text(), left.read_text()) == (0, "done before", BECKETT)
+    assert first.stderr.startswith(f"{tmp_path / 'out'}: passed over 1 of 2, done already\n{left}: 10.0 s of audio")
+    assert (again.exit_code, again.stderr) == (0, f"{tmp_path / 'out'}: passed over 2 of 2, done already\n")
+
+
 def test_words_are_laid_out_and_underlined(ttscribe, tiny, beckett):
     options = ("--format", "srt", "--word-timestamps", "--max-words-per-line", "2", "--highlight-words")
     result = ttscribe(*tiny, "--quiet", *options, beckett)
@@ -125,10 +139,7 @@ def test_several_texts_are_told_apart_on_standard_error(ttscribe, tiny, beckett)
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (
-            ["a/talk.mp4", "b/talk.wav", "--output-dir", "out"],
-            "a/talk.mp4 and b/talk.wav would both be written to out/talk.txt",
-        ),
+        (["talk.mp4", "--resume"], "--resume passes over the files of a folder: it needs --output-dir"),
         (["a.mp4", "b.mp4", "--format", "json"], "several files in json need --output-dir"),
         (["a.mp4", "--output-dir", "file"], "cannot make the folder file: File exists"),
         (["talk.mp4", "--output-dir", "full"], "full/talk.txt is a folder"),

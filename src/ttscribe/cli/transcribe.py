@@ -11,25 +11,17 @@ import typer
 
 from ttscribe.cli import _decoding as decoding
 from ttscribe.cli import _words as words
+from ttscribe.cli._jobs import Job, plan
 from ttscribe.cli._terminal import complain, note, progress_bar, show_warnings
-from ttscribe.errors import AudioError, OptionError, OutputError
-from ttscribe.files import make_folder
+from ttscribe.errors import AudioError, OutputError
 from ttscribe.options import LONGEST, DecodingOptions, VadOptions
-from ttscribe.writers import FormatName, SubtitleLayout, check_writable, format_writer, write_transcript
+from ttscribe.writers import FormatName, SubtitleLayout, format_writer, write_transcript
 
 if TYPE_CHECKING:
     from ttscribe.transcription import Transcriber
     from ttscribe.types import InputFormat, Task, TranscriptionInfo
 
 DEFAULT_MODEL = "distil-large-v3"
-
-
-@dataclass(frozen=True, slots=True)
-class _Job:
-    """One recording, "-" being standard input, and the file that its transcript goes to (None: standard output)."""
-
-    source: str
-    output: Path | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +56,11 @@ def transcribe(
     format_name: Annotated[FormatName, typer.Option("--format", help="Format of the transcript.")] = "txt",
     output_dir: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Write DIR/NAME.FORMAT for each file, instead of standard output."),
+        typer.Option(metavar="DIR", help="Write DIR/NAME.FORMAT for each file; with folders where names are alike."),
     ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Pass over files whose transcript is in --output-dir already.")
+    ] = False,
     device: Annotated[
         str, typer.Option(metavar="NAME", help="Where the model runs: cpu, emulator, ttnn, ttnn:n150 ...")
     ] = "cpu",
@@ -161,7 +156,11 @@ def transcribe(
         ),
         quiet,
     )
-    jobs = _plan(files, format_name, output_dir)
+    jobs, passed_over = plan(files, format_name, output_dir, resume=resume)
+    if passed_over:
+        note(f"{output_dir}: passed over {passed_over} of {passed_over + len(jobs)}, done already", quiet=quiet)
+    if not jobs:
+        return
     from huggingface_hub.utils.tqdm import disable_progress_bars
 
     from ttscribe.transcription import load_model
@@ -175,34 +174,13 @@ def transcribe(
         raise typer.Exit(1)
 
 
-def _plan(files: list[str], format_name: FormatName, output_dir: Path | None) -> list[_Job]:
-    """What goes where; raises before any work where transcripts would overwrite or run into one another."""
-    if output_dir is None:
-        if len(files) > 1 and format_name != "txt":
-            raise OptionError(f"several files in {format_name} need --output-dir: standard output would mix them")
-        return [_Job(file, None) for file in files]
-    make_folder(output_dir)
-    sources: dict[Path, str] = {}
-    for file in files:
-        stem = "stdin" if file == "-" else Path(file).stem
-        output = output_dir / f"{stem}.{format_name}"
-        if output in sources:
-            raise OptionError(
-                f"{sources[output]} and {file} would both be written to {output}: do one of them elsewhere"
-            )
-        check_writable(output)
-        sources[output] = file
-    return [_Job(file, output) for output, file in sources.items()]
-
-
-def _attempt(transcriber: "Transcriber", job: _Job, options: _Options, *, named: bool) -> bool:
+def _attempt(transcriber: "Transcriber", job: Job, options: _Options, *, named: bool) -> bool:
     """Do one file and say whether it could be done; what keeps the others from being done too is raised."""
-    name = "standard input" if job.source == "-" else job.source
     if named:
-        note(f"==> {name} <==", quiet=options.quiet)
+        note(f"==> {job.name} <==", quiet=options.quiet)
     began = time.perf_counter()
     try:
-        info = _run(transcriber, job, name, options)
+        info = _run(transcriber, job, options)
     except (AudioError, OutputError) as error:
         if isinstance(error, OutputError) and job.output is None:
             raise
@@ -212,8 +190,8 @@ def _attempt(transcriber: "Transcriber", job: _Job, options: _Options, *, named:
     return True
 
 
-def _run(transcriber: "Transcriber", job: _Job, name: str, options: _Options) -> "TranscriptionInfo":
-    with progress_bar(name, quiet=options.quiet) as bar:
+def _run(transcriber: "Transcriber", job: Job, options: _Options) -> "TranscriptionInfo":
+    with progress_bar(job.name, quiet=options.quiet) as bar:
         segments, info = transcriber.transcribe(
             job.source,
             language=options.language,
