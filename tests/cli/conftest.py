@@ -1,5 +1,6 @@
 """The command, run in this process, and as people run it."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +12,12 @@ from ttscribe.cli.app import app
 from ttscribe.whisper.checkpoints.bundled import installed
 
 COMMAND = [sys.executable, "-c", "from ttscribe.cli import main; main()"]
+
+
+@pytest.fixture(autouse=True)
+def no_configuration(monkeypatch):
+    """Whoever runs the tests may have a configuration file."""
+    monkeypatch.setenv("TTSCRIBE_CONFIG", os.devnull)
 
 
 @pytest.fixture

@@ -25,16 +25,19 @@ def row(line: str) -> tuple[str, str]:
     return name, "".join(rest)
 
 
-def test_a_machine_that_can_transcribe(ttscribe):
+def test_a_machine_that_can_transcribe(ttscribe, monkeypatch, tmp_path):
+    monkeypatch.delenv("TTSCRIBE_CONFIG")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     if installed("tiny.en") is None:
         pytest.skip("no model is on this machine: make env")
     result = ttscribe("doctor")
     said = sections(result.stdout)
     assert result.exit_code == 0
-    assert list(said) == ["versions", "machine", "devices", "models", "caches", "missing"]
+    assert list(said) == ["versions", "machine", "devices", "models", "caches", "configuration", "missing"]
     assert said["versions"]["torch"] == version("torch")
     assert said["devices"]["cpu"] == "ready"
     assert said["models"]["tiny.en"] == "bundled"
+    assert said["configuration"] == {str(tmp_path / "ttscribe" / "ttscribe.toml"): "not there, which is fine"}
 
 
 def test_what_is_in_the_caches_is_counted_once(start, tmp_path):

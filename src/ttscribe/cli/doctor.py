@@ -7,13 +7,15 @@ from collections.abc import Iterator
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import typer
 
 from ttscribe import __version__
+from ttscribe.cli._config import TABLE, configuration_file, defaults
 from ttscribe.cli._terminal import columns
 from ttscribe.cli.models import BUNDLED
-from ttscribe.errors import with_extra
+from ttscribe.errors import OptionError, with_extra
 
 PACKAGES = ("torch", "av", "soxr", "numpy", "tokenizers", "safetensors", "huggingface-hub", "ttnn")
 NEEDED = ("torch", "av", "soxr", "tokenizers", "safetensors")
@@ -22,7 +24,7 @@ CARDS = Path("/dev/tenstorrent")
 Row = tuple[str, str]
 
 
-def doctor() -> None:
+def doctor(ctx: typer.Context) -> None:
     """Show what this machine has and what is missing.
 
     What is missing comes with what brings it. The exit status is 1 where nothing can be transcribed: a
@@ -35,6 +37,7 @@ def doctor() -> None:
         "devices": [("cpu", "ready"), ("cuda", _cuda()), ("ttnn", _ttnn()), *_tenstorrent()] if not broken else [],
         "models": models,
         "caches": _caches(),
+        "configuration": [_configuration(ctx)],
         "missing": [*broken, *_missing()],
     }
     for title, rows in sections.items():
@@ -121,6 +124,18 @@ def _caches() -> list[Row]:
 
     folders = (Path(constants.HF_HUB_CACHE), cache_folder())
     return [(str(folder), _size(_bytes_in(folder)) if folder.is_dir() else "not there") for folder in folders]
+
+
+def _configuration(ctx: Any) -> Row:
+    path, named = configuration_file()
+    if not named and not path.exists():
+        return str(path), "not there, which is fine"
+    command = ctx.find_root().command.get_command(ctx, TABLE)
+    try:
+        found = defaults(path, command.make_context(TABLE, [], resilient_parsing=True))
+    except OptionError as error:
+        return str(path), f"cannot be used: {error}"
+    return str(path), f"in use, {len(found)} option{'s' * (len(found) != 1)} of ttscribe {TABLE}"
 
 
 def _bytes_in(folder: Path) -> int:

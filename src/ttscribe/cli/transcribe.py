@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from ttscribe.cli import _config as configuration
 from ttscribe.cli import _decoding as decoding
 from ttscribe.cli import _words as words
 from ttscribe.cli._jobs import Job, plan
@@ -59,7 +60,7 @@ def transcribe(
         typer.Option(metavar="DIR", help="Write DIR/NAME.FORMAT for each file; with folders where names are alike."),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Pass over files whose transcript is in --output-dir already.")
+        bool, typer.Option("--resume/--no-resume", help="Pass over files whose transcript is in --output-dir already.")
     ] = False,
     device: Annotated[
         str, typer.Option(metavar="NAME", help="Where the model runs: cpu, emulator, ttnn, ttnn:n150 ...")
@@ -81,8 +82,21 @@ def transcribe(
     max_duration: Annotated[
         float, typer.Option(metavar="S", help="Refuse what is longer, in seconds, such as a stream without an end.")
     ] = LONGEST,
-    offline: Annotated[bool, typer.Option("--offline", help="Use only models that are on this machine.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing on standard error but errors.")] = False,
+    offline: Annotated[
+        bool, typer.Option("--offline/--no-offline", help="Use only models that are on this machine.")
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet/--no-quiet", help="Say nothing on standard error but errors.")
+    ] = False,
+    config: Annotated[  # noqa: ARG001 - its callback has used it
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            callback=configuration.use,
+            is_eager=True,
+            help="TOML file with defaults of these options; else $TTSCRIBE_CONFIG, or the user's ttscribe.toml.",
+        ),
+    ] = None,
     vad: decoding.Vad = None,
     vad_threshold: decoding.VadThreshold = decoding.SPEECH.threshold,
     vad_min_silence_duration_ms: decoding.VadMinSilence = decoding.SPEECH.min_silence_duration_ms,
