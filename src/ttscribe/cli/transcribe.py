@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from ttscribe.cli import _completion as complete
 from ttscribe.cli import _config as configuration
 from ttscribe.cli import _decoding as decoding
 from ttscribe.cli import _words as words
@@ -45,11 +46,20 @@ class _Options:
 def transcribe(
     files: Annotated[list[str], typer.Argument(metavar="FILE", help="Audio or video files; - is standard input.")],
     model: Annotated[
-        str, typer.Option(metavar="NAME|PATH", help="A name from 'ttscribe models', a hub id, a folder or a .pt file.")
+        str,
+        typer.Option(
+            metavar="NAME|PATH",
+            autocompletion=complete.models,
+            help="A name from 'ttscribe models', a hub id, a folder or a .pt file.",
+        ),
     ] = DEFAULT_MODEL,
     language: Annotated[
         str | None,
-        typer.Option(metavar="CODE|NAME", help="Language spoken, such as de or german; detected when not given."),
+        typer.Option(
+            metavar="CODE|NAME",
+            autocompletion=complete.languages,
+            help="Language spoken, such as de or german; detected when not given.",
+        ),
     ] = None,
     task: Annotated[
         Literal["transcribe", "translate"], typer.Option(help="Write what is said, or translate it to English.")
@@ -63,13 +73,23 @@ def transcribe(
         bool, typer.Option("--resume/--no-resume", help="Pass over files whose transcript is in --output-dir already.")
     ] = False,
     device: Annotated[
-        str, typer.Option(metavar="NAME", help="Where the model runs: cpu, emulator, ttnn, ttnn:n150 ...")
+        str,
+        typer.Option(
+            metavar="NAME",
+            autocompletion=complete.devices,
+            help="Where the model runs: cpu, emulator, ttnn, ttnn:n150 ...",
+        ),
     ] = "cpu",
     dtype: Annotated[
         Literal["float32", "bfloat16", "float16"], typer.Option(help="Type of the weights and the arithmetic.")
     ] = "float32",
     precision: Annotated[
-        str | None, typer.Option(metavar="POLICY", help="Of compiled programs (emulator, ttnn): bf16-hifi3 ...")
+        str | None,
+        typer.Option(
+            metavar="POLICY",
+            autocompletion=complete.precisions,
+            help="Of compiled programs (emulator, ttnn): bf16-hifi3 ...",
+        ),
     ] = None,
     threads: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="CPU threads; PyTorch's choice when not given.")
