@@ -4,7 +4,6 @@ import subprocess
 
 import pytest
 
-from ttscribe.cli.transcribe import DEFAULT_MODEL
 from ttscribe.whisper.checkpoints import hub
 
 
@@ -29,7 +28,3 @@ def test_a_machine_that_may_not_download_says_so(start, tmp_path):
     with start("models", stdout=subprocess.PIPE, env=environment) as process:
         lines = process.stdout.read().decode().splitlines()
     assert next(line for line in lines if line.startswith("large-v2 ")).endswith("not here, and HF_HUB_OFFLINE is set")
-
-
-def test_the_default_of_the_command_is_that_of_the_library():
-    assert DEFAULT_MODEL == hub.DEFAULT_MODEL

@@ -12,6 +12,7 @@ import pytest
 import srt
 
 from terminals import everything_shown
+from ttscribe.files import cache_folder
 from ttscribe.whisper.config import SIZES
 
 BECKETT = "Ever tried, ever failed.\nNo matter, try again.\nFail again.\nFail better.\n"
@@ -103,6 +104,22 @@ def test_what_is_done_is_passed_over_and_the_rest_done(ttscribe, tiny, beckett, 
     assert (first.exit_code, done.read_text(), left.read_text()) == (0, "done before", BECKETT)
     assert first.stderr.startswith(f"{tmp_path / 'out'}: passed over 1 of 2, done already\n{left}: 10.0 s of audio")
     assert (again.exit_code, again.stderr) == (0, f"{tmp_path / 'out'}: passed over 2 of 2, done already\n")
+
+
+@pytest.mark.xdist_group("transcription, base")
+@pytest.mark.usefixtures("base")
+def test_without_the_default_another_model_is_taken_and_told(ttscribe, beckett, tmp_path, monkeypatch):
+    monkeypatch.setenv("TTSCRIBE_CACHE", str(cache_folder()))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    result = ttscribe("transcribe", "--offline", "--format", "json", beckett)
+    warning, summary = result.stderr.splitlines()
+    assert warning == (
+        "ttscribe: warning: the default model, distil-large-v3, is not on this machine and downloads are switched off: "
+        "base (73 M parameters, multilingual) is used; for the default leave --offline away once"
+    )
+    assert (result.exit_code, json.loads(result.stdout)["model"]) == (0, "base")
+    assert summary.endswith("model base, cpu, float32")
 
 
 def test_words_are_laid_out_and_underlined(ttscribe, tiny, beckett):

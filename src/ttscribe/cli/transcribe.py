@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from ttscribe.transcription import Transcriber
     from ttscribe.types import InputFormat, Task, TranscriptionInfo
 
-DEFAULT_MODEL = "distil-large-v3"
-
 
 @dataclass(frozen=True, slots=True)
 class _Options:
@@ -46,13 +44,14 @@ class _Options:
 def transcribe(
     files: Annotated[list[str], typer.Argument(metavar="FILE", help="Audio or video files; - is standard input.")],
     model: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="NAME|PATH",
             autocompletion=complete.models,
-            help="A name from 'ttscribe models', a hub id, a folder or a .pt file.",
+            help="A name from 'ttscribe models', a hub id, a folder or a .pt file.  "
+            "[default: distil-large-v3; where it cannot be had, the largest that is here]",
         ),
-    ] = DEFAULT_MODEL,
+    ] = None,
     language: Annotated[
         str | None,
         typer.Option(
@@ -202,10 +201,22 @@ def transcribe(
     show_warnings(quiet=quiet)
     if quiet:
         disable_progress_bars()
+    if model is None:
+        model = _unnamed(options, offline=offline)
     transcriber = load_model(model, device=device, dtype=dtype, precision=precision, threads=threads, offline=offline)
     succeeded = [_attempt(transcriber, job, options, named=len(jobs) > 1) for job in jobs]
     if not all(succeeded):
         raise typer.Exit(1)
+
+
+def _unnamed(options: _Options, *, offline: bool) -> str:
+    """The model where none is named; says on standard error which, where it is not the default."""
+    from ttscribe.whisper.checkpoints.unnamed import choose
+
+    choice = choose(language=options.language, task=options.task, offline=offline)
+    if choice.why is not None:
+        note(f"ttscribe: warning: {choice.why}", quiet=options.quiet)
+    return choice.name
 
 
 def _attempt(transcriber: "Transcriber", job: Job, options: _Options, *, named: bool) -> bool:

