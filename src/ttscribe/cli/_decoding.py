@@ -7,6 +7,7 @@ from typing import Annotated, Any, TypeAlias
 import typer
 from typer.core import TyperCommand
 
+from ttscribe.cli._other_names import as_ours
 from ttscribe.errors import OptionError
 from ttscribe.options import DecodingOptions, VadOptions
 
@@ -18,7 +19,15 @@ SUPPRESSED = ",".join(map(str, DEFAULT.suppress_tokens))
 
 
 class GroupedCommand(TyperCommand):
-    """A command whose help lists the options of each panel under its name, after the others."""
+    """A command whose help lists the options of each panel under its name, after the others.
+
+    It understands what is written for whisper's own command.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the arguments, as ours where they are written for another command."""
+        # A shell that completes them has them as they are.
+        return super().parse_args(ctx, args if ctx.resilient_parsing else as_ours(args, self.get_params(ctx)))
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the arguments and the options into the help, panel by panel."""

@@ -63,10 +63,17 @@ def transcribe(
     task: Annotated[
         Literal["transcribe", "translate"], typer.Option(help="Write what is said, or translate it to English.")
     ] = "transcribe",
-    format_name: Annotated[FormatName, typer.Option("--format", help="Format of the transcript.")] = "txt",
+    format_name: Annotated[
+        FormatName, typer.Option("--format", "--output-format", "-f", help="Format of the transcript.")
+    ] = "txt",
     output_dir: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Write DIR/NAME.FORMAT for each file; with folders where names are alike."),
+        typer.Option(
+            "--output-dir",
+            "-o",
+            metavar="DIR",
+            help="Write DIR/NAME.FORMAT for each file; with folders where names are alike.",
+        ),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume/--no-resume", help="Pass over files whose transcript is in --output-dir already.")
@@ -80,7 +87,8 @@ def transcribe(
         ),
     ] = "cpu",
     dtype: Annotated[
-        Literal["float32", "bfloat16", "float16"], typer.Option(help="Type of the weights and the arithmetic.")
+        Literal["float32", "bfloat16", "float16"],
+        typer.Option("--dtype", "--compute-type", help="Type of the weights and the arithmetic."),
     ] = "float32",
     precision: Annotated[
         str | None,
