@@ -2,8 +2,14 @@
 
 import json
 import os
+import re
+from pathlib import Path
 
 import pytest
+import typer
+
+from ttscribe.cli._config import defaults
+from ttscribe.cli.app import app
 
 BECKETT = "Ever tried, ever failed.\nNo matter, try again.\nFail again.\nFail better.\n"
 
@@ -74,3 +80,13 @@ def test_the_users_own_is_in_their_configuration_folder(ttscribe, tmp_path, monk
     assert ttscribe("transcribe", "talk.wav").stderr.startswith("ttscribe: error: no-such-model is no file")
     path.write_text("[transcribe]\nmodel = 3\n")
     assert f"{path}  cannot be used: {path}: model = 3: it must be text in quotes" in ttscribe("doctor").stdout
+
+
+def test_the_page_about_it_has_a_file_that_is_taken(configured):
+    page = (Path(__file__).parents[2] / "docs" / "transcribing.md").read_text(encoding="utf-8")
+    (text,) = re.findall(r"^```toml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    command = typer.main.get_command(app).commands["transcribe"]
+    context = command.make_context("transcribe", [], resilient_parsing=True)
+    found = defaults(configured(text), context)
+    assert found["output_dir"] == str(Path.home() / "transcripts")
+    assert len(found) == text.count(" = ")
