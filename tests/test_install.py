@@ -119,18 +119,29 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
 class TestOnEveryPython:
     def test_it_transcribes(self, installed: Environment, beckett: Path) -> None:
         """Real speech, real weights; all that is left in the home folder is what ttscribe says that it keeps."""
-        said = installed.run("ttscribe", "transcribe", "--offline", "--quiet", "--model", "tiny.en", beckett)
+        options = ("--offline", "--quiet", "--model", "tiny.en", "--fp16", "False")
+        said = installed.run("ttscribe", "transcribe", *options, beckett)
         assert (said.stdout, said.stderr) == (BECKETT, "")
         left = [path.relative_to(installed.home) for path in installed.home.glob("*/*")]
         assert left == [Path(".cache/ttscribe")]
 
-    def test_it_finds_the_weights_in_its_packages(self, installed: Environment) -> None:
+    def test_it_finds_the_weights_in_its_packages_and_reads_toml(self, installed: Environment, tmp_path: Path) -> None:
         listed = installed.run("ttscribe", "models").stdout.splitlines()
         (tiny,) = [line for line in listed if line.startswith("tiny.en ")]
         assert str(installed.packages) in tiny
-        doctor = installed.run("ttscribe", "doctor").stdout
+        options = tmp_path / "ttscribe.toml"
+        options.write_text("[transcribe]\nmodel = 'tiny.en'\nthreads = 1\nquiet = true\nvad-threshold = 0.4\n")
+        command = installed.folder / "bin" / "ttscribe"
+        doctor = run(command, "doctor", HOME=str(installed.home), TTSCRIBE_CONFIG=str(options)).stdout
+        assert f"{options}  in use, 4 options of ttscribe transcribe" in doctor
         assert __version__ in doctor
         assert "tiny.en  bundled" in doctor
+
+    def test_a_shell_completes_its_command_line(self, installed: Environment) -> None:
+        words = {"COMP_WORDS": "ttscribe transcribe --word_timestamps --device emu", "COMP_CWORD": "4"}
+        command = installed.folder / "bin" / "ttscribe"
+        proposed = run(command, HOME=str(installed.home), _TTSCRIBE_COMPLETE="complete_bash", **words).stdout
+        assert proposed.split() == ["emulator", "emulator:kernels"]
 
     def test_nothing_of_cuda_is_in_it(self, installed: Environment) -> None:
         names = {path.name for path in installed.packages.iterdir()}
