@@ -62,15 +62,6 @@ def base():
     return load_checkpoint("base", offline=True)
 
 
-@pytest.fixture(scope="session")
-def silero() -> None:
-    """For tests that need Silero VAD's weights."""
-    from ttscribe.vad.silero import WEIGHTS, locate
-
-    if not any(map(locate, WEIGHTS)):
-        pytest.skip("the weights of Silero VAD (silero-vad, faster-whisper) are not installed: make env")
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Groups first, the longest before others: what takes seconds then fills the time that they leave a worker."""
     items.sort(key=lambda item: (item.get_closest_marker("xdist_group") is None, item.path.name != "test_golden.py"))

@@ -12,7 +12,7 @@ from ttscribe import OptionError
 from ttscribe.audio import SAMPLE_RATE, load_audio
 from ttscribe.transcription import Transcriber
 
-pytestmark = [pytest.mark.xdist_group("transcription, tiny.en"), pytest.mark.usefixtures("silero")]
+pytestmark = pytest.mark.xdist_group("transcription, tiny.en")
 
 
 @pytest.fixture(scope="module")

@@ -398,7 +398,8 @@ def test_which_models_were_trained_to_translate(base, size):
 
 @MULTILINGUAL
 def test_a_long_recording_is_translated_window_by_window_as_hugging_face_does(multilingual):
-    segments, info = transcribed(multilingual, "joined-french", language="fr", task="translate")
+    """Whose windows do not start anew after a pause."""
+    segments, info = transcribed(multilingual, "joined-french", language="fr", task="translate", vad_filter=False)
     golden_times = expected("base", "joined-french", "translate").times
     assert [(segment.start, segment.end) for segment in segments] == [
         (start, min(end, round(info.duration, 3))) for start, end, _ in golden_times

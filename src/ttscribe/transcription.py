@@ -42,7 +42,15 @@ from ttscribe.vad import SpeechDetector
 from ttscribe.whisper.checkpoints import Checkpoint, load_checkpoint
 from ttscribe.whisper.checkpoints.hub import DEFAULT_MODEL
 from ttscribe.whisper.languages import LANGUAGES, language_code
-from ttscribe.windows import FRAMES_PER_SECOND, Decoded, RecordingWindow, Walk, first_windows, grouped
+from ttscribe.windows import (
+    FRAMES_PER_SECOND,
+    Decoded,
+    RecordingWindow,
+    Walk,
+    grouped,
+    spoken_windows,
+    windows_after_pauses,
+)
 
 logger = logging.getLogger("ttscribe.transcription")
 
@@ -118,7 +126,9 @@ class Transcriber(Closable):
             max_duration: seconds beyond which a recording is refused, and read no further: 24 h.
             progress: called after each window with the seconds of audio done and in all.
             speech: what a voice activity detector heard; without it the model itself is asked where a text is doubted.
-            vad_filter: whether only what Silero VAD takes for speech is decoded; None: where ``batch_size`` needs it.
+            vad_filter: True decodes only what Silero VAD takes for speech; None decodes everything, but starts a window
+                where speech begins after 5 s without; False does not listen for speech, as None where
+                ``no_speech_threshold`` is None.
             vad_parameters: what counts as speech: ``VadOptions()`` when None.
             batch_size: windows decoded together, cut where Silero VAD hears pauses; 1 moves by the last timestamp.
             options: how windows are decoded and what is doubted: ``DecodingOptions()`` when None.
@@ -135,7 +145,7 @@ class Transcriber(Closable):
         chosen_options = (options or DecodingOptions()).changed(**changes)
         self._check_rows(chosen_options)
         self._check_batch(batch_size, chosen_options)
-        detector = _detector(vad_filter, batch_size, speech)
+        detector = _detector(vad_filter, batch_size, speech, chosen_options)
         rules = self._rules(chosen_options, timestamps)
         code = None if language is None else self._known_language(language)
         recording = listen(
@@ -150,7 +160,10 @@ class Transcriber(Closable):
         windows = [whole]
         if detector is not None:
             heard = detector.finish(vad_parameters or VadOptions())
-            windows = first_windows(self.runner, recording, heard, cut=batch_size > 1 or not timestamps)
+            if vad_filter or batch_size > 1:
+                windows = spoken_windows(self.runner, recording, heard, cut=batch_size > 1 or not timestamps)
+            else:
+                windows = windows_after_pauses(self.runner, recording, heard)
         chosen, probability = self._language(code, windows[0] if windows else whole)
         info = TranscriptionInfo(
             model=self.checkpoint.name,
@@ -304,14 +317,17 @@ class Transcriber(Closable):
         return tuple(sorted({*own, *prompts_only, *asked} - {CHECKPOINTS_OWN}))
 
 
-def _detector(vad_filter: bool | None, batch_size: int, speech: SpeechSeconds | None) -> SpeechDetector | None:
+def _detector(
+    vad_filter: bool | None, batch_size: int, speech: SpeechSeconds | None, options: DecodingOptions
+) -> SpeechDetector | None:
     if vad_filter is False and batch_size > 1:
         raise OptionError("batch_size above 1 cuts a recording where Silero VAD hears pauses: leave vad_filter on")
-    if not (vad_filter or batch_size > 1):
-        return None
-    if speech is not None:
-        raise OptionError("speech and vad_filter both say where somebody speaks: leave one of them out")
-    return SpeechDetector()
+    if vad_filter or batch_size > 1:
+        if speech is not None:
+            raise OptionError("speech and vad_filter both say where somebody speaks: leave one of them out")
+        return SpeechDetector()
+    guarded = vad_filter is None and speech is None and options.no_speech_threshold is not None
+    return SpeechDetector() if guarded else None
 
 
 def load_model(

@@ -25,7 +25,8 @@ FRAMES_PER_SECOND = SAMPLE_RATE // HOP
 class RecordingWindow:
     """A window of a recording from frame ``seek`` on, encoded once for as long as the device keeps it.
 
-    Nothing from frame ``stop`` on is heard, where that is given.
+    Nothing from frame ``stop`` on is heard, where that is given. ``detected`` is what a detector heard in the whole
+    recording; ``speech_seconds`` is the word that guards take of it, or of another.
     """
 
     runner: Runner
@@ -33,6 +34,7 @@ class RecordingWindow:
     seek: int = 0
     stop: int | None = None
     speech_seconds: SpeechSeconds | None = None
+    detected: Speech | None = None
     encoded: Any = None
 
     @property
@@ -76,7 +78,17 @@ class RecordingWindow:
         return self.runner.encode(self.features(first, last)[None])
 
 
-def first_windows(runner: Runner, recording: Recording, speech: Speech, *, cut: bool) -> list[RecordingWindow]:
+def windows_after_pauses(runner: Runner, recording: Recording, speech: Speech) -> list[RecordingWindow]:
+    """Where decoding begins anew so that times after a long pause are right: together they hold every frame."""
+    starts = [math.floor(span.start * FRAMES_PER_SECOND) for span in speech.stretches()[1:]]
+    ends = [*starts, None]
+    return [
+        RecordingWindow(runner, recording, start, stop, detected=speech)
+        for start, stop in zip([0, *starts], ends, strict=True)
+    ]
+
+
+def spoken_windows(runner: Runner, recording: Recording, speech: Speech, *, cut: bool) -> list[RecordingWindow]:
     """Where decoding begins: after each long pause, with ``cut`` also after shorter ones, so that no window is longer.
 
     Every frame with speech lies between a window's ``seek`` and its ``stop``.
@@ -89,6 +101,7 @@ def first_windows(runner: Runner, recording: Recording, speech: Speech, *, cut: 
             math.floor(span.start * FRAMES_PER_SECOND),
             min(recording.frames, math.ceil(span.end * FRAMES_PER_SECOND)),
             speech.seconds,
+            speech,
         )
         # A frame less, for both ends are rounded outwards.
         for span in (speech.windows(seconds - 1 / FRAMES_PER_SECOND) if cut else speech.stretches())
@@ -156,6 +169,7 @@ class Walk:
     def _on_from(self, decoded: Decoded) -> Iterator[Decoded]:
         """A window, and those that follow from where its segments end until its stretch does."""
         while True:
+            decoded = decoded._replace(outcome=_before_unheard(decoded.window, decoded.outcome))
             window, outcome, _ = decoded
             self.context.add(outcome)
             yield decoded
@@ -163,3 +177,16 @@ class Walk:
             if following.seek >= following.last:
                 return
             decoded = self._alone(following)
+
+
+def _before_unheard(window: RecordingWindow, outcome: Outcome) -> Outcome:
+    """``outcome``, to be gone on from where the detector heard speech begin that its segments do not tell of.
+
+    Whisper may end a text after its first sentence although more is said in the window. Where it has no text at all the
+    guards have looked for speech already.
+    """
+    if window.detected is None or not outcome.segments:
+        return outcome
+    span = window.detected.begun_after(window.seek / FRAMES_PER_SECOND + outcome.segments[-1].end)
+    advance = outcome.advance if span is None else math.floor(span.start * FRAMES_PER_SECOND) - window.seek
+    return replace(outcome, advance=advance) if 0 < advance < outcome.advance else outcome

@@ -53,7 +53,6 @@ def test_raw_pcm_on_standard_input(ttscribe, tiny, beckett):
     assert (result.exit_code, result.stdout) == (0, BECKETT)
 
 
-@pytest.mark.usefixtures("silero")
 @pytest.mark.parametrize("options", [["--vad_filter", "--vad-threshold", "0.4"], ["--batch-size", "2"]])
 def test_only_speech_is_decoded(options, ttscribe, tiny, beckett):
     result = ttscribe(*tiny, "--quiet", *options, beckett)

@@ -108,14 +108,12 @@ def test_no_speech_is_lost_and_no_window_is_too_long(seed):
             assert speech.probabilities[int(one.end / FRAME_SECONDS)] <= max(speech.quiet, min(around))
 
 
-@pytest.mark.usefixtures("silero")
 def test_where_nobody_speaks_there_is_none():
     noise = np.random.default_rng(0).normal(0, 0.01, 160_000).astype(np.float32)
     assert speech_spans(noise) == []
     assert speech_spans(np.zeros(0, np.float32)) == []
 
 
-@pytest.mark.usefixtures("silero")
 def test_where_somebody_speaks_in_silence(beckett):
     samples = np.concatenate([np.zeros(20 * 16_000, np.float32), load_audio(beckett), np.zeros(160_000, np.float32)])
     spans = speech_spans(samples)

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from hearing import text
-from ttscribe import OptionError
+from ttscribe import DecodingOptions, OptionError
 from ttscribe.audio import SAMPLE_RATE, load_audio
 from ttscribe.transcription import Transcriber
 
-pytestmark = [pytest.mark.xdist_group("transcription, tiny.en"), pytest.mark.usefixtures("silero")]
+pytestmark = pytest.mark.xdist_group("transcription, tiny.en")
 
 
 @pytest.fixture(scope="module")
@@ -30,18 +30,27 @@ def heard(english, samples, **options):
     return list(segments), info
 
 
-def test_after_a_long_gap_the_next_segment_starts_with_its_speech(english, with_gap):
+@pytest.mark.parametrize(("vad_filter", "windows"), [(True, 2), (None, 3)])
+def test_after_a_long_gap_the_next_segment_starts_with_its_speech(english, with_gap, vad_filter, windows):
+    """Also by default, where the gap is decoded too."""
     samples, again = with_gap
     told = []
-    segments, info = heard(english, samples, vad_filter=True, progress=told.append)
+    segments, info = heard(english, samples, vad_filter=vad_filter, progress=told.append)
     first = [segment for segment in segments if segment.end < again]
     assert text(first).startswith("Ever tried, ever failed.")
     assert max(segment.end for segment in first) <= 10.5
     later = segments[len(first)]
     assert later.start == pytest.approx(again, abs=1)
     assert later.text.startswith("It was the best of times")
-    assert len(told) == 2
+    assert len(told) == windows
     assert told[-1].done == pytest.approx(info.duration, abs=0.5)
+
+
+@pytest.mark.parametrize("options", [{"vad_filter": False}, {"options": DecodingOptions.plain()}])
+def test_nobody_listens_where_that_is_not_wanted(english, with_gap, options, monkeypatch):
+    monkeypatch.setattr("ttscribe.transcription.SpeechDetector", lambda: pytest.fail("somebody listens"))
+    segments, _ = english.transcribe(with_gap[0], sample_rate=SAMPLE_RATE, **options)
+    assert next(segments).text.startswith("Ever tried")
 
 
 def test_where_nobody_speaks_nothing_is_decoded(english, monkeypatch):

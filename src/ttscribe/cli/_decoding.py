@@ -120,7 +120,7 @@ Vad: TypeAlias = Annotated[
     typer.Option(
         "--vad/--no-vad",
         "--vad-filter/--no-vad-filter",
-        help="Decode only what Silero VAD takes for speech.  [default: with --batch-size]",
+        help="Decode only what Silero VAD takes for speech; --no-vad: do not look for long pauses either.",
         rich_help_panel=PANEL,
         show_default=False,
     ),

@@ -5,7 +5,6 @@ import platform
 import re
 from collections.abc import Iterator
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -177,9 +176,6 @@ def _missing() -> Iterator[Row]:
         yield f"{DEFAULT_MODEL}, the default model", how
     if any(models[name].path is None for name in BUNDLES):
         yield f"{' and '.join(BUNDLES)} without a download", BUNDLED
-    # By name: to import what listens is to import PyAV, which may be broken.
-    if not any(map(find_spec, ("silero_vad", "faster_whisper"))):
-        yield "Silero VAD, for --vad and --batch-size", with_extra("vad")
     if _version("ttnn") is None:
         yield "ttnn, for Tenstorrent cards", f"{with_extra('tt')} on Python 3.10 or 3.12"
         return

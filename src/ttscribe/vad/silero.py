@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ttscribe.errors import CheckpointInvalid, ModelNotFound, with_extra
+from ttscribe.errors import CheckpointInvalid, ModelNotFound
 from ttscribe.vad.onnx_weights import float_weights
 
 FRAME = 512
@@ -25,8 +25,8 @@ State: TypeAlias = tuple[Tensor, Tensor]
 
 _BINS = 129  # of a transform of 256 samples
 
-WEIGHTS = ("silero_vad/data/silero_vad_16k_sequence.onnx", "faster_whisper/assets/silero_vad_v6.onnx")
-"""Weights of version 6.2, and where only faster-whisper is installed of 6.0, in the order of ``_NAMES``."""
+WEIGHTS = "silero_vad/data/silero_vad_16k_sequence.onnx"
+"""In the package silero-vad; they are in the order of ``_NAMES``."""
 
 _NAMES = (
     "stft_conv.weight",
@@ -68,11 +68,12 @@ class SileroNetwork(nn.Module):
 def load_silero() -> SileroNetwork:
     """The network with its weights.
 
-    Raises ModelNotFound where no package has them, CheckpointInvalid where they are others.
+    Raises ModelNotFound where the package is missing, CheckpointInvalid where they are others.
     """
-    for path in filter(None, map(locate, WEIGHTS)):
-        return read_silero(path)
-    raise ModelNotFound(f"voice activity needs the weights of Silero VAD: {with_extra('vad')}")
+    path = locate(WEIGHTS)
+    if path is None:
+        raise ModelNotFound("the package silero-vad, which ttscribe needs, is not installed: pip install silero-vad")
+    return read_silero(path)
 
 
 def read_silero(path: Path) -> SileroNetwork:

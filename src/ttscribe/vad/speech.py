@@ -49,6 +49,11 @@ class Speech:
         last = bisect_left(self.spans, end, key=lambda span: span.start)
         return sum(min(end, span.end) - max(start, span.start) for span in self.spans[first:last])
 
+    def begun_after(self, time: float) -> Span | None:
+        """The first span that begins after a time in seconds."""
+        index = bisect_right(self.spans, time, key=lambda span: span.start)
+        return self.spans[index] if index < len(self.spans) else None
+
     def stretches(self) -> list[Span]:
         """The spans, joined where the pause between them is short enough to stay within a window."""
         joined: list[Span] = []
