@@ -28,9 +28,16 @@ def problems(value: Any, schema: dict[str, Any], root: dict[str, Any] | None = N
         for index, item in enumerate(value):
             found += problems(item, schema["items"], root, f"{place}[{index}]")
     if kind == "object":
-        known = schema["properties"]
-        found += [f"{place}: {name} is missing" for name in schema["required"] if name not in value]
-        found += [f"{place}: {name} is unknown" for name in value.keys() - known.keys()]
-        for name in value.keys() & known.keys():
-            found += problems(value[name], known[name], root, f"{place}.{name}")
+        found += _of_fields(value, schema, root, place)
+    return found
+
+
+def _of_fields(value: dict[str, Any], schema: dict[str, Any], root: dict[str, Any], place: str) -> list[str]:
+    known, others = schema.get("properties", {}), schema["additionalProperties"]
+    found = [f"{place}: {name} is missing" for name in schema.get("required", []) if name not in value]
+    for name in value:
+        if name not in known and others is False:
+            found.append(f"{place}: {name} is unknown")
+        else:
+            found += problems(value[name], known.get(name, others), root, f"{place}.{name}")
     return found

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from ttscribe.compiler.blocklist import Blocklist
     from ttscribe.options import DecodingOptions, VadOptions
     from ttscribe.transcription import Transcriber, load_model
-    from ttscribe.types import Progress, Segment, Transcription, TranscriptionInfo, Word
+    from ttscribe.types import LanguageDetection, Progress, Segment, Transcription, TranscriptionInfo, Word
     from ttscribe.writers import SubtitleLayout, write_transcript
 
 __version__ = "0.1.0"
@@ -52,6 +52,7 @@ _LAZY = {
     "Blocklist": "compiler.blocklist",
     "CompiledModule": "backend",
     "DecodingOptions": "options",
+    "LanguageDetection": "types",
     "Progress": "types",
     "Segment": "types",
     "SubtitleLayout": "writers",
@@ -81,6 +82,7 @@ __all__ = [
     "EmulationError",
     "FallbackRefused",
     "InvalidSamples",
+    "LanguageDetection",
     "LanguageUnsupported",
     "ModelError",
     "ModelNotFound",

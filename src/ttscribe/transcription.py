@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
+from itertools import islice
 from typing import Any, get_args
 
 import torch
@@ -14,13 +15,15 @@ from ttscribe.audio import listen
 from ttscribe.decoding import (
     Closable,
     Context,
-    Outcome,
+    LanguageDetector,
     RepetitionRules,
     Rules,
+    Shares,
     TimestampGrammar,
     WindowDecoder,
-    detect_language,
+    likeliest,
     most_rows,
+    spoken,
 )
 from ttscribe.decoding.segments import SECONDS_PER_TIMESTAMP
 from ttscribe.devices import make_runner, require_values
@@ -29,6 +32,7 @@ from ttscribe.options import CHECKPOINTS_OWN, LONGEST, DecodingOptions, VadOptio
 from ttscribe.types import (
     AudioSource,
     InputFormat,
+    LanguageDetection,
     Progress,
     ProgressCallback,
     Segment,
@@ -36,7 +40,6 @@ from ttscribe.types import (
     Task,
     Transcription,
     TranscriptionInfo,
-    Word,
 )
 from ttscribe.vad import SpeechDetector
 from ttscribe.whisper.checkpoints import Checkpoint, load_checkpoint
@@ -47,6 +50,7 @@ from ttscribe.windows import (
     Decoded,
     RecordingWindow,
     Walk,
+    consecutive,
     grouped,
     spoken_windows,
     windows_after_pauses,
@@ -108,6 +112,9 @@ class Transcriber(Closable):
         vad_filter: bool | None = None,
         vad_parameters: VadOptions | None = None,
         batch_size: int = 1,
+        multilingual: bool = False,
+        language_detection_segments: int = 1,
+        language_detection_threshold: float = 0.5,
         options: DecodingOptions | None = None,
         **changes: Any,
     ) -> Transcription:
@@ -115,7 +122,7 @@ class Transcriber(Closable):
 
         Args:
             audio: path of an audio or video file, "-" for standard input, bytes, binary file, or NumPy samples.
-            language: Whisper's code or English name, such as "de" or "german"; detected on the first 30 s when None.
+            language: Whisper's code or English name, such as "de" or "german"; detected when None.
             task: "transcribe", or "translate" to English; a model that was not trained to is warned of, once.
             timestamps: without them the model is not asked for times: each window is one segment, of 30 s or, where
                 Silero VAD listens, up to a pause.
@@ -131,6 +138,10 @@ class Transcriber(Closable):
                 ``no_speech_threshold`` is None.
             vad_parameters: what counts as speech: ``VadOptions()`` when None.
             batch_size: windows decoded together, cut where Silero VAD hears pauses; 1 moves by the last timestamp.
+            multilingual: whether the language of each window is detected by itself, for speech in several languages.
+            language_detection_segments: windows of 30 s, from the start or the first speech, that are listened to
+                until the language of one is above the threshold; where none is, the likeliest over all of them counts.
+            language_detection_threshold: probability above which one window is enough, 0 to 1.
             options: how windows are decoded and what is doubted: ``DecodingOptions()`` when None.
             changes: single options by their names, such as ``beam_size=5``, instead of or on top of ``options``.
 
@@ -147,7 +158,8 @@ class Transcriber(Closable):
         self._check_batch(batch_size, chosen_options)
         detector = _detector(vad_filter, batch_size, speech, chosen_options)
         rules = self._rules(chosen_options, timestamps)
-        code = None if language is None else self._known_language(language)
+        _check_detection(language_detection_segments, language_detection_threshold)
+        code = self._language_given(language, multilingual=multilingual)
         recording = listen(
             audio,
             self.runner.config.num_mel_bins,
@@ -164,24 +176,59 @@ class Transcriber(Closable):
                 windows = spoken_windows(self.runner, recording, heard, cut=batch_size > 1 or not timestamps)
             else:
                 windows = windows_after_pauses(self.runner, recording, heard)
-        chosen, probability = self._language(code, windows[0] if windows else whole)
+        shares: Shares = {}
+        if code is None:
+            shares = self._shares(windows or [whole], language_detection_segments, language_detection_threshold)
+            code = likeliest(shares)
         info = TranscriptionInfo(
             model=self.checkpoint.name,
             device=self.device,
             dtype=str(self.checkpoint.model.dtype).removeprefix("torch."),
             task=task,
-            language=chosen,
-            language_probability=probability,
+            language=code,
+            language_probability=shares.get(code, 1.0),
             duration=recording.seconds,
+            language_probabilities=shares,
         )
-        context = self._context(chosen_options, info, timestamps)
+        positions = self.runner.config.max_target_positions
+        context = Context(self.checkpoint.tokenizer, chosen_options, task, positions, timestamps=timestamps)
         decoder = WindowDecoder(self.runner, self.checkpoint.tokenizer, rules, chosen_options, timestamps=timestamps)
-        aligner = self._aligner(info) if word_timestamps else None
-        walk = Walk(decoder, context, chosen_options.seed, self._turn, aligner)
+        aligner = self._aligner(task) if word_timestamps else None
+        of_each = self._language_detector() if multilingual else None
+        walk = Walk(decoder, context, chosen_options.seed, self._turn, code, of_each, aligner)
         # The first window by itself where it alone is told something.
         alone = 1 if chosen_options.initial_prompt or chosen_options.prefix else 0
         decoded = walk.decoded(grouped(windows, batch_size, alone))
         return Transcription(self._segments(decoded, info.duration, progress), info)
+
+    def detect_language(
+        self,
+        audio: AudioSource,
+        *,
+        sample_rate: int | None = None,
+        input_format: InputFormat | None = None,
+        max_duration: float = LONGEST,
+        vad_filter: bool = False,
+        vad_parameters: VadOptions | None = None,
+        language_detection_segments: int = 1,
+        language_detection_threshold: float = 0.5,
+    ) -> LanguageDetection:
+        """Which language is spoken in a recording, as ``transcribe`` finds it, whose options these are.
+
+        Raises what ``transcribe`` does; OptionError for a model that knows one language only.
+        """
+        self._require_several_languages()
+        _, info = self.transcribe(
+            audio,
+            sample_rate=sample_rate,
+            input_format=input_format,
+            max_duration=max_duration,
+            vad_filter=vad_filter,
+            vad_parameters=vad_parameters,
+            language_detection_segments=language_detection_segments,
+            language_detection_threshold=language_detection_threshold,
+        )
+        return LanguageDetection(info.language, info.language_probability, info.language_probabilities)
 
     def _check_task(self, task: str) -> None:
         if task not in get_args(Task):
@@ -231,31 +278,51 @@ class Transcriber(Closable):
             )
         return code
 
-    def _language(self, given: str | None, window: RecordingWindow) -> tuple[str, float]:
-        """Language and its probability; a window that was listened to for it keeps its encoder states."""
-        if given is not None or len(self.checkpoint.languages) == 1:
-            return given or self.checkpoint.languages[0], 1.0
-        tokenizer = self.checkpoint.tokenizer
-        candidates = [tokenizer.language_token(code) for code in self.checkpoint.languages]
-        with self._turn():
-            window.encoded = self.runner.encode(window.features()[None])
-            token, probability = detect_language(self.runner, window.encoded, tokenizer.sot, candidates)
-        return tokenizer.language_of(token), probability
+    def _language_given(self, language: str | None, *, multilingual: bool) -> str | None:
+        """The code of the only language that may be spoken, None where it is to be detected."""
+        if multilingual:
+            self._require_several_languages()
+            if language is not None:
+                raise OptionError("multilingual detects the language of every window: leave language out")
+        if language is not None:
+            return self._known_language(language)
+        return self.checkpoint.languages[0] if len(self.checkpoint.languages) == 1 else None
+
+    def _require_several_languages(self) -> None:
+        if len(self.checkpoint.languages) == 1:
+            only = LANGUAGES[self.checkpoint.languages[0]].title()
+            raise OptionError(
+                f"{self.checkpoint.name} knows {only} only and detects no language; use a multilingual model"
+            )
+
+    def _language_detector(self) -> LanguageDetector:
+        return LanguageDetector(self.runner, self.checkpoint.tokenizer, self.checkpoint.languages)
+
+    def _shares(self, windows: Sequence[RecordingWindow], count: int, threshold: float) -> Shares:
+        """Of each language; the first of the windows keeps its encoder states."""
+        detector = self._language_detector()
+
+        def heard(window: RecordingWindow) -> Shares:
+            with self._turn():
+                return detector.shares(window.start())[0]
+
+        return spoken(map(heard, islice(consecutive(windows), count)), threshold)
 
     def _segments(
         self, windows: Iterator[Decoded], duration: float, progress: ProgressCallback | None
     ) -> Iterator[Segment]:
         count = 0
         for decoded in windows:
-            for segment in self._timed(*decoded):
+            for segment in self._timed(decoded):
                 yield replace(segment, id=count)
                 count += 1
             if progress is not None:
                 done = (decoded.window.seek + decoded.outcome.advance) / FRAMES_PER_SECOND
                 progress(Progress(min(done, duration), duration))
 
-    def _timed(self, window: RecordingWindow, outcome: Outcome, words: Sequence[tuple[Word, ...]]) -> Iterator[Segment]:
+    def _timed(self, each: Decoded) -> Iterator[Segment]:
         """Segments with text, whose times are the recording's; they are not numbered yet."""
+        window, language, outcome, words = each
         latest = window.recording.seconds if window.stop is None else window.stop / FRAMES_PER_SECOND
 
         def seconds(time: float) -> float:
@@ -279,18 +346,13 @@ class Transcriber(Closable):
                     temperature=decoded.temperature,
                     compression_ratio=decoded.compression_ratio,
                     words=timed,
+                    language=language,
                 )
 
-    def _aligner(self, info: TranscriptionInfo) -> Aligner:
-        if info.task == "translate":
+    def _aligner(self, task: Task) -> Aligner:
+        if task == "translate":
             logger.warning("word times of a translation are rough: it says things in another order than the speaker")
-        start = self.checkpoint.tokenizer.prompt(info.language, info.task, timestamps=False)
-        return Aligner(self.checkpoint, start, info.language)
-
-    def _context(self, options: DecodingOptions, info: TranscriptionInfo, timestamps: bool) -> Context:
-        tokenizer = self.checkpoint.tokenizer
-        start = tokenizer.prompt(info.language, info.task, timestamps=timestamps)
-        return Context(tokenizer, options, start, self.runner.config.max_target_positions, timestamps=timestamps)
+        return Aligner(self.checkpoint, task)
 
     def _rules(self, options: DecodingOptions, timestamps: bool) -> Rules:
         tokenizer, checkpoint = self.checkpoint.tokenizer, self.checkpoint
@@ -328,6 +390,13 @@ def _detector(
         return SpeechDetector()
     guarded = vad_filter is None and speech is None and options.no_speech_threshold is not None
     return SpeechDetector() if guarded else None
+
+
+def _check_detection(segments: int, threshold: float) -> None:
+    if type(segments) is not int or segments < 1:
+        raise OptionError(f"language_detection_segments must be a whole number from 1, not {segments!r}")
+    if not 0 <= threshold <= 1:
+        raise OptionError(f"language_detection_threshold must be 0 to 1, not {threshold!r}")
 
 
 def load_model(

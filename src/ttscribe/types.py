@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -39,7 +39,8 @@ class Segment:
     is the mean natural-log probability of its tokens, ``no_speech_prob`` the probability of ``<|nospeech|>`` at its
     start, ``temperature`` that at which its tokens were picked (0: no chance in it), ``compression_ratio`` the bytes of
     its text over those that zlib makes of it, which is high where a text repeats itself. ``words`` are empty where word
-    times were not asked for; else ``start`` is that of the first word, and ``end`` that of the last.
+    times were not asked for; else ``start`` is that of the first word, and ``end`` that of the last. ``language`` is
+    the code of the language that its window was decoded as.
     """
 
     id: int
@@ -52,13 +53,15 @@ class Segment:
     temperature: float = 0.0
     compression_ratio: float = 0.0
     words: tuple[Word, ...] = ()
+    language: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class TranscriptionInfo:
     """What is known before the first segment: ``duration`` is in seconds, ``language`` a Whisper code such as "en".
 
-    ``language_probability`` is 1.0 where the language was given or the model knows only one.
+    ``language_probability`` is 1.0 where the language was given or the model knows only one; else
+    ``language_probabilities`` has that of every language that the model knows, by its code, the likeliest first.
     """
 
     model: str
@@ -68,6 +71,19 @@ class TranscriptionInfo:
     language: str
     language_probability: float
     duration: float
+    language_probabilities: dict[str, float] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class LanguageDetection:
+    """The likeliest ``language`` as a Whisper code such as "en", its ``probability``, and that of every other one.
+
+    ``probabilities`` are by code, the likeliest first; in all they are 1.
+    """
+
+    language: str
+    probability: float
+    probabilities: dict[str, float] = field(hash=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ttscribe.alignment import Aligner
 from ttscribe.audio import HOP, SAMPLE_RATE, Recording
-from ttscribe.decoding import Context, Outcome, Runner, WindowDecoder
+from ttscribe.decoding import Context, LanguageDetector, Outcome, Runner, WindowDecoder, likeliest
 from ttscribe.errors import StateGone
 from ttscribe.types import SpeechSeconds, Word
 from ttscribe.vad import Speech
@@ -115,22 +115,37 @@ def grouped(windows: Sequence[RecordingWindow], size: int, alone: int) -> list[S
     return first + [windows[at : at + size] for at in range(alone, len(windows), size)]
 
 
+def consecutive(windows: Sequence[RecordingWindow]) -> Iterator[RecordingWindow]:
+    """Windows of 30 s, one after the other from where each of ``windows``, which are the first of them, begins."""
+    for window in windows:
+        yield window
+        length = window.runner.config.mel_frames
+        for seek in range(window.seek + length, window.last, length):
+            yield replace(window, seek=seek, encoded=None)
+
+
 class Decoded(NamedTuple):
-    """A window, what became of it, and the words of each of its segments, where words were asked for."""
+    """A window, its language, what became of it, and its segments' words, where words were asked for."""
 
     window: RecordingWindow
+    language: str
     outcome: Outcome
     words: Sequence[tuple[Word, ...]]
 
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """Goes through the windows of one recording; ``turn`` is held for what a device does without interruption."""
+    """Goes through the windows of one recording; ``turn`` is held for what a device does without interruption.
+
+    ``language`` is that of all windows, but where there is a ``detector`` that finds each one's own.
+    """
 
     decoder: WindowDecoder
     context: Context
     seed: int
     turn: Callable[[], AbstractContextManager[None]]
+    language: str
+    detector: LanguageDetector | None = None
     aligner: Aligner | None = None
 
     def decoded(self, groups: Sequence[Sequence[RecordingWindow]]) -> Iterator[Decoded]:
@@ -143,34 +158,44 @@ class Walk:
                 yield from self._on_from(first)
 
     def _together(self, group: Sequence[RecordingWindow]) -> list[Decoded]:
-        prompt, seeds = self.context.prompt(), [self.seed + window.seek for window in group]
-        runner, states = group[0].runner, None
+        seeds = [self.seed + window.seek for window in group]
+        runner, states, languages = group[0].runner, None, [self.language] * len(group)
         with self.turn():
-            encoded = runner.encode(torch.stack([window.features() for window in group]))
+            mel = torch.stack([window.features() for window in group])
+            encoded = runner.encode(mel)
             if self.aligner is not None:
                 # Now: a window that is tried again alone may take their place on the device.
                 states = runner.encoder_states(encoded)
-            outcomes = self.decoder.decode_together(group, runner.start(encoded), prompt, seeds)
+            if self.detector is not None:
+                languages = [likeliest(each) for each in self.detector.shares(runner.start(encoded), len(group))]
+                # What was started has perhaps taken the place of what was encoded.
+                encoded = encoded if runner.max_decodings is None else runner.encode(mel)
+            prompts = [self.context.prompt(language) for language in languages]
+            outcomes = self.decoder.decode_together(group, runner.start(encoded), prompts, seeds)
         of_each = states if states is not None else [None] * len(group)
-        return [self._aligned(*each) for each in zip(group, outcomes, of_each, strict=True)]
+        return [self._aligned(*each) for each in zip(group, languages, outcomes, of_each, strict=True)]
 
     def _alone(self, window: RecordingWindow) -> Decoded:
         with self.turn():
-            outcome = self.decoder.decode(window, self.context.prompt(), self.seed + window.seek)
+            language = self._language(window)
+            outcome = self.decoder.decode(window, self.context.prompt(language), self.seed + window.seek)
             states = window.encoder_states() if self.aligner is not None and outcome.segments else None
-        return self._aligned(window, outcome, states)
+        return self._aligned(window, language, outcome, states)
 
-    def _aligned(self, window: RecordingWindow, outcome: Outcome, states: Tensor | None) -> Decoded:
+    def _language(self, window: RecordingWindow) -> str:
+        return self.language if self.detector is None else likeliest(self.detector.shares(window.start())[0])
+
+    def _aligned(self, window: RecordingWindow, language: str, outcome: Outcome, states: Tensor | None) -> Decoded:
         if self.aligner is None or states is None:
-            return Decoded(window, outcome, [()] * len(outcome.segments))
+            return Decoded(window, language, outcome, [()] * len(outcome.segments))
         heard = window.features()[:, : min(window.frames, outcome.advance)]
-        return Decoded(window, outcome, self.aligner.words(outcome.segments, states, heard))
+        return Decoded(window, language, outcome, self.aligner.words(outcome.segments, states, heard, language))
 
     def _on_from(self, decoded: Decoded) -> Iterator[Decoded]:
         """A window, and those that follow from where its segments end until its stretch does."""
         while True:
             decoded = decoded._replace(outcome=_before_unheard(decoded.window, decoded.outcome))
-            window, outcome, _ = decoded
+            window, _, outcome, _ = decoded
             self.context.add(outcome)
             yield decoded
             following = replace(window, seek=window.seek + outcome.advance, encoded=None)

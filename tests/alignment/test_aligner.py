@@ -35,15 +35,15 @@ def drawn_windows(draw):
 def test_words_are_in_order_and_within_the_window(tiny_en, drawn):
     segments, boundaries, mel = drawn
     tokenizer = tiny_en.tokenizer
-    aligner = Aligner(tiny_en, tokenizer.prompt("en", timestamps=False), "en")
+    aligner = Aligner(tiny_en)
 
-    def timings(pieces, _states, frames):
+    def timings(pieces, _start, _states, frames):
         assert frames == mel.shape[1]
         return [Timing(piece.text, *times, 0.5) for piece, times in zip(pieces, pairwise(boundaries), strict=False)]
 
     aligner._timings = timings
     tokens = [TimedTokens(start, end, tuple(tokenizer.encode(text))) for text, start, end in segments]
-    found = aligner.words(tokens, torch.empty(0), mel)
+    found = aligner.words(tokens, torch.empty(0), mel, "en")
     for words, (text, _, _) in zip(found, segments, strict=True):
         assert "".join(word.text for word in words) == text
     flat = [word for words in found for word in words]
@@ -55,8 +55,8 @@ def test_words_are_in_order_and_within_the_window(tiny_en, drawn):
 
 @pytest.mark.parametrize("segments", [[], [TimedTokens(0.0, 1.0, (50363, 50413))]], ids=["none", "without text"])
 def test_no_text_has_no_words(tiny_en, segments):
-    aligner = Aligner(tiny_en, tiny_en.tokenizer.prompt("en", timestamps=False), "en")
-    assert aligner.words(segments, torch.zeros(1500, 384), torch.zeros(80, 100)) == [() for _ in segments]
+    aligner = Aligner(tiny_en)
+    assert aligner.words(segments, torch.zeros(1500, 384), torch.zeros(80, 100), "en") == [() for _ in segments]
 
 
 def test_a_text_that_fills_the_decoder_is_aligned_to_its_end(tiny_en):
@@ -67,7 +67,8 @@ def test_a_text_that_fills_the_decoder_is_aligned_to_its_end(tiny_en):
     start = tiny_en.tokenizer.prompt("en", timestamps=False)
     tokens = (tiny_en.tokenizer.encode(" again") * 448)[: 448 - len(start)]
     states = torch.randn(1500, 64, generator=torch.Generator().manual_seed(0))
-    (words,) = Aligner(small, start, "en").words([TimedTokens(0.0, 10.0, tuple(tokens))], states, torch.zeros(80, 1000))
+    segment = TimedTokens(0.0, 10.0, tuple(tokens))
+    (words,) = Aligner(small).words([segment], states, torch.zeros(80, 1000), "en")
     assert [word.text for word in words] == [" again"] * len(tokens)
     assert all(word.start <= word.end <= after.start for word, after in pairwise(words))
     assert words[-1].end <= 10

@@ -14,8 +14,7 @@ def tokenizer(tiny_en):
 @pytest.fixture
 def context(tokenizer):
     def of(timestamps=True, **options):
-        start = tokenizer.prompt("en", timestamps=timestamps)
-        return Context(tokenizer, DecodingOptions(**options), start, 448, timestamps=timestamps)
+        return Context(tokenizer, DecodingOptions(**options), "transcribe", 448, timestamps=timestamps)
 
     return of
 
@@ -26,7 +25,7 @@ def outcome(tokens, **settings):
 
 def before(context, tokenizer):
     """The text before the start of the transcript, and whether it is marked as earlier."""
-    prompt = context.prompt()
+    prompt = context.prompt("en")
     tokens = prompt.tokens[: prompt.start]
     assert prompt.tokens[prompt.start] == tokenizer.sot
     assert tokens[:1] in ((), (tokenizer.start_of_prev,))
@@ -35,7 +34,7 @@ def before(context, tokenizer):
 
 def test_by_default_nothing_is_told(context, tokenizer):
     told = context()
-    assert told.prompt().tokens == tokenizer.prompt("en", timestamps=True)
+    assert told.prompt("en").tokens == tokenizer.prompt("en", timestamps=True)
     told.add(outcome(tokenizer.encode(" It was the best of times.")))
     assert before(told, tokenizer) == ""
 
@@ -63,6 +62,18 @@ def test_text_that_was_guessed_is_no_context(context, tokenizer):
     assert before(told, tokenizer) == " Third."
 
 
+def test_text_in_another_language_is_no_context(base):
+    tokenizer = base.tokenizer
+    options = DecodingOptions(condition_on_previous_text=True, hotwords="Helstone")
+    told = Context(tokenizer, options, "translate", 448, timestamps=False)
+    assert told.prompt("fr").tokens[-4:] == tokenizer.prompt("fr", "translate", timestamps=False)
+    told.add(outcome(tokenizer.encode(" It was.")))
+    assert tokenizer.decode(told.prompt("fr").tokens) == " Helstone It was."
+    german = told.prompt("de")
+    assert tokenizer.decode(german.tokens) == " Helstone"
+    assert german.tokens[german.start :] == tokenizer.prompt("de", "translate", timestamps=False)
+
+
 def test_of_more_than_half_the_positions_the_end_is_told(context, tokenizer, caplog):
     told = context(condition_on_previous_text=True, hotwords="Helstone")
     for number in range(100, 400):
@@ -70,14 +81,14 @@ def test_of_more_than_half_the_positions_the_end_is_told(context, tokenizer, cap
     text = before(told, tokenizer)
     assert text.startswith(" Helstone ")
     assert text.endswith(" 398 399")
-    assert told.prompt().start == 224
+    assert told.prompt("en").start == 224
     assert not caplog.records
 
 
 def test_what_is_given_and_too_long_is_cut_with_one_line(context, tokenizer, caplog):
     text = " ".join(["one", *["ten"] * 298, "two"])
     told = context(initial_prompt=text)
-    told.prompt()
+    told.prompt("en")
     assert before(told, tokenizer) == " ten" * 222 + " two"
     assert before(context(hotwords=text), tokenizer) == " one" + " ten" * 222
     assert [record.getMessage() for record in caplog.records] == [
@@ -89,12 +100,12 @@ def test_what_is_given_and_too_long_is_cut_with_one_line(context, tokenizer, cap
 @pytest.mark.parametrize("timestamps", [True, False])
 def test_a_prefix_begins_the_first_windows_text(context, tokenizer, timestamps):
     told = context(prefix="Ever tried", timestamps=timestamps)
-    first = told.prompt()
+    first = told.prompt("en")
     assert tokenizer.decode(first.given) == " Ever tried"
     assert first.tokens == (*tokenizer.prompt("en", timestamps=timestamps), *first.given)
     assert (first.given[0] == tokenizer.timestamp_begin) == timestamps
     told.add(outcome(tokenizer.encode(" It was.")))
-    assert told.prompt().given == ()
+    assert told.prompt("en").given == ()
 
 
 def test_a_prefix_that_leaves_no_room_is_refused(context):

@@ -71,7 +71,7 @@ def test_each_window_becomes_what_it_becomes_alone(options):
     alone = [decoder.decode(window, PROMPT, seed) for window, seed in zip(windows, seeds, strict=True)]
     runner.widths.clear()
     state = runner.start([window.model for window in windows])
-    together = decoder.decode_together(windows, state, PROMPT, seeds)
+    together = decoder.decode_together(windows, state, [PROMPT] * len(windows), seeds)
     for name, one, other in zip(MODELS, together, alone, strict=True):
         assert one.segments == other.segments, name
         assert (one.advance, one.is_context) == (other.advance, other.is_context), name

@@ -19,7 +19,7 @@ from ttscribe.alignment.pauses import Pauses
 from ttscribe.alignment.splitting import Piece, split, with_punctuation
 from ttscribe.alignment.warping import first_columns
 from ttscribe.decoding import TimedTokens
-from ttscribe.types import Word
+from ttscribe.types import Task, Word
 from ttscribe.whisper.checkpoints import Checkpoint
 
 _FRAMES_PER_POSITION = 2
@@ -27,24 +27,26 @@ _POSITIONS_PER_SECOND = 50
 
 
 class Aligner:
-    """Finds when words are said, for one language and task of a checkpoint; threads may share it.
+    """Finds when words are said, for one task of a checkpoint; threads may share it.
 
     It computes on the host with the checkpoint's own weights, whatever device the text was decoded on.
     """
 
-    def __init__(self, checkpoint: Checkpoint, start: Sequence[int], language: str) -> None:
-        """``start`` is the start-of-transcript sequence without timestamps, ``language`` a code such as "en"."""
-        self._checkpoint, self._start, self._language = checkpoint, tuple(start), language
+    def __init__(self, checkpoint: Checkpoint, task: Task = "transcribe") -> None:
+        self._checkpoint, self._task = checkpoint, task
         self._heads = alignment_heads(checkpoint.config, checkpoint.alignment_heads)
 
-    def words(self, segments: Sequence[TimedTokens], encoder_states: Tensor, mel: Tensor) -> list[tuple[Word, ...]]:
-        """The words of each segment, with times in seconds of the window.
+    def words(
+        self, segments: Sequence[TimedTokens], encoder_states: Tensor, mel: Tensor, language: str
+    ) -> list[tuple[Word, ...]]:
+        """The words of each segment, with times in seconds of the window, in which ``language`` is spoken.
 
         ``encoder_states`` [S, D] are the window's, float32; ``mel`` [bins, frames] is its log-mel up to where the
         segments may reach. Words never overlap.
         """
-        pieces = [split(self._checkpoint.tokenizer, segment.tokens, self._language) for segment in segments]
-        timings = self._timings([piece for each in pieces for piece in each], encoder_states, mel.shape[1])
+        pieces = [split(self._checkpoint.tokenizer, segment.tokens, language) for segment in segments]
+        start = self._checkpoint.tokenizer.prompt(language, self._task, timestamps=False)
+        timings = self._timings([piece for each in pieces for piece in each], start, encoder_states, mel.shape[1])
         typical = typical_duration(timings)
         shorten_at_sentence_ends(timings, typical)
         words, silent_from = [], 0.0
@@ -60,20 +62,22 @@ class Aligner:
         put_in_order(flat, mel.shape[1] / 100)
         return [tuple(Word(word.start, word.end, word.text, word.probability) for word in each) for each in words]
 
-    def _timings(self, pieces: Sequence[Piece], encoder_states: Tensor, frames: int) -> list[Timing]:
-        """Each piece from where it is first attended to until the next one is."""
+    def _timings(
+        self, pieces: Sequence[Piece], start: Sequence[int], encoder_states: Tensor, frames: int
+    ) -> list[Timing]:
+        """Each piece from where it is first attended to until the next one is; ``start`` is what the text follows."""
         tokens = [token for piece in pieces for token in piece.tokens]
         if not tokens:
             return []
         # The end of text is read too, as in OpenAI's pass, for weights are standardised over all tokens; a text that
         # fills the decoder goes without.
         positions = self._checkpoint.config.max_target_positions
-        given = torch.tensor([*self._start, *tokens, self._checkpoint.tokenizer.eot][:positions])
+        given = torch.tensor([*start, *tokens, self._checkpoint.tokenizer.eot][:positions])
         columns = max(1, frames // _FRAMES_PER_POSITION)
         salience, logits = attend(self._checkpoint.model, given, encoder_states, self._heads, columns)
         # A token is said where the decoder attends when it predicts it, which is one row earlier. The last row is that
         # of the end: there the last word ends.
-        rows = slice(len(self._start) - 1, len(self._start) + len(tokens))
+        rows = slice(len(start) - 1, len(start) + len(tokens))
         times = (first_columns(-salience[rows].double().numpy()) / _POSITIONS_PER_SECOND).tolist()
         text = logits[rows][:-1, : self._checkpoint.tokenizer.eot].float().softmax(-1)
         probabilities = text.gather(1, torch.tensor(tokens)[:, None])[:, 0].tolist()

@@ -130,6 +130,15 @@ VadMinSilence: TypeAlias = Annotated[float, _option("Shorter pauses are part of 
 BatchSize: TypeAlias = Annotated[
     int, _option("Windows decoded together, cut where Silero VAD hears pauses; 1: one after the other.", metavar="N")
 ]
+Multilingual: TypeAlias = Annotated[
+    bool, _option("Detect the language of every window, for speech in several languages.")
+]
+DetectionSegments: TypeAlias = Annotated[
+    int, _option("Windows of 30 s listened to until the language of one is sure.", metavar="N")
+]
+DetectionThreshold: TypeAlias = Annotated[
+    float, _option("Probability above which the language of a window is sure.", metavar="X")
+]
 Seed: TypeAlias = Annotated[int, _option("Of sampling: the same seed gives the same text.", metavar="N")]
 
 

@@ -35,6 +35,9 @@ class _Options:
     vad_filter: bool | None
     vad_parameters: VadOptions
     batch_size: int
+    multilingual: bool
+    language_detection_segments: int
+    language_detection_threshold: float
     decoding: DecodingOptions
     word_timestamps: bool
     layout: SubtitleLayout | None
@@ -128,6 +131,9 @@ def transcribe(
     vad_threshold: decoding.VadThreshold = decoding.SPEECH.threshold,
     vad_min_silence_duration_ms: decoding.VadMinSilence = decoding.SPEECH.min_silence_duration_ms,
     batch_size: decoding.BatchSize = 1,
+    multilingual: decoding.Multilingual = False,
+    language_detection_segments: decoding.DetectionSegments = 1,
+    language_detection_threshold: decoding.DetectionThreshold = 0.5,
     word_timestamps: words.WordTimestamps = False,
     highlight_words: words.HighlightWords = False,
     max_line_width: words.MaxLineWidth = None,
@@ -167,6 +173,9 @@ def transcribe(
         vad,
         VadOptions(threshold=vad_threshold, min_silence_duration_ms=vad_min_silence_duration_ms),
         batch_size,
+        multilingual,
+        language_detection_segments,
+        language_detection_threshold,
         DecodingOptions(
             temperature=decoding.ladder(temperature, temperature_increment_on_fallback),
             compression_ratio_threshold=compression_ratio_threshold,
@@ -257,6 +266,9 @@ def _run(transcriber: "Transcriber", job: Job, options: _Options) -> "Transcript
             vad_filter=options.vad_filter,
             vad_parameters=options.vad_parameters,
             batch_size=options.batch_size,
+            multilingual=options.multilingual,
+            language_detection_segments=options.language_detection_segments,
+            language_detection_threshold=options.language_detection_threshold,
             options=options.decoding,
         )
         if job.output is not None:

@@ -1,13 +1,13 @@
 """From logits to tokens, and from tokens to timed segments."""
 
 from ttscribe.decoding.context import Context
+from ttscribe.decoding.language import LanguageDetector, Shares, likeliest, spoken
 from ttscribe.decoding.rules import RepetitionRules, Rules, TimestampGrammar
 from ttscribe.decoding.runner import Closable, Picks, Runner, greedy_on_host
 from ttscribe.decoding.search import (
     DecodedWindow,
     Prompt,
     decode_greedily,
-    detect_language,
     most_rows,
     read_prompt,
     sample,
@@ -20,22 +20,25 @@ __all__ = [
     "Closable",
     "Context",
     "DecodedWindow",
+    "LanguageDetector",
     "Outcome",
     "Picks",
     "Prompt",
     "RepetitionRules",
     "Rules",
     "Runner",
+    "Shares",
     "TimedTokens",
     "TimestampGrammar",
     "Window",
     "WindowDecoder",
     "decode_greedily",
-    "detect_language",
     "greedy_on_host",
+    "likeliest",
     "most_rows",
     "read_prompt",
     "sample",
     "search_beams",
     "split_window",
+    "spoken",
 ]

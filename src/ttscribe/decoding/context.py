@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 
 from ttscribe.decoding.search import Prompt
 from ttscribe.decoding.windows import Outcome
 from ttscribe.errors import OptionError
 from ttscribe.options import DecodingOptions
+from ttscribe.types import Task
 from ttscribe.whisper.tokenizer import Tokenizer
 
 logger = logging.getLogger("ttscribe.decoding.context")
@@ -22,14 +22,15 @@ class Context:
     """
 
     def __init__(
-        self, tokenizer: Tokenizer, options: DecodingOptions, start: Sequence[int], positions: int, *, timestamps: bool
+        self, tokenizer: Tokenizer, options: DecodingOptions, task: Task, positions: int, *, timestamps: bool
     ) -> None:
-        """``start`` is the start-of-transcript sequence, ``positions`` how many tokens the decoder takes in all.
+        """``positions`` is how many tokens the decoder takes in all, ``timestamps`` whether it is asked for times.
 
         Hotwords or an initial prompt that are too long are cut, with a warning. Raises OptionError for a prefix that
         leaves too little room for text, more than a quarter of the positions.
         """
-        self._tokenizer, self._start = tokenizer, tuple(start)
+        self._tokenizer, self._task, self._timestamps = tokenizer, task, timestamps
+        self._language: str | None = None
         self._is_conditioned = options.condition_on_previous_text
         most = positions // 2 - 1
         self._hotwords = self._fitting("hotwords", self._encode(options.hotwords), most)[:most]
@@ -42,14 +43,18 @@ class Context:
         if self._given and timestamps:
             self._given = [tokenizer.timestamp_begin, *self._given]
 
-    def prompt(self) -> Prompt:
-        """For the next window."""
+    def prompt(self, language: str) -> Prompt:
+        """For the next window, in which ``language`` is spoken; earlier text in another one is no context for it."""
+        if self._language not in (None, language):
+            self._earlier = []
+        self._language = language
         # A slice from -0 on would be everything.
         earlier = self._earlier[max(0, len(self._earlier) - self._room) :]
         before = [*self._hotwords, *earlier]
         if before:
             before = [self._tokenizer.start_of_prev, *before]
-        tokens = (*before, *self._start, *self._given)
+        start = self._tokenizer.prompt(language, self._task, timestamps=self._timestamps)
+        tokens = (*before, *start, *self._given)
         return Prompt(tokens, len(before), self._tokenizer.eot, self._tokenizer.no_speech, tuple(self._given))
 
     def add(self, outcome: Outcome) -> None:

@@ -63,9 +63,15 @@ class Reading:
 
 def read_prompt(runner: Runner, state: Any, prompt: Prompt, rows: int = 1) -> Reading:
     """Have a state's ``rows`` read the prompt; the state is the reading's from then on."""
-    logits = runner.prefill(torch.tensor([prompt.tokens] * rows), state)
+    return read_prompts(runner, state, [prompt] * rows)
+
+
+def read_prompts(runner: Runner, state: Any, prompts: Sequence[Prompt]) -> Reading:
+    """``read_prompt`` of rows that have a prompt each: their tokens may differ, and nothing else."""
+    logits = runner.prefill(torch.tensor([prompt.tokens for prompt in prompts]), state)
     # Among all tokens, suppressed ones too, as in OpenAI's decoder.
-    return Reading(state, logits[:, -1], logits[:, prompt.start].softmax(-1)[:, prompt.no_speech].tolist())
+    start, no_speech = prompts[0].start, prompts[0].no_speech
+    return Reading(state, logits[:, -1], logits[:, start].softmax(-1)[:, no_speech].tolist())
 
 
 def decode_greedily(runner: Runner, state: Any, prompt: Prompt, rules: Rules, rows: int = 1) -> list[DecodedWindow]:
@@ -231,15 +237,6 @@ class _Candidate:
 def _best(candidates: Sequence[_Candidate], length_penalty: float | None) -> _Candidate:
     """The best, of equals the first."""
     return max(candidates, key=lambda candidate: candidate.rank(length_penalty))
-
-
-def detect_language(
-    runner: Runner, encoder_states: Any, start_token: int, languages: Sequence[int]
-) -> tuple[int, float]:
-    """The likeliest of the language tokens after <|startoftranscript|>, and its share of their probability."""
-    logits = runner.prefill(torch.tensor([[start_token]]), runner.start(encoder_states))[0, -1]
-    probability, index = logits[list(languages)].softmax(0).max(0)
-    return languages[int(index)], probability.item()
 
 
 def no_speech_probability(runner: Runner, state: Any, prompt: Prompt) -> float:

@@ -25,6 +25,7 @@ from ttscribe.decoding.search import (
     follow_likeliest,
     no_speech_probability,
     read_prompt,
+    read_prompts,
     sample,
     search_beams,
 )
@@ -100,18 +101,19 @@ class WindowDecoder:
         return self._judged(listener, seed, reading=reading)
 
     def decode_together(
-        self, windows: Sequence[Window], state: Any, prompt: Prompt, seeds: Sequence[int]
+        self, windows: Sequence[Window], state: Any, prompts: Sequence[Prompt], seeds: Sequence[int]
     ) -> list[Outcome]:
-        """Decode windows that share a prompt, of which ``state`` has a row each, as ``decode`` does each alone.
+        """Decode windows, of which ``state`` has a row each, as ``decode`` does each alone.
 
-        They are followed together to the likeliest text, and only those that are doubted are gone on with alone: the
-        options must have temperature 0 first, and no beams. Raises ModelError as ``decode`` does.
+        Their prompts may differ in their tokens, not in their number. The windows are followed together to the
+        likeliest text, and only those that are doubted are gone on with alone: the options must have temperature 0
+        first, and no beams. Raises ModelError as ``decode`` does.
         """
-        reading = read_prompt(self._runner, state, prompt, len(windows))
-        texts = follow_likeliest(self._runner, reading, prompt, self._rules, self._stop)
+        reading = read_prompts(self._runner, state, prompts)
+        texts = follow_likeliest(self._runner, reading, prompts[0], self._rules, self._stop)
         return [
             self._followed(self._listener(window, prompt), seed, self._with_ratio(text))
-            for window, seed, text in zip(windows, seeds, texts, strict=True)
+            for window, prompt, seed, text in zip(windows, prompts, seeds, texts, strict=True)
         ]
 
     def _followed(self, listener: _Listener, seed: int, text: DecodedWindow) -> Outcome:

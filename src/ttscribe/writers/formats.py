@@ -27,6 +27,9 @@ Writer: TypeAlias = "Callable[[Iterable[Segment], TranscriptionInfo], Iterator[s
 SCHEMA = "ttscribe.transcript/1"
 """Of JSON transcripts; docs/formats.md describes it."""
 
+_LIKELY = 0.001
+"""Probability from which on a language is listed."""
+
 
 def _clock(milliseconds: int) -> tuple[int, int, int, int]:
     seconds, milliseconds = divmod(milliseconds, 1000)
@@ -117,8 +120,14 @@ def _json(segments: Iterable[Segment], info: TranscriptionInfo) -> Iterator[str]
         "text": " ".join(one_line(segment.text) for segment in listed),
         "segments": [{**_fields(segment), "words": [_fields(word) for word in segment.words]} for segment in listed],
         **asdict(info),
+        "language_probabilities": _likely(info.language_probabilities),
     }
     yield json.dumps(document, ensure_ascii=False, indent=2) + "\n"
+
+
+def _likely(probabilities: dict[str, float]) -> dict[str, float]:
+    """Without the many languages that are as good as excluded."""
+    return {code: probability for code, probability in probabilities.items() if probability >= _LIKELY}
 
 
 def _fields(timed: Segment | Word) -> dict[str, Any]:
