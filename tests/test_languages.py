@@ -39,38 +39,33 @@ def test_a_language_that_is_not_sure_is_listened_for_in_the_next_windows(multili
     assert second.probability > 0.5
     assert [*second.probabilities] == sorted(second.probabilities, key=lambda code: -second.probabilities[code])
     assert sum(second.probabilities.values()) == pytest.approx(1)
-    never_sure = {"language_detection_segments": 5, "language_detection_threshold": 1.0}
-    mean = multilingual.detect_language(samples, sample_rate=SAMPLE_RATE, **never_sure)
-    assert mean.probabilities == pytest.approx(
-        {code: (share + second.probabilities[code]) / 2 for code, share in first.probabilities.items()}
-    )
 
 
 @pytest.mark.usefixtures("silero")
 def test_each_window_is_decoded_in_its_own_language(multilingual):
-    names = ("fr-pangrama", "es-pangrama", "en-quick_brown_fox")
+    names = ("fr-pangrama", "en-quick_brown_fox")
     samples = joined(*names, apart=10)
     options = {"sample_rate": SAMPLE_RATE, "multilingual": True, "word_timestamps": True, "temperature": 0.0}
     one_by_one, info = multilingual.transcribe(samples, vad_filter=True, **options)
     one_by_one = list(one_by_one)
-    assert [segment.language for segment in one_by_one] == ["fr", "es", "en"]
+    assert [segment.language for segment in one_by_one] == ["fr", "en"]
     assert (info.language, max(info.language_probabilities.values())) == ("fr", info.language_probability)
     for segment, name in zip(one_by_one, names, strict=True):
         # Of a longer recording, whose loudest place is another, words may differ.
         alone = multilingual.checkpoint.tokenizer.decode(expected("base", name).ids)
         assert segment.text.split()[:2] == alone.split()[:2]
         assert "".join(word.text for word in segment.words).strip() == segment.text
-    together, _ = multilingual.transcribe(samples, batch_size=3, **options)
+    together, _ = multilingual.transcribe(samples, batch_size=2, **options)
     assert [(each.language, each.text) for each in together] == [(each.language, each.text) for each in one_by_one]
 
 
-@pytest.mark.parametrize("name", ["ast-fr-agent-alreadyon", "ast-es-vm-instructions"])
-def test_people_who_speak_other_languages_are_heard_as_hugging_face_hears_them(multilingual, speech, name):
+def test_somebody_who_speaks_spanish_is_heard_as_hugging_face_hears_her(multilingual, speech):
+    name = "ast-es-vm-instructions"
     lines = (speech / "golden_base.jsonl").read_text(encoding="utf-8").splitlines()
-    (golden,) = [each for each in map(json.loads, lines) if name in json.dumps(each)]
+    (golden,) = [each for each in map(json.loads, lines) if name in each["file"]]
     options = DecodingOptions.plain()
     segments, info = multilingual.transcribe(speech / "audio" / f"{name}.flac", timestamps=False, options=options)
-    assert info.language == name[4:6]
+    assert info.language == golden["lang"]
     assert info.language_probability > 0.5
     assert text(segments) == golden["text"].strip()
 

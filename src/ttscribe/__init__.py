@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from ttscribe.compiler.blocklist import Blocklist
     from ttscribe.options import DecodingOptions, VadOptions
     from ttscribe.transcription import Transcriber, load_model
-    from ttscribe.types import LanguageDetection, Progress, Segment, Transcription, TranscriptionInfo, Word
+    from ttscribe.types import LanguageDetection, LiveText, Progress, Segment, Transcription, TranscriptionInfo, Word
     from ttscribe.writers import SubtitleLayout, write_transcript
 
 __version__ = "0.1.0"
@@ -53,6 +53,7 @@ _LAZY = {
     "CompiledModule": "backend",
     "DecodingOptions": "options",
     "LanguageDetection": "types",
+    "LiveText": "types",
     "Progress": "types",
     "Segment": "types",
     "SubtitleLayout": "writers",
@@ -84,6 +85,7 @@ __all__ = [
     "InvalidSamples",
     "LanguageDetection",
     "LanguageUnsupported",
+    "LiveText",
     "ModelError",
     "ModelNotFound",
     "NoAudioStream",

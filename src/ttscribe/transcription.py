@@ -2,16 +2,17 @@
 
 import logging
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from itertools import islice
 from typing import Any, get_args
 
+import numpy.typing as npt
 import torch
 
 from ttscribe.alignment import Aligner
-from ttscribe.audio import listen
+from ttscribe.audio import SAMPLE_RATE, heard_chunks, listen
 from ttscribe.decoding import (
     Closable,
     Context,
@@ -28,18 +29,22 @@ from ttscribe.decoding import (
 from ttscribe.decoding.segments import SECONDS_PER_TIMESTAMP
 from ttscribe.devices import make_runner, require_values
 from ttscribe.errors import DeviceUnavailable, LanguageUnsupported, OptionError
+from ttscribe.live import Stream
 from ttscribe.options import CHECKPOINTS_OWN, LONGEST, DecodingOptions, VadOptions
 from ttscribe.types import (
     AudioSource,
     InputFormat,
     LanguageDetection,
+    LiveText,
     Progress,
     ProgressCallback,
+    Samples,
     Segment,
     SpeechSeconds,
     Task,
     Transcription,
     TranscriptionInfo,
+    Word,
 )
 from ttscribe.vad import SpeechDetector
 from ttscribe.whisper.checkpoints import Checkpoint, load_checkpoint
@@ -59,6 +64,9 @@ from ttscribe.windows import (
 logger = logging.getLogger("ttscribe.transcription")
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+_SURE = 0.5
+"""Probability of a language from which on a stream is taken to be in it."""
 
 
 class Transcriber(Closable):
@@ -200,6 +208,64 @@ class Transcriber(Closable):
         alone = 1 if chosen_options.initial_prompt or chosen_options.prefix else 0
         decoded = walk.decoded(grouped(windows, batch_size, alone))
         return Transcription(self._segments(decoded, info.duration, progress), info)
+
+    def stream(
+        self,
+        chunks: Iterable[bytes | npt.NDArray[Any]],
+        *,
+        sample_rate: float = SAMPLE_RATE,
+        input_format: InputFormat = "s16le",
+        language: str | None = None,
+        min_chunk: float = 1.0,
+        pause: float = 1.0,
+        vad_parameters: VadOptions | None = None,
+        options: DecodingOptions | None = None,
+        **changes: Any,
+    ) -> Iterator[LiveText]:
+        """Transcribe sound while it comes: text is committed when two successive decodings agree on it.
+
+        Silero VAD listens; what is silent is not decoded. Memory does not grow with the stream.
+
+        Args:
+            chunks: mono PCM bytes or arrays of samples of any length, taken one by one between decodings.
+            sample_rate: of the chunks, in Hz.
+            input_format: "s16le" or "f32le", of chunks that are bytes.
+            language: Whisper's code or English name; detected when None, until one is more probable than 0.5.
+            min_chunk: seconds of new sound after which what is not yet committed is decoded again, 0.1 to 10.
+            pause: seconds of silence after which all that was said is committed, 0.1 to 10.
+            vad_parameters: what counts as speech, of which ``threshold`` is used: ``VadOptions()`` when None.
+            options: how it is decoded: when None, ``DecodingOptions(temperature=0.0)``, which tries a text once.
+            changes: single options by their names, instead of or on top of ``options``.
+
+        Raises:
+            InvalidSamples: a chunk cannot be used. OptionError: an option that this model or a stream cannot honour.
+            DeviceUnavailable: the transcriber was closed. ModelNotFound: Silero VAD is not installed.
+        """
+        self._require_open()
+        chosen = (options or DecodingOptions(temperature=0.0)).changed(**changes)
+        self._check_rows(chosen)
+        if chosen.prefix is not None:
+            raise OptionError("prefix is for the start of a recording: a stream takes initial_prompt or hotwords")
+        known = self._language_given(language, multilingual=False)
+
+        def decode(samples: Samples, before: str, speech: SpeechSeconds) -> list[Word]:
+            nonlocal known
+            told = " ".join(filter(None, [chosen.initial_prompt, before.strip()])) or None
+            segments, info = self.transcribe(
+                samples,
+                sample_rate=SAMPLE_RATE,
+                language=known,
+                word_timestamps=True,
+                speech=speech,
+                options=chosen.changed(initial_prompt=told),
+            )
+            words = [word for segment in segments for word in segment.words]
+            if info.language_probability > _SURE:
+                known = info.language
+            return words
+
+        live = Stream(decode, min_chunk=min_chunk, pause=pause, vad=vad_parameters or VadOptions())
+        return live.texts(heard_chunks(chunks, sample_rate=sample_rate, input_format=input_format))
 
     def detect_language(
         self,

@@ -57,6 +57,22 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
+class LiveText:
+    """What was heard in a stream: ``committed`` text, which never changes, or the rest of what is heard so far.
+
+    ``start`` and ``end`` are seconds from the start of the stream; ``text`` is that of its ``words``, with the space
+    before the first where there is one: committed texts, joined, are the transcript. Text that is not committed comes
+    after all that is, and the next ``LiveText`` takes its place; it is empty where nothing takes it.
+    """
+
+    start: float
+    end: float
+    text: str
+    committed: bool
+    words: tuple[Word, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class TranscriptionInfo:
     """What is known before the first segment: ``duration`` is in seconds, ``language`` a Whisper code such as "en".
 

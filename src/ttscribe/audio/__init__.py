@@ -1,5 +1,6 @@
 """From any recording to what Whisper hears: mono 16 kHz samples, then log-mel features."""
 
+from ttscribe.audio.chunks import heard_chunks
 from ttscribe.audio.features import HOP, WINDOW_FRAMES, WINDOW_SAMPLES, log_mel, window
 from ttscribe.audio.recording import Recording, listen
 from ttscribe.audio.sources import hear, load_audio
@@ -12,6 +13,7 @@ __all__ = [
     "WINDOW_SAMPLES",
     "Recording",
     "hear",
+    "heard_chunks",
     "listen",
     "load_audio",
     "log_mel",

@@ -148,7 +148,7 @@ class _Bytes:
         while data := read_piece(stream, label):
             data = rest + data
             whole = len(data) - len(data) % kind.itemsize
-            track.add(_scaled(np.frombuffer(data[:whole], kind)[np.newaxis], label), float(self._rate))
+            track.add(scaled(np.frombuffer(data[:whole], kind)[np.newaxis], label), float(self._rate))
             rest = data[whole:]
         track.finish()
 
@@ -156,13 +156,13 @@ class _Bytes:
 def _from_array(array: npt.NDArray[Any], sample_rate: float | None, track: MonoTrack) -> None:
     if not isinstance(sample_rate, int | float | np.integer | np.floating):
         raise InvalidSamples(f"{track.label}: sample_rate must be its rate in Hz, not {sample_rate!r}")
-    channels = _channels_first(array, track.label)
+    channels = channels_first(array, track.label)
     for start in range(0, max(1, channels.shape[1]), PIECE_SAMPLES):
-        track.add(_scaled(channels[:, start : start + PIECE_SAMPLES], track.label), float(sample_rate))
+        track.add(scaled(channels[:, start : start + PIECE_SAMPLES], track.label), float(sample_rate))
     track.finish()
 
 
-def _channels_first(array: npt.NDArray[Any], label: str) -> npt.NDArray[Any]:
+def channels_first(array: npt.NDArray[Any], label: str) -> npt.NDArray[Any]:
     """[channels, samples] of an array [samples], [samples, channels] or [channels, samples]."""
     if array.ndim == 1:
         return array[np.newaxis]
@@ -171,7 +171,7 @@ def _channels_first(array: npt.NDArray[Any], label: str) -> npt.NDArray[Any]:
     return array if array.shape[0] < array.shape[1] else array.T
 
 
-def _scaled(array: npt.NDArray[Any], label: str) -> npt.NDArray[Any]:
+def scaled(array: npt.NDArray[Any], label: str) -> npt.NDArray[Any]:
     """Floats as they are, integers of up to 32 bits from their full range to ±1."""
     kind, bits = array.dtype.kind, 8 * array.dtype.itemsize
     if kind == "f":

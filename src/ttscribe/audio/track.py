@@ -67,13 +67,17 @@ class MonoTrack:
     def finish(self) -> None:
         """The end of the sound; InvalidSamples if there was none, or some of it was not finite."""
         self._flush()
+        self.require_good()
+        if not self._given:
+            raise InvalidSamples(f"{self.label}: no sound, its length is zero")
+
+    def require_good(self) -> None:
+        """InvalidSamples if some of the sound so far was not finite."""
         if self._bad:
             raise InvalidSamples(
                 f"{self.label}: {self._bad} of {self._count} samples are NaN, infinite or absurdly large, "
                 f"the first at {self._first_bad:.3f} s; export the recording again"
             )
-        if not self._given:
-            raise InvalidSamples(f"{self.label}: no sound, its length is zero")
 
     def _give(self, samples: Samples) -> None:
         self._given += samples.size

@@ -35,7 +35,7 @@ INSTEAD = {
     "--prepend-punctuations": "which signs belong to the next word cannot be chosen; leave it away",
     "--append-punctuations": "which signs belong to the word before cannot be chosen; leave it away",
     "--pretty-json": "--format json is one document; 'python -m json.tool' lays it out",
-    "--live-transcribe": "give -, for standard input, with --input-format and --sample-rate",
+    "--live-transcribe": "ttscribe listen hears a microphone, or raw PCM on standard input",
 }
 
 

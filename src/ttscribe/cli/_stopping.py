@@ -12,11 +12,11 @@ import select
 import signal
 import sys
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
 TYPE_CHECKING = False  # typing takes 5 ms, in which Ctrl-C would not be listened to
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from types import FrameType
     from typing import Any, NoReturn
 
@@ -101,6 +101,34 @@ class Stopping:
         # Only the thread that takes it out says it.
         if self._unsaid.pop("line", False):
             tell(f"ttscribe: error: {WORDS[signal.Signals(number)]}\n")
+
+
+@contextmanager
+def first_interrupt(then: Callable[[], None]) -> Iterator[None]:
+    """Have the first Ctrl-C of the block call ``then``, which ends what the block does; the next one stops the command.
+
+    Where the caller has this process ignore Ctrl-C, it still does.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.SIG_IGN:
+        yield
+        return
+    # The thread that waits for signals would end the process in the middle of the block.
+    told = signal.set_wakeup_fd(-1)
+
+    def restore() -> None:
+        signal.signal(signal.SIGINT, before)
+        signal.set_wakeup_fd(told, warn_on_full_buffer=False)
+
+    def interrupted(*_: object) -> None:
+        restore()
+        then()
+
+    signal.signal(signal.SIGINT, interrupted)
+    try:
+        yield
+    finally:
+        restore()
 
 
 def tell(text: str) -> None:

@@ -1,6 +1,7 @@
 """How the commands speak: errors, notes and a progress bar on standard error, tables on standard output."""
 
 import logging
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from ttscribe.cli._stopping import tell
+from ttscribe.errors import OutputError
 
 if TYPE_CHECKING:
     from ttscribe.types import Progress
@@ -29,6 +31,19 @@ def note(text: str, *, quiet: bool) -> None:
     """Say something that is neither the transcript nor an error."""
     if not quiet:
         typer.echo(text, err=True)
+
+
+def write_out(text: str) -> None:
+    """Write to standard output at once; OutputError where it cannot be written."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        # What is left in the buffer would fail once more, with a traceback, when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise OutputError(f"cannot write to standard output: {error.strerror}") from error
 
 
 class _Warnings(logging.Handler):

@@ -19,6 +19,7 @@ from ttscribe.cli.compile import compile_
 from ttscribe.cli.doctor import doctor
 from ttscribe.cli.emit import emit
 from ttscribe.cli.languages import languages
+from ttscribe.cli.listen import listen
 from ttscribe.cli.models import models
 from ttscribe.cli.record import record
 from ttscribe.cli.report import report
@@ -59,6 +60,7 @@ def _common(
 
 
 app.command(cls=GroupedCommand, context_settings={"token_normalize_func": dashes})(transcribe)
+app.command()(listen)
 app.command()(languages)
 app.command(name="compile")(compile_)
 app.command()(check)

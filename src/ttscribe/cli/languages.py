@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ttscribe.cli import _completion as complete
 from ttscribe.cli import _decoding as decoding
 from ttscribe.cli._terminal import complain, show_warnings
 from ttscribe.errors import AudioError
@@ -17,10 +18,20 @@ LISTED = 3  # likeliest languages of a recording
 def languages(
     files: Annotated[list[str], typer.Argument(metavar="FILE", help="Audio or video files; - is standard input.")],
     model: Annotated[
-        str, typer.Option(metavar="NAME|PATH", help="A multilingual one: a name from 'ttscribe models', a folder ...")
+        str,
+        typer.Option(
+            metavar="NAME|PATH",
+            autocompletion=complete.models,
+            help="A multilingual one: a name from 'ttscribe models', a folder ...",
+        ),
     ] = "base",
     device: Annotated[
-        str, typer.Option(metavar="NAME", help="Where the model runs: cpu, emulator, ttnn, ttnn:n150 ...")
+        str,
+        typer.Option(
+            metavar="NAME",
+            autocompletion=complete.devices,
+            help="Where the model runs: cpu, emulator, ttnn, ttnn:n150 ...",
+        ),
     ] = "cpu",
     vad: Annotated[bool, typer.Option("--vad", help="Listen from where Silero VAD first hears speech.")] = False,
     language_detection_segments: decoding.DetectionSegments = 1,

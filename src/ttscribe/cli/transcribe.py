@@ -1,7 +1,5 @@
 """``ttscribe transcribe``: recordings to text, on standard output or in files."""
 
-import os
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +12,8 @@ from ttscribe.cli import _config as configuration
 from ttscribe.cli import _decoding as decoding
 from ttscribe.cli import _words as words
 from ttscribe.cli._jobs import Job, plan
-from ttscribe.cli._terminal import complain, note, progress_bar, show_warnings
+from ttscribe.cli._model import unnamed_model
+from ttscribe.cli._terminal import complain, note, progress_bar, show_warnings, write_out
 from ttscribe.errors import AudioError, OutputError
 from ttscribe.options import LONGEST, DecodingOptions, VadOptions
 from ttscribe.writers import FormatName, SubtitleLayout, format_writer, write_transcript
@@ -219,21 +218,11 @@ def transcribe(
     if quiet:
         disable_progress_bars()
     if model is None:
-        model = _unnamed(options, offline=offline)
+        model = unnamed_model(language=language, task=task, offline=offline, quiet=quiet)
     transcriber = load_model(model, device=device, dtype=dtype, precision=precision, threads=threads, offline=offline)
     succeeded = [_attempt(transcriber, job, options, named=len(jobs) > 1) for job in jobs]
     if not all(succeeded):
         raise typer.Exit(1)
-
-
-def _unnamed(options: _Options, *, offline: bool) -> str:
-    """The model where none is named; says on standard error which, where it is not the default."""
-    from ttscribe.whisper.checkpoints.unnamed import choose
-
-    choice = choose(language=options.language, task=options.task, offline=offline)
-    if choice.why is not None:
-        note(f"ttscribe: warning: {choice.why}", quiet=options.quiet)
-    return choice.name
 
 
 def _attempt(transcriber: "Transcriber", job: Job, options: _Options, *, named: bool) -> bool:
@@ -276,20 +265,8 @@ def _run(transcriber: "Transcriber", job: Job, options: _Options) -> "Transcript
             return info
         for piece in format_writer(options.format_name, options.layout)(segments, info):
             with bar.hidden():
-                _print(piece)
+                write_out(piece)
     return info
-
-
-def _print(piece: str) -> None:
-    try:
-        sys.stdout.write(piece)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        # What is left in the buffer would fail once more, with a traceback, when Python ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise OutputError(f"cannot write to standard output: {error.strerror}") from error
 
 
 def _summary(info: "TranscriptionInfo", elapsed: float, output: Path | None) -> str:

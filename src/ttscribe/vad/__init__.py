@@ -1,6 +1,6 @@
 """Voice activity: where in a recording somebody speaks, by Silero VAD in plain PyTorch."""
 
-from ttscribe.vad.detector import SpeechDetector, speech_spans
+from ttscribe.vad.detector import FrameListener, SpeechDetector, speech_spans
 from ttscribe.vad.speech import Span, Speech
 
-__all__ = ["Span", "Speech", "SpeechDetector", "speech_spans"]
+__all__ = ["FrameListener", "Span", "Speech", "SpeechDetector", "speech_spans"]

@@ -17,6 +17,33 @@ _BLOCK = 512 * FRAME
 """Samples heard at once: 16.4 s."""
 
 
+class FrameListener:
+    """Takes mono 16 kHz samples at ±1, in pieces of any length, and says at once how probably somebody speaks.
+
+    Raises ModelNotFound where Silero VAD is not installed.
+    """
+
+    def __init__(self) -> None:
+        self._network = load_silero()
+        self._state = SileroNetwork.first_state()
+        # What is not heard yet, after the end of what is: the frames' context.
+        self._held = torch.zeros(CONTEXT)
+
+    @torch.inference_mode()
+    def add(self, samples: Samples) -> list[Tensor]:
+        """Probabilities of the frames of 32 ms, in one or more tensors, that float32 samples [any number] complete."""
+        joined = torch.cat([self._held, torch.from_numpy(samples)])
+        count = (len(joined) - CONTEXT) // FRAME * FRAME
+        found = []
+        for start in range(0, count, _BLOCK):
+            stop = min(start + _BLOCK, count)
+            frames = joined[start : stop + CONTEXT].unfold(0, CONTEXT + FRAME, FRAME)
+            heard, self._state = self._network(frames, self._state)
+            found.append(heard)
+        self._held = joined[count:].clone()
+        return found
+
+
 class SpeechDetector:
     """Takes mono 16 kHz samples at ±1, in pieces of any length; ``finish`` says where somebody spoke.
 
@@ -24,10 +51,8 @@ class SpeechDetector:
     """
 
     def __init__(self) -> None:
-        self._network = load_silero()
-        self._state = SileroNetwork.first_state()
-        # The next block, after the end of the last one: the frames' context.
-        self._pieces: list[Samples] = [np.zeros(CONTEXT, np.float32)]
+        self._listener = FrameListener()
+        self._pieces: list[Samples] = []
         self._held = self._length = 0
         self._probabilities: list[Tensor] = []
 
@@ -51,15 +76,10 @@ class SpeechDetector:
             probabilities.frombytes(heard.numpy().tobytes())
         return Speech.of(probabilities, self._length, options)
 
-    @torch.inference_mode()
     def _listen(self, count: int) -> None:
-        joined = torch.from_numpy(np.concatenate(self._pieces))
-        for start in range(0, count, _BLOCK):
-            stop = min(start + _BLOCK, count)
-            frames = joined[start : stop + CONTEXT].unfold(0, CONTEXT + FRAME, FRAME)
-            heard, self._state = self._network(frames, self._state)
-            self._probabilities.append(heard)
-        self._pieces = [joined[count:].numpy().copy()]
+        joined = np.concatenate(self._pieces)
+        self._probabilities += self._listener.add(joined[:count])
+        self._pieces = [joined[count:].copy()]
         self._held -= count
 
 

@@ -1,0 +1,6 @@
+"""Text of sound that is still coming, committed when two successive decodings agree on it."""
+
+from ttscribe.live.arrivals import Arrivals
+from ttscribe.live.stream import Stream
+
+__all__ = ["Arrivals", "Stream"]
