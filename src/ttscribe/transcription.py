@@ -5,7 +5,6 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
-from itertools import islice
 from typing import Any, get_args
 
 import numpy.typing as npt
@@ -16,7 +15,6 @@ from ttscribe.audio import SAMPLE_RATE, heard_chunks, listen
 from ttscribe.decoding import (
     Closable,
     Context,
-    LanguageDetector,
     RepetitionRules,
     Rules,
     Shares,
@@ -24,12 +22,12 @@ from ttscribe.decoding import (
     WindowDecoder,
     likeliest,
     most_rows,
-    spoken,
 )
 from ttscribe.decoding.segments import SECONDS_PER_TIMESTAMP
 from ttscribe.devices import make_runner, require_values
-from ttscribe.errors import DeviceUnavailable, LanguageUnsupported, OptionError
-from ttscribe.live import Stream
+from ttscribe.errors import DeviceUnavailable, OptionError
+from ttscribe.languages import Languages, check_detection
+from ttscribe.live import BufferDecoder, Stream
 from ttscribe.options import CHECKPOINTS_OWN, LONGEST, DecodingOptions, VadOptions
 from ttscribe.types import (
     AudioSource,
@@ -38,18 +36,15 @@ from ttscribe.types import (
     LiveText,
     Progress,
     ProgressCallback,
-    Samples,
     Segment,
     SpeechSeconds,
     Task,
     Transcription,
     TranscriptionInfo,
-    Word,
 )
 from ttscribe.vad import SpeechDetector
 from ttscribe.whisper.checkpoints import Checkpoint, load_checkpoint
 from ttscribe.whisper.checkpoints.hub import DEFAULT_MODEL
-from ttscribe.whisper.languages import LANGUAGES, language_code
 from ttscribe.windows import (
     FRAMES_PER_SECOND,
     Decoded,
@@ -65,9 +60,6 @@ logger = logging.getLogger("ttscribe.transcription")
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
-_SURE = 0.5
-"""Probability of a language from which on a stream is taken to be in it."""
-
 
 class Transcriber(Closable):
     """A loaded model on a device, which ``close`` or the end of a ``with`` block frees.
@@ -81,6 +73,7 @@ class Transcriber(Closable):
         self.device = device
         self.runner = make_runner(device, checkpoint.model, precision, checkpoint.suppress_tokens)
         self._lock: AbstractContextManager[Any] = nullcontext() if self.runner.concurrent else threading.RLock()
+        self._languages = Languages(checkpoint, self.runner, self._turn)
         self._closed = False
         self._warned = False
 
@@ -166,8 +159,8 @@ class Transcriber(Closable):
         self._check_batch(batch_size, chosen_options)
         detector = _detector(vad_filter, batch_size, speech, chosen_options)
         rules = self._rules(chosen_options, timestamps)
-        _check_detection(language_detection_segments, language_detection_threshold)
-        code = self._language_given(language, multilingual=multilingual)
+        check_detection(language_detection_segments, language_detection_threshold)
+        code = self._languages.only(language, multilingual=multilingual)
         recording = listen(
             audio,
             self.runner.config.num_mel_bins,
@@ -186,7 +179,8 @@ class Transcriber(Closable):
                 windows = windows_after_pauses(self.runner, recording, heard)
         shares: Shares = {}
         if code is None:
-            shares = self._shares(windows or [whole], language_detection_segments, language_detection_threshold)
+            heard_in = consecutive(windows or [whole])
+            shares = self._languages.heard(heard_in, language_detection_segments, language_detection_threshold)
             code = likeliest(shares)
         info = TranscriptionInfo(
             model=self.checkpoint.name,
@@ -202,7 +196,7 @@ class Transcriber(Closable):
         context = Context(self.checkpoint.tokenizer, chosen_options, task, positions, timestamps=timestamps)
         decoder = WindowDecoder(self.runner, self.checkpoint.tokenizer, rules, chosen_options, timestamps=timestamps)
         aligner = self._aligner(task) if word_timestamps else None
-        of_each = self._language_detector() if multilingual else None
+        of_each = self._languages.detector() if multilingual else None
         walk = Walk(decoder, context, chosen_options.seed, self._turn, code, of_each, aligner)
         # The first window by itself where it alone is told something.
         alone = 1 if chosen_options.initial_prompt or chosen_options.prefix else 0
@@ -246,24 +240,8 @@ class Transcriber(Closable):
         self._check_rows(chosen)
         if chosen.prefix is not None:
             raise OptionError("prefix is for the start of a recording: a stream takes initial_prompt or hotwords")
-        known = self._language_given(language, multilingual=False)
-
-        def decode(samples: Samples, before: str, speech: SpeechSeconds) -> list[Word]:
-            nonlocal known
-            told = " ".join(filter(None, [chosen.initial_prompt, before.strip()])) or None
-            segments, info = self.transcribe(
-                samples,
-                sample_rate=SAMPLE_RATE,
-                language=known,
-                word_timestamps=True,
-                speech=speech,
-                options=chosen.changed(initial_prompt=told),
-            )
-            words = [word for segment in segments for word in segment.words]
-            if info.language_probability > _SURE:
-                known = info.language
-            return words
-
+        known = self._languages.only(language, multilingual=False)
+        decode = BufferDecoder(self.transcribe, chosen, known)
         live = Stream(decode, min_chunk=min_chunk, pause=pause, vad=vad_parameters or VadOptions())
         return live.texts(heard_chunks(chunks, sample_rate=sample_rate, input_format=input_format))
 
@@ -283,7 +261,7 @@ class Transcriber(Closable):
 
         Raises what ``transcribe`` does; OptionError for a model that knows one language only.
         """
-        self._require_several_languages()
+        self._languages.require_several()
         _, info = self.transcribe(
             audio,
             sample_rate=sample_rate,
@@ -333,46 +311,6 @@ class Transcriber(Closable):
             raise OptionError("condition_on_previous_text needs one window after the other: leave batch_size at 1")
         if options.beam_size > 1 or options.ladder[0] > 0:
             raise OptionError("batch_size above 1 follows the likeliest text: it needs beam_size 1 and temperature 0")
-
-    def _known_language(self, language: str) -> str:
-        code = language_code(language)
-        if code not in self.checkpoint.languages:
-            knows = "English only" if self.checkpoint.languages == ("en",) else "other languages"
-            raise LanguageUnsupported(
-                f"{self.checkpoint.name} knows {knows}, not {LANGUAGES[code].title()}; "
-                "use a multilingual model such as large-v3-turbo, or base"
-            )
-        return code
-
-    def _language_given(self, language: str | None, *, multilingual: bool) -> str | None:
-        """The code of the only language that may be spoken, None where it is to be detected."""
-        if multilingual:
-            self._require_several_languages()
-            if language is not None:
-                raise OptionError("multilingual detects the language of every window: leave language out")
-        if language is not None:
-            return self._known_language(language)
-        return self.checkpoint.languages[0] if len(self.checkpoint.languages) == 1 else None
-
-    def _require_several_languages(self) -> None:
-        if len(self.checkpoint.languages) == 1:
-            only = LANGUAGES[self.checkpoint.languages[0]].title()
-            raise OptionError(
-                f"{self.checkpoint.name} knows {only} only and detects no language; use a multilingual model"
-            )
-
-    def _language_detector(self) -> LanguageDetector:
-        return LanguageDetector(self.runner, self.checkpoint.tokenizer, self.checkpoint.languages)
-
-    def _shares(self, windows: Sequence[RecordingWindow], count: int, threshold: float) -> Shares:
-        """Of each language; the first of the windows keeps its encoder states."""
-        detector = self._language_detector()
-
-        def heard(window: RecordingWindow) -> Shares:
-            with self._turn():
-                return detector.shares(window.start())[0]
-
-        return spoken(map(heard, islice(consecutive(windows), count)), threshold)
 
     def _segments(
         self, windows: Iterator[Decoded], duration: float, progress: ProgressCallback | None
@@ -456,13 +394,6 @@ def _detector(
         return SpeechDetector()
     guarded = vad_filter is None and speech is None and options.no_speech_threshold is not None
     return SpeechDetector() if guarded else None
-
-
-def _check_detection(segments: int, threshold: float) -> None:
-    if type(segments) is not int or segments < 1:
-        raise OptionError(f"language_detection_segments must be a whole number from 1, not {segments!r}")
-    if not 0 <= threshold <= 1:
-        raise OptionError(f"language_detection_threshold must be 0 to 1, not {threshold!r}")
 
 
 def load_model(
