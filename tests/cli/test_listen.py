@@ -28,7 +28,7 @@ def pcm(beckett):
 
 def test_what_is_said_on_standard_input_is_written_in_lines(ttscribe, listen, pcm):
     options, data = pcm
-    result = ttscribe(*listen, *options, "--min-chunk", "4", "-", input=data)
+    result = ttscribe(*listen, *options, "--min-chunk", "6", "-", input=data)
     assert (result.exit_code, result.stderr) == (0, "")
     wrong, _ = word_errors(clips()["beckett"].text, result.stdout.replace("\n", " "))
     assert wrong <= 2

@@ -50,9 +50,9 @@ def paced(samples, seconds):
 
 def test_words_are_committed_soon_after_they_are_said_and_never_change(english, beckett, decoded):
     samples = np.concatenate([load_audio(beckett), np.zeros(4 * SAMPLE_RATE, np.float32)])
-    pieces, taken = paced(samples, 2.0)
+    pieces, taken = paced(samples, 2.5)
     texts, delays = [], []
-    for text in english.stream(pieces, min_chunk=2.0):
+    for text in english.stream(pieces, min_chunk=2.5):
         texts.append(text)
         assert text.text == "".join(word.text for word in text.words)
         if text.committed:
@@ -61,8 +61,8 @@ def test_words_are_committed_soon_after_they_are_said_and_never_change(english, 
     wrong, said = word_errors(clips()["beckett"].text, "".join(text.text for text in committed))
     assert wrong <= 2 < said
     assert all(one.end <= other.start for one, other in pairwise(committed))
-    assert max(delays) < 6
-    assert len(committed) > 2
+    assert max(delays) < 7.5
+    assert len(committed) > 1
     # What is pending is shown before, and nothing is decoded in the silence at the end.
     assert not texts[0].committed
     assert len(decoded) <= 6
