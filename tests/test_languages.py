@@ -41,7 +41,6 @@ def test_a_language_that_is_not_sure_is_listened_for_in_the_next_windows(multili
     assert sum(second.probabilities.values()) == pytest.approx(1)
 
 
-@pytest.mark.usefixtures("silero")
 def test_each_window_is_decoded_in_its_own_language(multilingual):
     names = ("fr-pangrama", "en-quick_brown_fox")
     samples = joined(*names, apart=10)

@@ -252,7 +252,7 @@ class Transcriber(Closable):
         sample_rate: int | None = None,
         input_format: InputFormat | None = None,
         max_duration: float = LONGEST,
-        vad_filter: bool = False,
+        vad_filter: bool | None = None,
         vad_parameters: VadOptions | None = None,
         language_detection_segments: int = 1,
         language_detection_threshold: float = 0.5,

@@ -11,8 +11,6 @@ import pytest
 from golden.clips import clips
 from golden.errors import word_errors
 
-pytestmark = pytest.mark.usefixtures("silero")
-
 
 @pytest.fixture
 def listen(tiny):

@@ -13,7 +13,7 @@ from ttscribe.live import Stream
 from ttscribe.transcription import Transcriber
 from ttscribe.types import Word
 
-pytestmark = [pytest.mark.xdist_group("transcription, tiny.en"), pytest.mark.usefixtures("silero")]
+pytestmark = pytest.mark.xdist_group("transcription, tiny.en")
 
 
 @pytest.fixture(scope="module")

@@ -49,7 +49,7 @@ def languages(
 
     def attempt(file: str) -> bool:
         try:
-            typer.echo(_line(transcriber, file, vad, language_detection_segments, language_detection_threshold))
+            typer.echo(_line(transcriber, file, vad or None, language_detection_segments, language_detection_threshold))
         except AudioError as error:
             complain(error)
             return False
@@ -60,7 +60,7 @@ def languages(
         raise typer.Exit(1)
 
 
-def _line(transcriber: "Transcriber", file: str, vad: bool, segments: int, threshold: float) -> str:
+def _line(transcriber: "Transcriber", file: str, vad: bool | None, segments: int, threshold: float) -> str:
     detected = transcriber.detect_language(
         file, vad_filter=vad, language_detection_segments=segments, language_detection_threshold=threshold
     )
