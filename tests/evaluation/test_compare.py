@@ -5,10 +5,10 @@ from dataclasses import astuple
 import pytest
 import torch
 
-from accuracy import read_records
+from accuracy import FOLDERS, read_records
 from ttscribe.devices import make_runner
 from ttscribe.errors import ModelError
-from ttscribe.evaluation.accuracy import Forced, Text
+from ttscribe.evaluation.accuracy import EMULATOR, Forced, Text
 from ttscribe.evaluation.compare import Comparison, compare
 from ttscribe.evaluation.speech import Clip
 from ttscribe.evaluation.words import count_errors
@@ -17,8 +17,9 @@ pytestmark = pytest.mark.xdist_group("comparison of tiny.en")
 
 SAID = "Ever tried. Ever failed. No matter. Try again. Fail again. Fail better."
 POLICY = "bf16-hifi3"
+RECORDS = FOLDERS[EMULATOR]
 # An utterance of which bfloat16 picks a token that float32 does not.
-CLOSE = "audio/ps-0890-librivox.flac"
+CLOSE = "audio/ls-other-2414-128291-0001.flac"
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +48,8 @@ def test_bfloat16_is_not_float32_and_correlates(comparison, clip):
 
 
 def test_a_committed_record_is_what_is_recorded_now(comparison, speech):
-    (before,) = (each for each in read_records(Forced) if astuple(each)[:3] == ("tiny.en", POLICY, CLOSE))
-    (said,) = (each for each in read_records(Text) if astuple(each)[:3] == ("tiny.en", POLICY, CLOSE))
+    (before,) = (each for each in read_records(Forced, RECORDS) if astuple(each)[:3] == ("tiny.en", POLICY, CLOSE))
+    (said,) = (each for each in read_records(Text, RECORDS) if astuple(each)[:3] == ("tiny.en", POLICY, CLOSE))
     lines = (speech / "manifest.tsv").read_text(encoding="utf-8").splitlines()
     (reference,) = (line.split("\t")[5] for line in lines if line.startswith(CLOSE))
     forced, text = comparison.of(Clip(speech / CLOSE, reference, 0.0), CLOSE)
