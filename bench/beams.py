@@ -1,4 +1,4 @@
-"""The search with beams beside OpenAI's decoder: ``python bench/beams.py --speech DIR [--model tiny.en] [--beam-size 5]``.
+"""The search with beams beside OpenAI's decoder: ``python bench/beams.py --speech DIR``.
 
 Both decode the first 30 s of every recording from the same features with the same weights; what differs is printed.
 """

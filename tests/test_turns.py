@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from ttscribe import DecodingOptions, transcription
+from ttscribe.audio import SAMPLE_RATE, load_audio
 from ttscribe.devices.cpu import CpuRunner
 from ttscribe.errors import StateGone
 from ttscribe.transcription import Transcriber
@@ -63,28 +64,37 @@ def texts(segments):
 
 
 @pytest.fixture(scope="module")
-def said(base, beckett, two_cities):
-    """What is said in two recordings, each decoded with nothing else going on."""
-    alone = Transcriber(base)
-    return [texts(alone.transcribe(recording).segments) for recording in (beckett, two_cities)]
+def recordings(beckett, two_cities):
+    """Two, of 10 s and of 15 s."""
+    return load_audio(beckett), load_audio(two_cities)[: 15 * SAMPLE_RATE]
 
 
-def test_a_recording_whose_encoder_states_another_took_is_encoded_again(transcriber, said, beckett, two_cities):
+def heard(transcriber, recording, **options):
+    return transcriber.transcribe(recording, sample_rate=SAMPLE_RATE, **options)
+
+
+@pytest.fixture(scope="module")
+def said(base, recordings):
+    """What is said in the recordings, each decoded with nothing else going on."""
+    return [texts(heard(Transcriber(base), recording).segments) for recording in recordings]
+
+
+def test_a_recording_whose_encoder_states_another_took_is_encoded_again(transcriber, said, recordings):
     """Without guards, which encode parts of a window that may be silent."""
     plain = DecodingOptions.plain()
-    first, second = (transcriber.transcribe(recording, options=plain) for recording in (beckett, two_cities))
+    first, second = (heard(transcriber, recording, options=plain) for recording in recordings)
     assert transcriber.runner.encodes == 2
     assert [texts(first.segments), texts(second.segments)] == said
     assert transcriber.runner.gone == 2  # each recording's first window: the other was listened to, or decoded, since
 
 
-def test_threads_take_turns(transcriber, said, beckett, two_cities):
+def test_threads_take_turns(transcriber, said, recordings):
     together = threading.Barrier(THREADS)
 
     def transcribed(recording):
         together.wait()
-        return texts(transcriber.transcribe(recording).segments)
+        return texts(heard(transcriber, recording).segments)
 
     with ThreadPoolExecutor(THREADS) as threads:
-        ours = list(threads.map(transcribed, [beckett, two_cities, beckett]))
+        ours = list(threads.map(transcribed, [*recordings, recordings[0]]))
     assert ours == [said[0], said[1], said[0]]

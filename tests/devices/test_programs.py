@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
+from ttscribe.audio import SAMPLE_RATE, load_audio
 from ttscribe.devices import make_runner
 from ttscribe.errors import DeviceUnavailable, OptionError
 from ttscribe.transcription import Transcriber
@@ -55,10 +56,11 @@ def test_exact_programs_transcribe_as_the_cpu_does(tiny_en, two_cities, beckett)
     """Two recordings in two threads: they take turns, and one finds compiled what the other has needed."""
 
     def texts(recording, transcriber):
-        segments, info = transcriber.transcribe(recording)
+        segments, info = transcriber.transcribe(recording, sample_rate=SAMPLE_RATE)
         return [segment.text for segment in segments], info.device
 
-    recordings, on_cpu = (two_cities, beckett), Transcriber(tiny_en)
+    recordings = load_audio(two_cities)[: 15 * SAMPLE_RATE], load_audio(beckett)
+    on_cpu = Transcriber(tiny_en)
     with Transcriber(tiny_en, "emulator", "exact") as emulated, ThreadPoolExecutor(len(recordings)) as threads:
         found = list(threads.map(lambda recording: texts(recording, emulated), recordings))
     assert found == [(texts(recording, on_cpu)[0], "emulator") for recording in recordings]
