@@ -152,7 +152,7 @@ def cell(part: list[Record]) -> str:
     words, errors = sum(each.words for each in part), sum(each.errors for each in part)
     text = f"{100 * errors / words:.2f} %" if words else f"{sum(each.written for each in part)} words"
     repeated, worst = sum(each.loops for each in part), max(each.early for each in part)
-    text += f", {repeated} loops" if repeated else ""
+    text += f", {repeated} loop{'s' * (repeated > 1)}" if repeated else ""
     return text + (f", {worst:.1f} s early" if worst > 1 else "")
 
 
