@@ -1,14 +1,83 @@
-"""The model of a command where none is named."""
+"""The model that a command loads: the options that name it and where it runs, and the loading itself."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
-from ttscribe.cli._terminal import note
+import typer
+
+from ttscribe.cli import _completion as complete
+from ttscribe.cli._terminal import note, show_warnings
 
 if TYPE_CHECKING:
+    from ttscribe.transcription import Transcriber
     from ttscribe.types import Task
 
+Model: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME|PATH",
+        autocompletion=complete.models,
+        help="A name from 'ttscribe models', a hub id, a folder or a .pt file.  "
+        "[default: distil-large-v3; where it cannot be had, the largest that is here]",
+    ),
+]
+Language: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="CODE|NAME",
+        autocompletion=complete.languages,
+        help="Language spoken, such as de or german; detected when not given.",
+    ),
+]
+Device: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        autocompletion=complete.devices,
+        help="Where the model runs: cpu, emulator, ttnn, ttnn:n150 ...",
+    ),
+]
+Precision: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="POLICY",
+        autocompletion=complete.precisions,
+        help="Of compiled programs (emulator, ttnn): bf16-hifi3 ...",
+    ),
+]
+Threads: TypeAlias = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="CPU threads; PyTorch's choice when not given.")
+]
 
-def unnamed_model(*, language: str | None, task: "Task" = "transcribe", offline: bool, quiet: bool) -> str:
+
+def load(
+    model: str | None,
+    *,
+    language: str | None,
+    task: "Task" = "transcribe",
+    device: str,
+    dtype: str,
+    precision: str | None,
+    threads: int | None,
+    offline: bool,
+    quiet: bool,
+) -> "Transcriber":
+    """The model, or where none is named one that knows ``language`` and does ``task``; warnings are shown from then on.
+
+    Raises what ``load_model`` does.
+    """
+    from huggingface_hub.utils.tqdm import disable_progress_bars
+
+    from ttscribe.transcription import load_model
+
+    show_warnings(quiet=quiet)
+    if quiet:
+        disable_progress_bars()
+    if model is None:
+        model = _unnamed(language=language, task=task, offline=offline, quiet=quiet)
+    return load_model(model, device=device, dtype=dtype, precision=precision, threads=threads, offline=offline)
+
+
+def _unnamed(*, language: str | None, task: "Task", offline: bool, quiet: bool) -> str:
     """The model where none is named; says on standard error which, where it is not the default."""
     from ttscribe.whisper.checkpoints.unnamed import choose
 

@@ -6,6 +6,7 @@ import typer
 
 from ttscribe.cli import _completion as complete
 from ttscribe.cli import _decoding as decoding
+from ttscribe.cli import _model as loading
 from ttscribe.cli._terminal import complain, show_warnings
 from ttscribe.errors import AudioError
 
@@ -25,14 +26,7 @@ def languages(
             help="A multilingual one: a name from 'ttscribe models', a folder ...",
         ),
     ] = "base",
-    device: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME",
-            autocompletion=complete.devices,
-            help="Where the model runs: cpu, emulator, ttnn, ttnn:n150 ...",
-        ),
-    ] = "cpu",
+    device: loading.Device = "cpu",
     vad: Annotated[bool, typer.Option("--vad", help="Listen from where Silero VAD first hears speech.")] = False,
     language_detection_segments: decoding.DetectionSegments = 1,
     language_detection_threshold: decoding.DetectionThreshold = 0.5,

@@ -8,10 +8,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from ttscribe.cli import _completion as complete
-from ttscribe.cli._model import unnamed_model
+from ttscribe.cli import _model as loading
 from ttscribe.cli._stopping import first_interrupt
-from ttscribe.cli._terminal import note, show_warnings, write_out
+from ttscribe.cli._terminal import note, write_out
 from ttscribe.errors import AudioUnreadable, OptionError
 
 SAMPLE_BYTES = {"s16le": 2, "f32le": 4}
@@ -22,50 +21,19 @@ def listen(
         str | None,
         typer.Argument(metavar="[-]", help="- is raw mono PCM on standard input; without it, the microphone."),
     ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME|PATH",
-            autocompletion=complete.models,
-            help="A name from 'ttscribe models', a hub id, a folder or a .pt file.  "
-            "[default: distil-large-v3; where it cannot be had, the largest that is here]",
-        ),
-    ] = None,
-    language: Annotated[
-        str | None,
-        typer.Option(
-            metavar="CODE|NAME",
-            autocompletion=complete.languages,
-            help="Language spoken, such as de or german; detected when not given.",
-        ),
-    ] = None,
+    model: loading.Model = None,
+    language: loading.Language = None,
     input_format: Annotated[Literal["s16le", "f32le"], typer.Option(help="Type of the PCM.")] = "s16le",
     sample_rate: Annotated[int, typer.Option(metavar="HZ", help="Of the PCM.")] = 16_000,
     min_chunk: Annotated[
         float, typer.Option(metavar="S", help="Seconds of new sound after which it is decoded again.")
     ] = 1.0,
-    device: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME",
-            autocompletion=complete.devices,
-            help="Where the model runs: cpu, emulator, ttnn, ttnn:n150 ...",
-        ),
-    ] = "cpu",
+    device: loading.Device = "cpu",
     dtype: Annotated[
         Literal["float32", "bfloat16", "float16"], typer.Option(help="Type of the weights and the arithmetic.")
     ] = "float32",
-    precision: Annotated[
-        str | None,
-        typer.Option(
-            metavar="POLICY",
-            autocompletion=complete.precisions,
-            help="Of compiled programs (emulator, ttnn): bf16-hifi3 ...",
-        ),
-    ] = None,
-    threads: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="CPU threads; PyTorch's choice when not given.")
-    ] = None,
+    precision: loading.Precision = None,
+    threads: loading.Threads = None,
     offline: Annotated[bool, typer.Option("--offline", help="Use only models that are on this machine.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing on standard error but errors.")] = False,
 ) -> None:
@@ -78,17 +46,18 @@ def listen(
         raise OptionError(f"listen takes - for standard input, or nothing: for a file, ttscribe transcribe {source}")
     if sample_rate < 1:
         raise OptionError(f"--sample-rate must be above 0 Hz, not {sample_rate}")
-    from huggingface_hub.utils.tqdm import disable_progress_bars
-
     from ttscribe.live import Arrivals
-    from ttscribe.transcription import load_model
 
-    show_warnings(quiet=quiet)
-    if quiet:
-        disable_progress_bars()
-    if model is None:
-        model = unnamed_model(language=language, offline=offline, quiet=quiet)
-    transcriber = load_model(model, device=device, dtype=dtype, precision=precision, threads=threads, offline=offline)
+    transcriber = loading.load(
+        model,
+        language=language,
+        device=device,
+        dtype=dtype,
+        precision=precision,
+        threads=threads,
+        offline=offline,
+        quiet=quiet,
+    )
     with _opened(source, sample_rate, input_format) as read:
         arrivals = Arrivals(read, sample_rate * SAMPLE_BYTES[input_format])
         texts = transcriber.stream(

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ttscribe.cli import _completion as complete
 from ttscribe.cli import _config as configuration
 from ttscribe.cli import _decoding as decoding
+from ttscribe.cli import _model as loading
 from ttscribe.cli import _words as words
 from ttscribe.cli._jobs import Job, plan
-from ttscribe.cli._model import unnamed_model
-from ttscribe.cli._terminal import complain, note, progress_bar, show_warnings, write_out
+from ttscribe.cli._terminal import complain, note, progress_bar, write_out
 from ttscribe.errors import AudioError, OutputError
 from ttscribe.options import LONGEST, DecodingOptions, VadOptions
 from ttscribe.writers import FormatName, SubtitleLayout, format_writer, write_transcript
@@ -45,23 +44,8 @@ class _Options:
 
 def transcribe(
     files: Annotated[list[str], typer.Argument(metavar="FILE", help="Audio or video files; - is standard input.")],
-    model: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME|PATH",
-            autocompletion=complete.models,
-            help="A name from 'ttscribe models', a hub id, a folder or a .pt file.  "
-            "[default: distil-large-v3; where it cannot be had, the largest that is here]",
-        ),
-    ] = None,
-    language: Annotated[
-        str | None,
-        typer.Option(
-            metavar="CODE|NAME",
-            autocompletion=complete.languages,
-            help="Language spoken, such as de or german; detected when not given.",
-        ),
-    ] = None,
+    model: loading.Model = None,
+    language: loading.Language = None,
     task: Annotated[
         Literal["transcribe", "translate"], typer.Option(help="Write what is said, or translate it to English.")
     ] = "transcribe",
@@ -80,29 +64,13 @@ def transcribe(
     resume: Annotated[
         bool, typer.Option("--resume/--no-resume", help="Pass over files whose transcript is in --output-dir already.")
     ] = False,
-    device: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME",
-            autocompletion=complete.devices,
-            help="Where the model runs: cpu, emulator, ttnn, ttnn:n150 ...",
-        ),
-    ] = "cpu",
+    device: loading.Device = "cpu",
     dtype: Annotated[
         Literal["float32", "bfloat16", "float16"],
         typer.Option("--dtype", "--compute-type", help="Type of the weights and the arithmetic."),
     ] = "float32",
-    precision: Annotated[
-        str | None,
-        typer.Option(
-            metavar="POLICY",
-            autocompletion=complete.precisions,
-            help="Of compiled programs (emulator, ttnn): bf16-hifi3 ...",
-        ),
-    ] = None,
-    threads: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="CPU threads; PyTorch's choice when not given.")
-    ] = None,
+    precision: loading.Precision = None,
+    threads: loading.Threads = None,
     input_format: Annotated[
         Literal["s16le", "f32le"] | None,
         typer.Option(help="The files are raw mono PCM of this type, without a header; needs --sample-rate."),
@@ -210,16 +178,17 @@ def transcribe(
         note(f"{output_dir}: passed over {passed_over} of {passed_over + len(jobs)}, done already", quiet=quiet)
     if not jobs:
         return
-    from huggingface_hub.utils.tqdm import disable_progress_bars
-
-    from ttscribe.transcription import load_model
-
-    show_warnings(quiet=quiet)
-    if quiet:
-        disable_progress_bars()
-    if model is None:
-        model = unnamed_model(language=language, task=task, offline=offline, quiet=quiet)
-    transcriber = load_model(model, device=device, dtype=dtype, precision=precision, threads=threads, offline=offline)
+    transcriber = loading.load(
+        model,
+        language=language,
+        task=task,
+        device=device,
+        dtype=dtype,
+        precision=precision,
+        threads=threads,
+        offline=offline,
+        quiet=quiet,
+    )
     succeeded = [_attempt(transcriber, job, options, named=len(jobs) > 1) for job in jobs]
     if not all(succeeded):
         raise typer.Exit(1)
