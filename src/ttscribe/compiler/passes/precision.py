@@ -9,11 +9,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ttscribe.compiler.editor import Rewriter, rewrite
-from ttscribe.compiler.operations import OPERATIONS
+from ttscribe.compiler.operations import OPERATIONS, Family
 from ttscribe.compiler.program import Attribute, Config, DType, Op, Program
 from ttscribe.compiler.settings import CompileSettings, Precision
 
-_PRODUCTS = ("ttnn.linear", "ttnn.matmul")
 _MOVES = ("ttnn.reshape", "ttnn.to_layout", "ttnn.slice", "ttnn.permute")
 _CHOICES = ("ttnn.argmax", "ttnn.softmax")
 
@@ -37,7 +36,8 @@ def choose_precision(program: Program, settings: CompileSettings) -> Program:
         if not op.outputs:
             return None
         configured = _configured(op, precision)
-        if op.target in _PRODUCTS and op.attribute("dtype") is None and _is_result(rewriter, op.output.name):
+        is_product = OPERATIONS[op.target].family is Family.MATMUL
+        if is_product and op.attribute("dtype") is None and _is_result(rewriter, op.output.name):
             configured = configured.with_attributes(dtype=DType.FLOAT32)
         return [rewriter.reinferred(configured)]
 
