@@ -29,6 +29,7 @@ from ttscribe.evaluation.compare import Comparison
 from ttscribe.evaluation.speech import Clip
 from ttscribe.evaluation.words import count_errors
 from ttscribe.reports import pages
+from ttscribe.reports.model_table import between_markers
 from ttscribe.transcription import Transcriber
 from ttscribe.whisper.checkpoints import load_checkpoint
 
@@ -167,12 +168,10 @@ def _row(found: Accuracy, texts: list[Text]) -> tuple[object, ...]:
 
 def write_markdown(path: Path) -> None:
     """Put the tables between the markers of a document."""
-    text = path.read_text()
-    for device, (begin, end) in MARKERS.items():
-        before, _, rest = text.partition(begin)
-        _, _, after = rest.partition(end)
-        text = f"{before}{begin}\n" + "\n".join(table(FOLDERS[device])) + f"\n{end}{after}"
-    path.write_text(text)
+    text = path.read_text(encoding="utf-8")
+    for device, markers in MARKERS.items():
+        text = between_markers(text, "\n".join(table(FOLDERS[device])), path.name, markers)
+    path.write_text(text, encoding="utf-8")
 
 
 def main() -> None:

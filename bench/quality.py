@@ -16,9 +16,10 @@ from quality_cases import Case, hard, joined, recordings, silent
 from quality_systems import SETTINGS, SYSTEMS, Heard, System
 from ttscribe.evaluation.words import count_errors
 from ttscribe.reports import pages
+from ttscribe.reports.model_table import between_markers
 
 RECORDS = Path(__file__).parent / "data" / "quality.jsonl"
-BEGIN, END = "<!-- quality:begin -->", "<!-- quality:end -->"
+MARKERS = ("<!-- quality:begin -->", "<!-- quality:end -->")
 KINDS = ("utt", "long", "nonen", "long-nonen", "noise")
 GROUPS = ("nobody speaks", "hard speech", "joined", *KINDS)
 UTTERANCES = 12
@@ -169,10 +170,10 @@ def main() -> None:
     if arguments.speech is not None:
         measure(arguments)
     if arguments.markdown is not None:
-        before, _, rest = arguments.markdown.read_text(encoding="utf-8").partition(BEGIN)
-        _, _, after = rest.partition(END)
-        text = "\n".join(tables(read()))
-        arguments.markdown.write_text(f"{before}{BEGIN}\n{text}\n\n{END}{after}", encoding="utf-8")
+        text, content = arguments.markdown.read_text(encoding="utf-8"), "\n".join([*tables(read()), ""])
+        arguments.markdown.write_text(
+            between_markers(text, content, arguments.markdown.name, MARKERS), encoding="utf-8"
+        )
     else:
         print("\n".join(tables(read())))
 

@@ -4,12 +4,13 @@ import warnings
 
 import pytest
 
+from beams import rules_of
 from golden.clips import Absent, clips
+from quality_systems import openai_model
 from ttscribe.audio import log_mel, window
-from ttscribe.decoding import Rules, TimestampGrammar, read_prompt, search_beams
+from ttscribe.decoding import read_prompt, search_beams
 from ttscribe.decoding.search import Prompt
 from ttscribe.devices import make_runner
-from ttscribe.whisper.checkpoints.openai import dimensions, our_name
 
 whisper = pytest.importorskip("whisper", reason="OpenAI's package (openai-whisper) is not installed: make env")
 pytestmark = pytest.mark.xdist_group("transcription, tiny.en")
@@ -18,14 +19,12 @@ pytestmark = pytest.mark.xdist_group("transcription, tiny.en")
 @pytest.fixture(scope="module")
 def theirs(tiny_en):
     """OpenAI's model with the weights of tiny.en."""
-    model = whisper.model.Whisper(whisper.model.ModelDimensions(**dimensions(tiny_en.config)))
-    weights = tiny_en.model.state_dict()
+    model = openai_model(tiny_en)
     with warnings.catch_warnings():
         # Its vocabulary, which it keeps from then on, is read from a file that it does not close.
         warnings.simplefilter("ignore", ResourceWarning)
         whisper.tokenizer.get_tokenizer(model.is_multilingual)
-    model.load_state_dict({name: weights[our_name(name)] for name in model.state_dict()})
-    return model.eval()
+    return model
 
 
 @pytest.fixture(scope="module")
@@ -34,9 +33,7 @@ def ours(tiny_en):
     tokenizer, runner = tiny_en.tokenizer, make_runner("cpu", tiny_en.model)
     tokens = tokenizer.prompt("en", "transcribe", timestamps=True)
     prompt = Prompt(tokens, tokens.index(tokenizer.sot), tokenizer.eot, tokenizer.no_speech)
-    latest = tiny_en.max_initial_timestamp_index
-    grammar = TimestampGrammar(tokenizer.timestamp_begin, tokenizer.eot, tokenizer.no_timestamps, latest)
-    rules = Rules.of(tiny_en.suppress_tokens, tiny_en.begin_suppress_tokens, grammar)
+    rules = rules_of(tiny_en)
 
     def decode(mel, **options):
         reading = read_prompt(runner, runner.start(runner.encode(mel[None])), prompt)

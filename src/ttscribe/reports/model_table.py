@@ -84,13 +84,13 @@ def _mark(figures: Sequence[Figure]) -> str:
     return _MARKS[figures[0].provenance] if figures else ""
 
 
-def between_markers(text: str, content: str, name: str) -> str:
+def between_markers(text: str, content: str, name: str, markers: tuple[str, str] = (BEGIN, END)) -> str:
     """``text`` with ``content`` between the markers; OutputError where ``name`` has no markers."""
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    before, begin, rest = text.partition(markers[0])
+    _, end, after = rest.partition(markers[1])
     if not begin or not end:
-        raise OutputError(f"{name} has no {BEGIN} ... {END} to put the model table between")
-    return f"{before}{BEGIN}\n{content}\n{END}{after}"
+        raise OutputError(f"{name} has no {markers[0]} ... {markers[1]} to put the table between")
+    return f"{before}{begin}\n{content}\n{end}{after}"
 
 
 def reports_in(folder: Path) -> list[ModelReport]:
