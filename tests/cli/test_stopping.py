@@ -50,6 +50,24 @@ app.run = run
 cli.main()
 """
 
+# In place of a command: what PyTorch does where the import of NumPy is interrupted.
+WARNING = """
+import time, warnings
+from ttscribe import cli
+from ttscribe.cli import app
+
+def run():
+    try:
+        print(flush=True)
+        time.sleep(60)
+    except BaseException:
+        warnings.warn("Failed to initialize NumPy")
+    time.sleep(60)
+
+app.run = run
+cli.main()
+"""
+
 
 @pytest.fixture
 def run():
@@ -116,6 +134,12 @@ def test_while_python_waits_for_code_in_c_no_half_of_a_file_stays(run, tmp_path,
         assert [path.suffix for path in tmp_path.iterdir()] == [".txt"]
         stop(process, number)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_library_that_goes_on_after_it_does_not_warn_of_it(run):
+    with run(WARNING) as process:
+        process.stdout.readline()
+        stop(process)
 
 
 def test_a_second_ctrl_c_ends_at_once_what_takes_long_to_end(run):

@@ -12,6 +12,7 @@ import select
 import signal
 import sys
 import time
+import warnings
 from contextlib import contextmanager, suppress
 
 TYPE_CHECKING = False  # typing takes 5 ms, in which Ctrl-C would not be listened to
@@ -83,6 +84,8 @@ class Stopping:
         # Where C code or a finalizer is interrupted, Python cannot raise and would print a traceback instead.
         sys.unraisablehook = _ignore
         sys.excepthook = lambda *_: self._end(number)
+        # A library whose import is interrupted may go on without what it missed and warn of it: PyTorch without NumPy.
+        warnings.simplefilter("ignore")
         raise Stopped
 
     def _watch(self, arrivals: int) -> None:
