@@ -51,8 +51,8 @@ format: env
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: env ## speed of ttscribe beside transformers and faster-whisper
-	@$(BIN)/python bench/speed.py
+bench: env ## speed and memory of base beside transformers, faster-whisper and whisper.cpp
+	@$(BIN)/ttscribe bench base --peers
 
 reports: env ## make docs/models and the model table again
 	@$(BIN)/python -W ignore bench/model_reports.py

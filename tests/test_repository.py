@@ -41,11 +41,12 @@ MAY_IMPORT = {
     "check": {"whisper", "compiler", "devices"},
     "evaluation": {"audio", "whisper", "decoding", "devices"},
     "reports": {"audio", "whisper", "compiler", "devices", "decoding", "check", "evaluation"},
+    "bench": {"", "audio", "whisper", "devices", "decoding", "reports"},
     "cases": {"compiler", "devices", "evaluation"},
     "lockstep": {"audio", "whisper", "compiler", "devices", "check", "evaluation"},
     "cli": {
         *("", "audio", "writers", "whisper", "compiler", "devices", "decoding", "transcription", "live"),
-        *("cases", "check", "evaluation", "lockstep", "reports"),
+        *("bench", "cases", "check", "evaluation", "lockstep", "reports"),
     },
 }
 

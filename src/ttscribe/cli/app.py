@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 from ttscribe import __version__
 from ttscribe.cli._decoding import GroupedCommand, dashes
 from ttscribe.cli._terminal import complain
+from ttscribe.cli.bench import bench
 from ttscribe.cli.check import check
 from ttscribe.cli.compare import compare
 from ttscribe.cli.compile import compile_
@@ -67,6 +68,7 @@ app.command()(check)
 app.command()(compare)
 app.command()(emit)
 app.command()(report)
+app.command()(bench)
 app.command()(record)
 app.command()(models)
 app.command()(doctor)

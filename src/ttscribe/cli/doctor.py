@@ -2,7 +2,6 @@
 
 import os
 import platform
-import re
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -61,15 +60,10 @@ def _version(package: str) -> str | None:
 
 
 def _machine() -> list[Row]:
+    from ttscribe.bench.machine import cores, processor
+
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    # Those that this process may use, which in a container can be fewer than the machine has.
-    return [("processor", f"{_processor()}, {len(os.sched_getaffinity(0))} cores"), ("memory", _size(memory))]
-
-
-def _processor() -> str:
-    described = Path("/proc/cpuinfo")
-    found = re.search(r"^model name\s*: (.+)$", described.read_text(), re.MULTILINE) if described.exists() else None
-    return found[1] if found else platform.machine()
+    return [("processor", f"{processor()}, {cores()} cores"), ("memory", _size(memory))]
 
 
 def _cuda() -> str:

@@ -1,0 +1,66 @@
+"""ttscribe itself, as ``peers/worker.py`` measures a system."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from ttscribe import DecodingOptions, __version__, load_model
+from ttscribe.audio import SAMPLE_RATE, WINDOW_SAMPLES, log_mel, window
+from ttscribe.decoding import Picks, Rules
+from ttscribe.devices import ProgramRunner
+
+# Decoding goes on whatever comes: no token has this id.
+_NO_END = -1
+
+
+class System:
+    """A model on a device, transcribing as the peers are asked to: the likeliest tokens, once, nothing doubted."""
+
+    def __init__(self, plan: dict[str, Any]) -> None:
+        asked = {} if plan["setting"] is None else {"precision": plan["setting"]}
+        weights, device, threads = plan["weights"], plan["device"], plan["threads"]
+        self._transcriber = load_model(weights, device=device, threads=threads, offline=True, **asked)
+        self._runner, self._checkpoint = self._transcriber.runner, self._transcriber.checkpoint
+        self._prompt = self._checkpoint.tokenizer.prompt("en")
+        self._rules = Rules.of(self._checkpoint.suppress_tokens, self._checkpoint.begin_suppress_tokens, None)
+        self._timestamps = not plan["random"]
+        if plan["random"]:
+            # A text ends where the cache that the configuration names does; the device's own cache stays whole.
+            positions = len(self._prompt) + plan["window_tokens"]
+            self._runner.config = replace(self._checkpoint.config, max_target_positions=positions)
+
+    def transcribe(self, samples: Any) -> int:
+        segments, _ = self._transcriber.transcribe(
+            samples,
+            sample_rate=SAMPLE_RATE,
+            language="en",
+            timestamps=self._timestamps,
+            options=DecodingOptions.plain(),
+        )
+        return sum(len(segment.tokens) for segment in segments)
+
+    def features(self, samples: Any) -> Any:
+        return window(log_mel(samples[:WINDOW_SAMPLES], self._checkpoint.config.num_mel_bins), 0)[None]
+
+    def encode(self, features: Any) -> Any:
+        return self._runner.encode(features)
+
+    def decode(self, states: Any, count: int) -> int:
+        state = self._runner.start(states)
+        logits = self._runner.prefill(torch.tensor([self._prompt]), state)
+        token, logprob = self._rules.pick(logits[0, -1], [])
+        picked = Picks([token], [logprob])
+        self._runner.greedy([picked], len(self._prompt), state, self._rules, limit=count, end=_NO_END)
+        return len(picked.tokens)
+
+    def about(self) -> dict[str, Any]:
+        return {"arithmetic": self._arithmetic(), "versions": f"ttscribe {__version__}, torch {torch.__version__}"}
+
+    def _arithmetic(self) -> str:
+        """What the device computes in, or the policy of compiled programs."""
+        if isinstance(self._runner, ProgramRunner):
+            return self._runner.settings.precision.name
+        return str(self._checkpoint.model.dtype).removeprefix("torch.")
