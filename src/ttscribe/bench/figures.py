@@ -10,7 +10,7 @@ from ttscribe.bench.results import OURS, Measured, Results, middle
 
 # The peers' other settings trade memory for speed: this one is made for both.
 _MEMORY_PEER = "faster-whisper int8"
-_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "int8": 1}
+_BYTES = {"float32": 4, "bfloat16": 2, "int8": 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +63,20 @@ class Share:
         return self.amount / self.seconds
 
 
+ENCODER = Row("encoder, a window of 30 s", lambda run: middle(run.stages.encoder), "s")
+FIRST_TOKEN = Row("first token (TTFT)", lambda run: middle(run.stages.first_token), "ms", 0, 1e3)
+TOKEN = Row("each token after it", lambda run: middle(run.stages.token), "ms", 1, 1e3)
+
+
 def rows(results: Results) -> list[Row]:
     """Every figure, in the order in which they are shown; less is better in those that are compared."""
     last = len(results.clips) - 1
     seconds = results.clips[last].seconds
     clips = [Row(f"{each.seconds:.0f} s of speech", _clip(index), "s") for index, each in enumerate(results.clips)]
     return [
-        Row("encoder, a window of 30 s", lambda run: middle(run.stages.encoder), "s"),
-        Row("first token (TTFT)", lambda run: middle(run.stages.first_token), "ms", 0, 1e3),
-        Row("each token after it", lambda run: middle(run.stages.token), "ms", 1, 1e3),
+        ENCODER,
+        FIRST_TOKEN,
+        TOKEN,
         *clips,
         Row("real-time factor", lambda run: run.clips[last].seconds / seconds, "", 3, compared=False),
         Row("tokens a second", lambda run: run.clips[last].tokens / run.clips[last].seconds, "t/s", 1, compared=False),
@@ -126,7 +131,7 @@ def shares(results: Results) -> list[Share]:
     products = [each.products[kind] for each in results.limits if kind in each.products]
     if kind not in _BYTES or not products:
         return []
-    encoder, _, token, *_ = (value(results, row, OURS) for row in rows(results))
+    encoder, token = value(results, ENCODER, OURS), value(results, TOKEN, OURS)
     assert encoder is not None
     assert token is not None
     memory, read = max(each.memory for each in results.limits), results.token_weights * _BYTES[kind]

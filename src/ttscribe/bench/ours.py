@@ -63,4 +63,5 @@ class System:
         """What the device computes in, or the policy of compiled programs."""
         if isinstance(self._runner, ProgramRunner):
             return self._runner.settings.precision.name
-        return str(self._checkpoint.model.dtype).removeprefix("torch.")
+        # A runner that chooses a precision says which; the others compute in that of the weights.
+        return str(getattr(self._runner, "precision", self._checkpoint.model.dtype)).removeprefix("torch.")
