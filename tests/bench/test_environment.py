@@ -28,7 +28,13 @@ class Installer:
 @pytest.fixture
 def told(monkeypatch, tmp_path) -> list[str]:
     monkeypatch.setenv("TTSCRIBE_CACHE", str(tmp_path / "cache"))
+    programs(monkeypatch, "uv")
     return []
+
+
+def programs(monkeypatch, *names):
+    """What the machine has, of the programs that are looked for."""
+    monkeypatch.setattr(environment.shutil, "which", lambda name, **_: f"/bin/{name}" if name in names else None)
 
 
 def test_it_is_made_once(told):
@@ -55,7 +61,7 @@ def test_it_is_made_anew_when_something_else_is_wanted(told, monkeypatch):
 
 
 def test_without_uv_it_is_made_by_pip(told, monkeypatch):
-    monkeypatch.setattr(environment.shutil, "which", lambda *_, **__: None)
+    programs(monkeypatch)
     installer = Installer()
     python = peers_python(told.append, installer)
     make, install = installer.commands
@@ -77,3 +83,20 @@ def test_failing_is_one_line_and_is_tried_again(told, said, reason):
     assert reason in str(raised.value)
     assert "\n" not in str(raised.value)
     peers_python(told.append, Installer())
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_with_a_compiler_whisper_cpp_is_built_for_this_processor_or_is_its_wheel(told, monkeypatch, works):
+    programs(monkeypatch, "uv", "c++")
+    installer = Installer()
+
+    def install(command):
+        building = "--no-binary" in command
+        return subprocess.CompletedProcess(command, 1, "", "no cmake") if building and not works else installer(command)
+
+    peers_python(told.append, install)
+    assert [command for command in installer.commands if "--no-binary" in command] == installer.commands[2:]
+    assert len(installer.commands) == (3 if works else 2)
+    assert ("as its wheel has it" in told[-1]) is not works
+    peers_python(told.append, installer)
+    assert len(installer.commands) == (3 if works else 2)

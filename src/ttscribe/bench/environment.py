@@ -15,7 +15,8 @@ from pathlib import Path
 from ttscribe.errors import OptionError
 from ttscribe.files import cache_folder, make_folder, write_text
 
-_PEERS = ("faster-whisper>=1.2.1", "pywhispercpp>=1.5", "transformers>=5.23,<6")
+_WHISPER_CPP = "pywhispercpp"
+_PEERS = ("faster-whisper>=1.2.1", f"{_WHISPER_CPP}>=1.5", "transformers>=5.23,<6")
 _MARKER = "holds.txt"
 
 Runner = Callable[[Sequence[str]], "subprocess.CompletedProcess[str]"]
@@ -41,25 +42,38 @@ def peers_python(tell: Callable[[str], None], run: Runner | None = None) -> Path
     """
     folder = environment_folder()
     python, marker = folder / "bin" / "python", folder / _MARKER
-    wanted = "\n".join((f"Python {platform.python_version()}", *requirements(), ""))
+    compiles = shutil.which("c++") is not None
+    wanted = "\n".join((f"Python {platform.python_version()}", f"C++ compiler: {compiles}", *requirements(), ""))
     if python.exists() and marker.exists() and marker.read_text(encoding="utf-8") == wanted:
         return python
     tell(f"installing the peers in {folder}: several minutes, once")
     make_folder(folder.parent)
     shutil.rmtree(folder, ignore_errors=True)
-    for command in _commands(folder, python):
-        _succeed(command, run or _run)
+    make, install = _commands(folder, python)
+    _succeed(make, run or _run)
+    _succeed([*install, *requirements()], run or _run)
+    if compiles:
+        _build_whisper_cpp(install, tell, run or _run)
     write_text(marker, wanted)
     return python
 
 
-def _commands(folder: Path, python: Path) -> list[list[str]]:
+def _commands(folder: Path, python: Path) -> tuple[list[str], list[str]]:
+    """What makes the environment, and what installs the packages that are named after it."""
     uv = shutil.which("uv") or shutil.which("uv", path=Path(sys.executable).parent)
     if uv is None:
         make = [sys.executable, "-m", "venv", str(folder)]
-        return [make, [str(python), "-m", "pip", "install", "--quiet", *requirements()]]
+        return make, [str(python), "-m", "pip", "install", "--quiet"]
     make = [uv, "venv", "--quiet", "--python", sys.executable, str(folder)]
-    return [make, [uv, "pip", "install", "--quiet", "--python", str(python), *requirements()]]
+    return make, [uv, "pip", "install", "--quiet", "--python", str(python)]
+
+
+def _build_whisper_cpp(install: Sequence[str], tell: Callable[[str], None], run: Runner) -> None:
+    """Its wheel is for any processor with AVX2; what is built here uses all that this one has."""
+    tell("building whisper.cpp for this processor")
+    done = run([*install, "--no-deps", "--force-reinstall", "--no-binary", _WHISPER_CPP, _WHISPER_CPP])
+    if done.returncode:
+        tell("that failed: whisper.cpp is measured as its wheel has it")
 
 
 def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
