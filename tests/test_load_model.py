@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import ttscribe
+from ttscribe.devices.cpu import automatic
 from ttscribe.errors import CheckpointInvalid, DeviceUnavailable, ModelNotFound, OptionError
 from ttscribe.whisper.checkpoints.bundled import installed
 
@@ -27,23 +28,26 @@ def heard(transcriber, recording):
 
 @pytest.fixture(scope="module")
 def float32(beckett):
-    return heard(ttscribe.load_model("tiny.en", offline=True), beckett)
+    return heard(ttscribe.load_model("tiny.en", precision="float32", offline=True), beckett)
 
 
 def test_a_model_by_name_transcribes(float32):
     text, info = float32
     assert text == "Ever tried, ever failed. No matter, try again. Fail again. Fail better."
-    assert (info.model, info.device, info.dtype) == ("tiny.en", "cpu", "float32")
+    assert (info.model, info.device, info.precision) == ("tiny.en", "cpu", "float32")
 
 
 def test_a_model_by_folder_is_the_same(float32, beckett):
-    text, info = heard(ttscribe.load_model(str(installed("tiny.en")), offline=True), beckett)
-    assert (text, info.dtype) == (float32[0], "float32")
+    folder = str(installed("tiny.en"))
+    text, _ = heard(ttscribe.load_model(folder, precision="float32", offline=True), beckett)
+    assert text == float32[0]
 
 
-def test_weights_in_bfloat16_say_the_same(float32, beckett):
-    text, info = heard(ttscribe.load_model("tiny.en", dtype="bfloat16", offline=True), beckett)
-    assert (text, info.dtype) == (float32[0], "bfloat16")
+@pytest.mark.parametrize("precision", ["bfloat16", "auto"])
+def test_another_precision_says_the_same(float32, beckett, precision):
+    text, info = heard(ttscribe.load_model("tiny.en", precision=precision, offline=True), beckett)
+    expected = automatic().precision if precision == "auto" else precision
+    assert (text, info.precision) == (float32[0], expected)
 
 
 def test_threads_are_set_for_the_process(cpu_threads):
@@ -54,10 +58,14 @@ def test_threads_are_set_for_the_process(cpu_threads):
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"dtype": "int8"}, OptionError, "dtype must be one of float32, bfloat16, float16, not 'int8'"),
         ({"threads": 0}, OptionError, "threads must be at least 1, not 0"),
-        ({"device": "abacus"}, DeviceUnavailable, "no device is called 'abacus'; there is cpu, emulator, ttnn"),
-        ({"precision": "bf16"}, OptionError, "--precision is for compiled programs; on cpu choose --dtype"),
+        ({"device": "abacus"}, DeviceUnavailable, "no device is called 'abacus'; there is cpu, cuda, emulator, ttnn"),
+        ({"precision": "bf16"}, OptionError, "on cpu the precision is auto, float32, bfloat16, int8, not 'bf16'"),
+        (
+            {"device": "cuda", "precision": "int8"},
+            OptionError,
+            "on cuda the precision is auto, bfloat16",
+        ),
         ({"device": "emulator", "precision": "fp64"}, OptionError, "fp64"),
     ],
 )

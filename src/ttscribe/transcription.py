@@ -5,12 +5,13 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
+from functools import cached_property
 from typing import Any, get_args
 
 import numpy.typing as npt
 import torch
 
-from ttscribe.alignment import Aligner
+from ttscribe.alignment import Aligner, aligning_decoder
 from ttscribe.audio import SAMPLE_RATE, heard_chunks, listen
 from ttscribe.decoding import (
     Closable,
@@ -41,10 +42,12 @@ from ttscribe.types import (
     Task,
     Transcription,
     TranscriptionInfo,
+    WindowLength,
 )
 from ttscribe.vad import SpeechDetector
 from ttscribe.whisper.checkpoints import Checkpoint, load_checkpoint
 from ttscribe.whisper.checkpoints.hub import DEFAULT_MODEL
+from ttscribe.whisper.model import Decoder
 from ttscribe.windows import (
     FRAMES_PER_SECOND,
     Decoded,
@@ -58,8 +61,6 @@ from ttscribe.windows import (
 
 logger = logging.getLogger("ttscribe.transcription")
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-
 
 class Transcriber(Closable):
     """A loaded model on a device, which ``close`` or the end of a ``with`` block frees.
@@ -71,7 +72,7 @@ class Transcriber(Closable):
     def __init__(self, checkpoint: Checkpoint, device: str = "cpu", precision: str | None = None) -> None:
         self.checkpoint = checkpoint
         self.device = device
-        self.runner = make_runner(device, checkpoint.model, precision, checkpoint.suppress_tokens)
+        self.runner = make_runner(device, checkpoint.model, precision, checkpoint.suppress_tokens, checkpoint.path)
         self._lock: AbstractContextManager[Any] = nullcontext() if self.runner.concurrent else threading.RLock()
         self._languages = Languages(checkpoint, self.runner, self._turn)
         self._closed = False
@@ -113,6 +114,7 @@ class Transcriber(Closable):
         vad_filter: bool | None = None,
         vad_parameters: VadOptions | None = None,
         batch_size: int = 1,
+        window: WindowLength = "auto",
         multilingual: bool = False,
         language_detection_segments: int = 1,
         language_detection_threshold: float = 0.5,
@@ -139,6 +141,8 @@ class Transcriber(Closable):
                 ``no_speech_threshold`` is None.
             vad_parameters: what counts as speech: ``VadOptions()`` when None.
             batch_size: windows decoded together, cut where Silero VAD hears pauses; 1 moves by the last timestamp.
+            window: "auto" encodes as little more than the sound of a window that is not full, where the device can, and
+                in full where the text is then doubted; "full" always encodes 30 s, as all do without guards.
             multilingual: whether the language of each window is detected by itself, for speech in several languages.
             language_detection_segments: windows of 30 s, from the start or the first speech, that are listened to
                 until the language of one is above the threshold; where none is, the likeliest over all of them counts.
@@ -155,6 +159,8 @@ class Transcriber(Closable):
         if not max_duration > 0:
             raise OptionError(f"max_duration must be above 0 s, not {max_duration!r}")
         chosen_options = (options or DecodingOptions()).changed(**changes)
+        if window not in get_args(WindowLength):
+            raise OptionError(f"window must be auto or full, not {window!r}")
         self._check_rows(chosen_options)
         self._check_batch(batch_size, chosen_options)
         detector = _detector(vad_filter, batch_size, speech, chosen_options)
@@ -177,6 +183,8 @@ class Transcriber(Closable):
                 windows = spoken_windows(self.runner, recording, heard, cut=batch_size > 1 or not timestamps)
             else:
                 windows = windows_after_pauses(self.runner, recording, heard)
+        fitted = window == "auto" and self.runner.any_length and chosen_options.guarded
+        windows = [replace(each, fitted=fitted) for each in windows]
         shares: Shares = {}
         if code is None:
             heard_in = consecutive(windows or [whole])
@@ -185,7 +193,7 @@ class Transcriber(Closable):
         info = TranscriptionInfo(
             model=self.checkpoint.name,
             device=self.device,
-            dtype=str(self.checkpoint.model.dtype).removeprefix("torch."),
+            precision=self.runner.precision,
             task=task,
             language=code,
             language_probability=shares.get(code, 1.0),
@@ -356,7 +364,11 @@ class Transcriber(Closable):
     def _aligner(self, task: Task) -> Aligner:
         if task == "translate":
             logger.warning("word times of a translation are rough: it says things in another order than the speaker")
-        return Aligner(self.checkpoint, task)
+        return Aligner(self.checkpoint, task, self._aligning_decoder)
+
+    @cached_property
+    def _aligning_decoder(self) -> Decoder:
+        return aligning_decoder(self.checkpoint.model)
 
     def _rules(self, options: DecodingOptions, timestamps: bool) -> Rules:
         tokenizer, checkpoint = self.checkpoint.tokenizer, self.checkpoint
@@ -400,8 +412,7 @@ def load_model(
     name_or_path: str = DEFAULT_MODEL,
     *,
     device: str = "cpu",
-    dtype: str = "float32",
-    precision: str | None = None,
+    precision: str = "auto",
     threads: int | None = None,
     offline: bool = False,
 ) -> Transcriber:
@@ -409,10 +420,12 @@ def load_model(
 
     Args:
         name_or_path: a short name such as "tiny.en", a hub id, a directory (Hugging Face or CTranslate2), or a ``.pt``.
-        device: "cpu"; "emulator": the compiled programs with a Tenstorrent card's rounding; "ttnn": a Tenstorrent card
-            (or the simulator that TT_METAL_SIMULATOR names); "ttnn:n150": and it must be that board.
-        dtype: "float32", "bfloat16" or "float16": of the weights, and of the arithmetic on the CPU.
-        precision: policy of compiled programs, such as "bf16-hifi3" or "exact".
+        device: "cpu"; "cuda": an NVIDIA GPU; "emulator": the compiled programs with a Tenstorrent card's rounding;
+            "ttnn": a Tenstorrent card (or the simulator that TT_METAL_SIMULATOR names); "ttnn:n150": and it must be
+            that board.
+        precision: what is computed in: "float32", "bfloat16" or "int8" on the CPU, "float32", "bfloat16" or "float16"
+            on a GPU; the policy of compiled programs, such as "bf16-hifi3" or "exact". "auto" is the fastest that this
+            CPU or GPU is made for, and the default policy.
         threads: CPU threads for the whole process; PyTorch's own choice when None.
         offline: never ask the network.
 
@@ -420,10 +433,8 @@ def load_model(
         ModelError: not found, damaged, or not Whisper. OptionError, DeviceUnavailable: an impossible argument.
     """
     require_values(device)
-    if dtype not in DTYPES:
-        raise OptionError(f"dtype must be one of {', '.join(DTYPES)}, not {dtype!r}")
     if threads is not None:
         if threads < 1:
             raise OptionError(f"threads must be at least 1, not {threads}")
         torch.set_num_threads(threads)
-    return Transcriber(load_checkpoint(name_or_path, dtype=DTYPES[dtype], offline=offline), device, precision)
+    return Transcriber(load_checkpoint(name_or_path, dtype=None, offline=offline), device, precision)

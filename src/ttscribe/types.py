@@ -13,6 +13,7 @@ AudioSource: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO | npt.NDArray
 InputFormat: TypeAlias = Literal["s16le", "f32le"]
 """Raw PCM, little-endian, mono: 16-bit integers or 32-bit floats, by FFmpeg's names."""
 Task: TypeAlias = Literal["transcribe", "translate"]
+WindowLength: TypeAlias = Literal["auto", "full"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ class TranscriptionInfo:
 
     model: str
     device: str
-    dtype: str
+    precision: str
     task: Task
     language: str
     language_probability: float

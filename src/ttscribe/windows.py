@@ -20,13 +20,17 @@ from ttscribe.vad import Speech
 
 FRAMES_PER_SECOND = SAMPLE_RATE // HOP
 
+# Mel frames of a fitted window: of silence after the sound, at least, and in which steps.
+_SILENCE, _SHORTEST, _FRAMES_TOGETHER = 500, 1000, 64
+
 
 @dataclass(slots=True)
 class RecordingWindow:
     """A window of a recording from frame ``seek`` on, encoded once for as long as the device keeps it.
 
     Nothing from frame ``stop`` on is heard, where that is given. ``detected`` is what a detector heard in the whole
-    recording; ``speech_seconds`` is the word that guards take of it, or of another.
+    recording; ``speech_seconds`` is the word that guards take of it, or of another. Where it is ``fitted``, it is
+    encoded as a window of its own length and some silence, rather than of 30 s, until it is ``widened``.
     """
 
     runner: Runner
@@ -35,6 +39,8 @@ class RecordingWindow:
     stop: int | None = None
     speech_seconds: SpeechSeconds | None = None
     detected: Speech | None = None
+    fitted: bool = False
+    widened: bool = False
     encoded: Any = None
 
     @property
@@ -61,6 +67,13 @@ class RecordingWindow:
         states: Tensor = self._from_encoded(self.runner.encoder_states)[0]
         return states
 
+    def widen(self) -> bool:
+        """Encode all of its 30 s from now on; whether it was encoded as less before."""
+        shortened = self.fitted and not self.widened and fitted_frames(self.frames) < self.runner.config.mel_frames
+        if shortened:
+            self.widened, self.encoded = True, None
+        return shortened
+
     def speech(self, start: float, end: float) -> float | None:
         offset = self.seek / FRAMES_PER_SECOND
         return None if self.speech_seconds is None else self.speech_seconds(offset + start, offset + end)
@@ -75,7 +88,18 @@ class RecordingWindow:
         return use(self.encoded)
 
     def _encode(self, first: int = 0, last: int | None = None) -> Any:
-        return self.runner.encode(self.features(first, last)[None])
+        mel = self.features(first, last)
+        if self.fitted and not self.widened and (first, last) == (0, None):
+            mel = mel[:, : fitted_frames(self.frames)]
+        return self.runner.encode(mel[None])
+
+
+def fitted_frames(frames: int) -> int:
+    """Of how many mel frames a window with ``frames`` of sound is encoded; docs/cpu.md has why.
+
+    The encoder was trained on 30 s, filled up with silence: of less silence than this it makes loops.
+    """
+    return -(-max(frames + _SILENCE, _SHORTEST) // _FRAMES_TOGETHER) * _FRAMES_TOGETHER
 
 
 def windows_after_pauses(runner: Runner, recording: Recording, speech: Speech) -> list[RecordingWindow]:
@@ -198,7 +222,7 @@ class Walk:
             window, _, outcome, _ = decoded
             self.context.add(outcome)
             yield decoded
-            following = replace(window, seek=window.seek + outcome.advance, encoded=None)
+            following = replace(window, seek=window.seek + outcome.advance, widened=False, encoded=None)
             if following.seek >= following.last:
                 return
             decoded = self._alone(following)

@@ -23,7 +23,7 @@ def attended(tiny_en, windows):
         theirs = hugging_face(tiny_en.model, attn_implementation="eager")(
             windows[:1], decoder_input_ids=tokens[None], output_attentions=True
         )
-    return attend(tiny_en.model, tokens, states, heads, POSITIONS), theirs, heads
+    return attend(tiny_en.model.decoder, tokens, states, heads, POSITIONS), theirs, heads
 
 
 def test_logits_are_hugging_faces(attended):

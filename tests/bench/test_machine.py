@@ -2,8 +2,10 @@
 
 import time
 
+import pytest
 import torch
 
+from ttscribe import processor
 from ttscribe.bench import limits, machine
 from ttscribe.bench.work import encoder_operations, token_weights
 from ttscribe.whisper.config import WhisperConfig
@@ -12,15 +14,23 @@ from ttscribe.whisper.model import random_model
 CPUINFO = "processor\t: 0\nmodel name\t: A processor\nflags\t\t: fpu avx2 avx_vnni amx_tile\n"
 
 
+@pytest.fixture(autouse=True)
+def unread():
+    """What was read of the processor is read again, before and after."""
+    processor.described.cache_clear()
+    yield
+    processor.described.cache_clear()
+
+
 def test_features_are_those_that_linux_lists(monkeypatch, tmp_path):
     file = tmp_path / "cpuinfo"
     file.write_text(CPUINFO)
-    monkeypatch.setattr(machine, "_CPUINFO", file)
+    monkeypatch.setattr(processor, "_CPUINFO", file)
     assert (machine.processor(), machine.features()) == ("A processor", ("AVX2", "VNNI", "AMX"))
 
 
 def test_where_nothing_is_listed_features_are_unknown(monkeypatch, tmp_path):
-    monkeypatch.setattr(machine, "_CPUINFO", tmp_path / "absent")
+    monkeypatch.setattr(processor, "_CPUINFO", tmp_path / "absent")
     assert machine.processor()
     assert machine.features() is None
 

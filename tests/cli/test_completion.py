@@ -9,7 +9,7 @@ import pytest
 from ttscribe.cli import _completion as completion
 from ttscribe.compiler.boards import BOARDS
 from ttscribe.compiler.settings import POLICIES
-from ttscribe.devices import DEVICES
+from ttscribe.devices import DEVICES, cpu, cuda
 from ttscribe.whisper.checkpoints import hub
 from ttscribe.whisper.languages import LANGUAGES
 
@@ -57,7 +57,7 @@ def test_bash_proposes(complete, words, proposed):
 def test_every_device_board_and_precision_is_proposed():
     boards = {f"ttnn:{board}" for board in BOARDS}
     assert {*completion.devices()} == {*DEVICES, "emulator:kernels", *boards}
-    assert completion.precisions() == tuple(POLICIES)
+    assert {*completion.precisions()} == {"auto", *cpu.PRECISIONS, *cuda.PRECISIONS, *POLICIES}
 
 
 def test_every_model_and_language_is_proposed():

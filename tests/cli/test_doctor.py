@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from standing_in import simulator_environment
+from ttscribe.devices.cpu import automatic
 from ttscribe.devices.ttnn import compiler
 from ttscribe.whisper.checkpoints.bundled import BUNDLES, installed
 
@@ -35,7 +36,7 @@ def test_a_machine_that_can_transcribe(ttscribe, monkeypatch, tmp_path):
     assert result.exit_code == 0
     assert list(said) == ["versions", "machine", "devices", "models", "caches", "configuration", "missing"]
     assert said["versions"]["torch"] == version("torch")
-    assert said["devices"]["cpu"] == "ready"
+    assert said["devices"]["cpu"] == "ready; computes in {} where nothing else is asked for: {}".format(*automatic())
     assert said["models"]["tiny.en"] == "bundled"
     assert said["configuration"] == {str(tmp_path / "ttscribe" / "ttscribe.toml"): "not there, which is fine"}
 

@@ -67,7 +67,6 @@ def test_version(ttscribe):
         (["transcribe"], "Missing argument 'FILE'"),
         (["transcribe", "a.wav", "--threads", "0"], "Invalid value for '--threads'"),
         (["transcribe", "a.wav", "--format", "docx"], "Invalid value for '--format'"),
-        (["transcribe", "a.wav", "--dtype", "int8"], "Invalid value for '--dtype'"),
         (["transcribe", "a.wav", "--task", "summarise"], "Invalid value for '--task'"),
         (["translate", "a.wav"], "No such command 'translate'"),
     ],

@@ -24,7 +24,7 @@ def parameters():
         ("a.wav --highlight_words False", "a.wav --no-highlight-words"),
         ("--condition_on_previous_text=True a.wav", "--condition-on-previous-text a.wav"),
         ("--vad_filter True True", "--vad-filter True"),
-        ("--fp16 False a.wav", "--dtype float32 a.wav"),
+        ("--fp16 False a.wav", "--precision float32 a.wav"),
         ("--local_files_only True --batched=False", "--offline --batch-size 1"),
         ("--carry_initial_prompt False --beam_size 5", "--beam_size 5"),
         ("--quiet a.wav -- --fp16 True", "--quiet a.wav -- --fp16 True"),
@@ -60,4 +60,4 @@ def test_a_command_line_of_whisper_does_what_it_says(ttscribe, tiny, beckett, tm
     arguments = [*tiny, "--quiet", beckett, *options.split(), "-o", tmp_path]
     assert ttscribe(*arguments).exit_code == 0
     document = json.loads((tmp_path / "beckett.json").read_text(encoding="utf-8"))
-    assert (document["dtype"], document["segments"][0]["words"][0]["text"].strip()) == ("float32", "Ever")
+    assert (document["precision"], document["segments"][0]["words"][0]["text"].strip()) == ("float32", "Ever")

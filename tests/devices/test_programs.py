@@ -76,9 +76,9 @@ def test_rounded_programs_hear_the_cpus_words(tiny_en, rounded, beckett):
 
 
 def test_unknown_devices_and_policies_are_named(tiny_en):
-    with pytest.raises(DeviceUnavailable, match="'npu'; there is cpu, emulator"):
+    with pytest.raises(DeviceUnavailable, match="'npu'; there is cpu, cuda, emulator"):
         make_runner("npu", tiny_en.model)
     with pytest.raises(OptionError, match="'fp4'; there is exact, bf16-hifi3"):
         make_runner("emulator", tiny_en.model, "fp4")
-    with pytest.raises(OptionError, match="on cpu choose --dtype"):
+    with pytest.raises(OptionError, match="on cpu the precision is auto, float32, bfloat16, int8, not 'exact'"):
         make_runner("cpu", tiny_en.model, "exact")

@@ -13,7 +13,9 @@ import torch
 
 from ttscribe.decoding import Picks, Rules, TimestampGrammar
 from ttscribe.devices import make_runner
+from ttscribe.devices.cpu import kernels
 from ttscribe.errors import DeviceUnavailable, OptionError
+from ttscribe.evaluation.correlation import correlation
 
 # One worker compiles the programs, once.
 pytestmark = pytest.mark.xdist_group("programs of tiny.en")
@@ -25,9 +27,14 @@ FOLLOWING = ((262, 290), (257, 11), (13, 318))
 LIMIT = 40  # tokens: the first recording ends before it, the second goes on
 
 
-@pytest.fixture(scope="module", params=["cpu", "emulator"])
+INT8 = pytest.mark.skipif(kernels.why_not() is not None, reason=f"no int8: {kernels.why_not()}")
+
+
+@pytest.fixture(scope="module", params=["cpu", pytest.param("int8", marks=INT8), "emulator"])
 def runner(request, tiny_en, exact):
-    return exact if request.param == "emulator" else make_runner("cpu", tiny_en.model)
+    if request.param == "emulator":
+        return exact
+    return make_runner("cpu", tiny_en.model, "int8" if request.param == "int8" else None)
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +144,10 @@ def test_encoder_states_come_to_the_host_as_pytorch_computes_them(runner, encode
         theirs = tiny_en.model.encode(windows)
     states = runner.encoder_states(encoded)
     assert states.dtype is torch.float32
-    close(states, theirs)
+    if runner.precision == "int8":
+        assert correlation(states, theirs) > 0.999
+    else:
+        close(states, theirs)
 
 
 def test_decodings_that_are_alive_at_once_do_not_share_state(runner, alone):

@@ -365,8 +365,8 @@ def test_accuracy_that_was_emulated_says_in_which_way(collected, device, says):
         assert says in found.figures[name].source
 
 
-def test_a_precision_is_refused_where_nothing_is_compiled(tiny_en):
-    with pytest.raises(OptionError, match="--precision is for compiled programs; on cpu choose --dtype"):
+def test_a_policy_of_programs_is_refused_where_nothing_is_compiled(tiny_en):
+    with pytest.raises(OptionError, match="on cpu the precision is auto, float32, bfloat16, int8, not 'bf16-hifi3'"):
         make_runner("cpu", tiny_en.model, "bf16-hifi3")
 
 

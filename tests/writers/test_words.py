@@ -155,12 +155,12 @@ def test_layouts_that_make_no_sense_are_refused(options, problem):
 def test_json_is_as_its_schema_says(request, what):
     document = json.loads(written("json", request.getfixturevalue(what)))
     assert problems(document, SCHEMA) == []
-    assert document["schema"] == "ttscribe.transcript/1"
+    assert document["schema"] == "ttscribe.transcript/2"
 
 
 @pytest.mark.parametrize(
     "change",
-    [{"schema": "ttscribe.transcript/2"}, {"language": None}, {"duration": "4"}, {"segments": [{}]}, {"more": 1}],
+    [{"schema": "ttscribe.transcript/1"}, {"language": None}, {"duration": "4"}, {"segments": [{}]}, {"more": 1}],
     ids=str,
 )
 def test_the_schema_refuses_other_documents(spoken, change):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ttscribe.alignment.attention import alignment_heads, attend
+from ttscribe.alignment.attention import aligning_decoder, alignment_heads, attend
 from ttscribe.alignment.corrections import (
     Timing,
     put_in_order,
@@ -21,6 +21,7 @@ from ttscribe.alignment.warping import first_columns
 from ttscribe.decoding import TimedTokens
 from ttscribe.types import Task, Word
 from ttscribe.whisper.checkpoints import Checkpoint
+from ttscribe.whisper.model import Decoder
 
 _FRAMES_PER_POSITION = 2
 _POSITIONS_PER_SECOND = 50
@@ -32,8 +33,10 @@ class Aligner:
     It computes on the host with the checkpoint's own weights, whatever device the text was decoded on.
     """
 
-    def __init__(self, checkpoint: Checkpoint, task: Task = "transcribe") -> None:
+    def __init__(self, checkpoint: Checkpoint, task: Task = "transcribe", decoder: Decoder | None = None) -> None:
+        """``decoder`` is the checkpoint's, or what was made of it to align with."""
         self._checkpoint, self._task = checkpoint, task
+        self._decoder = decoder or aligning_decoder(checkpoint.model)
         self._heads = alignment_heads(checkpoint.config, checkpoint.alignment_heads)
 
     def words(
@@ -74,7 +77,7 @@ class Aligner:
         positions = self._checkpoint.config.max_target_positions
         given = torch.tensor([*start, *tokens, self._checkpoint.tokenizer.eot][:positions])
         columns = max(1, frames // _FRAMES_PER_POSITION)
-        salience, logits = attend(self._checkpoint.model, given, encoder_states, self._heads, columns)
+        salience, logits = attend(self._decoder, given, encoder_states, self._heads, columns)
         # A token is said where the decoder attends when it predicts it, which is one row earlier. The last row is that
         # of the end: there the last word ends.
         rows = slice(len(start) - 1, len(start) + len(tokens))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
 from typing import cast
@@ -12,7 +13,7 @@ from torch.nn import functional
 
 from ttscribe.alignment.warping import median_filter
 from ttscribe.whisper.config import WhisperConfig
-from ttscribe.whisper.model import Attention, DecoderLayer, KeyValue, WhisperModel
+from ttscribe.whisper.model import Attention, Decoder, DecoderLayer, KeyValue, WhisperModel
 
 Heads = Sequence[tuple[int, int]]
 """Attention heads as (decoder layer, head)."""
@@ -30,16 +31,24 @@ def alignment_heads(config: WhisperConfig, listed: Heads | None) -> Heads:
     return [(layer, head) for layer in range(layers // 2, layers) for head in range(heads)]
 
 
+def aligning_decoder(model: WhisperModel) -> Decoder:
+    """The model's decoder, or a copy in float32 where it is on a GPU or in float16, which CPUs are slow at."""
+    weight = model.decoder.embed_tokens.weight
+    if weight.device.type == "cpu" and weight.dtype != torch.float16:
+        return model.decoder
+    return copy.deepcopy(model.decoder).to("cpu", torch.float32)
+
+
 @torch.inference_mode()
 def attend(
-    model: WhisperModel, tokens: Tensor, encoder_states: Tensor, heads: Heads, positions: int
+    decoder: Decoder, tokens: Tensor, encoder_states: Tensor, heads: Heads, positions: int
 ) -> tuple[Tensor, Tensor]:
     """Where each of ``tokens`` [T] attends in the first ``positions`` of ``encoder_states`` [S, D].
 
     Returns float32 salience [T, positions], the mean over ``heads`` of weights standardised over the tokens and
     filtered by a median in time; and the logits [T, V] after each token, in the dtype of the weights.
     """
-    decoder, audio = model.decoder, encoder_states[None].to(model.dtype)
+    audio = encoder_states[None].to(decoder.embed_tokens.weight.dtype)
     states = decoder.embed_tokens(tokens[None]) + decoder.embed_positions.weight[: len(tokens)]
     mask = torch.ones(len(tokens), len(tokens), dtype=torch.bool).tril()
     salience = torch.zeros(len(tokens), positions)

@@ -2,12 +2,10 @@
 
 import os
 import platform
-import re
-from pathlib import Path
 
 import msgspec
 
-_CPUINFO = Path("/proc/cpuinfo")
+from ttscribe.processor import described, instructions
 
 # What speeds Whisper's products up, by Linux's names for it; any one of them is enough.
 _FEATURES = {
@@ -55,16 +53,10 @@ def cores() -> int:
 
 def processor() -> str:
     """The processor's name, or its architecture where the system does not say."""
-    return _described("model name") or platform.machine()
+    return described().get("model name") or platform.machine()
 
 
 def features() -> tuple[str, ...] | None:
     """The instructions of _FEATURES that the processor has; None where the system does not say."""
-    flags = _described("flags")
-    return None if flags is None else tuple(name for name, any_of in _FEATURES.items() if any_of & {*flags.split()})
-
-
-def _described(key: str) -> str | None:
-    text = _CPUINFO.read_text() if _CPUINFO.exists() else ""
-    found = re.search(rf"^{key}\s*: (.+)$", text, re.MULTILINE)
-    return found[1] if found else None
+    flags = instructions()
+    return tuple(name for name, any_of in _FEATURES.items() if any_of & flags) if flags else None

@@ -10,7 +10,6 @@ import torch
 from ttscribe import DecodingOptions, __version__, load_model
 from ttscribe.audio import SAMPLE_RATE, WINDOW_SAMPLES, log_mel, window
 from ttscribe.decoding import Picks, Rules
-from ttscribe.devices import ProgramRunner
 
 # Decoding goes on whatever comes: no token has this id.
 _NO_END = -1
@@ -20,9 +19,8 @@ class System:
     """A model on a device, transcribing as the peers are asked to: the likeliest tokens, once, nothing doubted."""
 
     def __init__(self, plan: dict[str, Any]) -> None:
-        asked = {} if plan["setting"] is None else {"precision": plan["setting"]}
         weights, device, threads = plan["weights"], plan["device"], plan["threads"]
-        self._transcriber = load_model(weights, device=device, threads=threads, offline=True, **asked)
+        self._transcriber = load_model(weights, device=device, threads=threads, precision=plan["setting"], offline=True)
         self._runner, self._checkpoint = self._transcriber.runner, self._transcriber.checkpoint
         self._prompt = self._checkpoint.tokenizer.prompt("en")
         self._rules = Rules.of(self._checkpoint.suppress_tokens, self._checkpoint.begin_suppress_tokens, None)
@@ -57,11 +55,5 @@ class System:
         return len(picked.tokens)
 
     def about(self) -> dict[str, Any]:
-        return {"arithmetic": self._arithmetic(), "versions": f"ttscribe {__version__}, torch {torch.__version__}"}
-
-    def _arithmetic(self) -> str:
-        """What the device computes in, or the policy of compiled programs."""
-        if isinstance(self._runner, ProgramRunner):
-            return self._runner.settings.precision.name
-        # A runner that chooses a precision says which; the others compute in that of the weights.
-        return str(getattr(self._runner, "precision", self._checkpoint.model.dtype)).removeprefix("torch.")
+        versions = f"ttscribe {__version__}, torch {torch.__version__}"
+        return {"arithmetic": self._runner.precision, "versions": versions}

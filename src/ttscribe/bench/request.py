@@ -16,7 +16,7 @@ class Request:
     model: str
     audio: Sequence[str] = ()
     device: str = "cpu"
-    precision: str | None = None
+    precision: str = "auto"
     threads: int | None = None
     runs: int = 3
     peers: bool = False

@@ -3,8 +3,19 @@
 from collections.abc import Iterator
 
 # Named here since what defines them imports torch; a test compares them with it.
-DEVICES = ("cpu", "emulator", "emulator:kernels", "ttnn", "ttnn:n150", "ttnn:n300", "ttnn:n300x2", "ttnn:p150")
-PRECISIONS = ("exact", "bf16-hifi3", "bf16-hifi2", "bfp8-hifi3", "bfp8-hifi2")
+DEVICES = ("cpu", "cuda", "emulator", "emulator:kernels", "ttnn", "ttnn:n150", "ttnn:n300", "ttnn:n300x2", "ttnn:p150")
+PRECISIONS = (
+    "auto",
+    "float32",
+    "bfloat16",
+    "int8",
+    "float16",
+    "exact",
+    "bf16-hifi3",
+    "bf16-hifi2",
+    "bfp8-hifi3",
+    "bfp8-hifi2",
+)
 
 Completion = tuple[str, str]
 """A value, and what it is, for shells that show that."""

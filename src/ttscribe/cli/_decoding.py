@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import typer
 from typer.core import TyperCommand
@@ -114,6 +114,10 @@ LogProb: TypeAlias = Annotated[
 ]
 NoSpeech: TypeAlias = Annotated[
     float | None, _threshold("Above this probability of no speech a text is doubted; none: never asked.")
+]
+Window: TypeAlias = Annotated[
+    Literal["auto", "full"],
+    _option("Encode what is no full window as less than 30 s, where the device can; full: never.", metavar="auto|full"),
 ]
 Vad: TypeAlias = Annotated[
     bool | None,

@@ -33,15 +33,17 @@ Device: TypeAlias = Annotated[
     typer.Option(
         metavar="NAME",
         autocompletion=complete.devices,
-        help="Where the model runs: cpu, emulator, ttnn, ttnn:n150 ...",
+        help="Where the model runs: cpu, cuda, emulator, ttnn, ttnn:n150 ...",
     ),
 ]
 Precision: TypeAlias = Annotated[
-    str | None,
+    str,
     typer.Option(
-        metavar="POLICY",
+        "--precision",
+        "--compute-type",
+        metavar="NAME",
         autocompletion=complete.precisions,
-        help="Of compiled programs (emulator, ttnn): bf16-hifi3 ...",
+        help="What is computed in: on cpu float32, bfloat16, int8; of programs a policy, such as bf16-hifi3.",
     ),
 ]
 Threads: TypeAlias = Annotated[
@@ -55,8 +57,7 @@ def load(
     language: str | None,
     task: "Task" = "transcribe",
     device: str,
-    dtype: str,
-    precision: str | None,
+    precision: str,
     threads: int | None,
     offline: bool,
     quiet: bool,
@@ -74,7 +75,7 @@ def load(
         disable_progress_bars()
     if model is None:
         model = _unnamed(language=language, task=task, offline=offline, quiet=quiet)
-    return load_model(model, device=device, dtype=dtype, precision=precision, threads=threads, offline=offline)
+    return load_model(model, device=device, precision=precision, threads=threads, offline=offline)
 
 
 def _unnamed(*, language: str | None, task: "Task", offline: bool, quiet: bool) -> str:

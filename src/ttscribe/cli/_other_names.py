@@ -13,7 +13,7 @@ from ttscribe.errors import OptionError
 
 # By our spelling, with dashes: what an option of theirs means with a value.
 MEANINGS: dict[str, dict[str, list[str]]] = {
-    "--fp16": {"True": ["--dtype", "float16"], "False": ["--dtype", "float32"]},
+    "--fp16": {"True": ["--precision", "float16"], "False": ["--precision", "float32"]},
     "--local-files-only": {"True": ["--offline"], "False": ["--no-offline"]},
     "--batched": {"False": ["--batch-size", "1"]},
     "--carry-initial-prompt": {"False": []},
@@ -21,7 +21,7 @@ MEANINGS: dict[str, dict[str, list[str]]] = {
 
 # What to use instead of those that cannot be honoured.
 INSTEAD = {
-    "--fp16": "give --dtype float16 or float32",
+    "--fp16": "give --precision float16 or float32",
     "--local-files-only": "give --offline",
     "--batched": "give --batch-size and how many windows are decoded together",
     "--carry-initial-prompt": "give the words to --hotwords, which every window is told",

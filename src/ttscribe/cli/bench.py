@@ -30,7 +30,7 @@ def bench(
         ),
     ] = None,
     device: loading.Device = "cpu",
-    precision: loading.Precision = None,
+    precision: loading.Precision = "auto",
     threads: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="CPU threads of every system; every core when not given.")
     ] = None,

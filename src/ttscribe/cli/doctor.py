@@ -32,7 +32,7 @@ def doctor(ctx: typer.Context) -> None:
     sections = {
         "versions": _versions(),
         "machine": _machine(),
-        "devices": [("cpu", "ready"), ("cuda", _cuda()), ("ttnn", _ttnn()), *_tenstorrent()] if not broken else [],
+        "devices": [("cpu", _cpu()), ("cuda", _cuda()), ("ttnn", _ttnn()), *_tenstorrent()] if not broken else [],
         "models": models,
         "caches": _caches(),
         "configuration": [_configuration(ctx)],
@@ -66,12 +66,17 @@ def _machine() -> list[Row]:
     return [("processor", f"{processor()}, {cores()} cores"), ("memory", _size(memory))]
 
 
+def _cpu() -> str:
+    from ttscribe.devices.cpu import automatic
+
+    precision, why = automatic()
+    return f"ready; computes in {precision} where nothing else is asked for: {why}"
+
+
 def _cuda() -> str:
     import torch
 
-    if not torch.cuda.is_available():
-        return "no GPU that PyTorch can use"
-    return f"{torch.cuda.get_device_name()}; {_unused('cuda')}"
+    return f"ready: {torch.cuda.get_device_name()}" if torch.cuda.is_available() else "no GPU that PyTorch can use"
 
 
 def _ttnn() -> str:
@@ -79,7 +84,7 @@ def _ttnn() -> str:
     library = f"ttnn {installed}" if installed else "ttnn is not installed"
     cards = sorted(path.name for path in CARDS.glob("*")) if CARDS.is_dir() else []
     if cards:
-        return f"{library}, cards {', '.join(cards)}; {_unused('ttnn')}"
+        return f"{library}, cards {', '.join(cards)}; ready"
     return f"{library}, no card at {CARDS} ('ttscribe check' needs none)"
 
 
@@ -96,12 +101,6 @@ def _tenstorrent() -> Iterator[Row]:
     there = "" if Path(named).exists() else ", which does not exist"
     dispatch = "slow dispatch is set" if slow_dispatch() else "ttscribe sets slow dispatch itself"
     yield "simulator", f"{SIMULATOR} names {named}{there}; {dispatch}"
-
-
-def _unused(device: str) -> str:
-    from ttscribe.devices import DEVICES
-
-    return "ready" if device in DEVICES else f"ttscribe {__version__} does not run on it"
 
 
 def _models() -> list[Row]:

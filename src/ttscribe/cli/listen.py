@@ -29,10 +29,7 @@ def listen(
         float, typer.Option(metavar="S", help="Seconds of new sound after which it is decoded again.")
     ] = 1.0,
     device: loading.Device = "cpu",
-    dtype: Annotated[
-        Literal["float32", "bfloat16", "float16"], typer.Option(help="Type of the weights and the arithmetic.")
-    ] = "float32",
-    precision: loading.Precision = None,
+    precision: loading.Precision = "auto",
     threads: loading.Threads = None,
     offline: Annotated[bool, typer.Option("--offline", help="Use only models that are on this machine.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing on standard error but errors.")] = False,
@@ -52,7 +49,6 @@ def listen(
         model,
         language=language,
         device=device,
-        dtype=dtype,
         precision=precision,
         threads=threads,
         offline=offline,

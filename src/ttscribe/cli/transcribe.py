@@ -19,7 +19,7 @@ from ttscribe.writers import FormatName, SubtitleLayout, format_writer, write_tr
 
 if TYPE_CHECKING:
     from ttscribe.transcription import Transcriber
-    from ttscribe.types import InputFormat, Task, TranscriptionInfo
+    from ttscribe.types import InputFormat, Task, TranscriptionInfo, WindowLength
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,7 @@ class _Options:
     vad_filter: bool | None
     vad_parameters: VadOptions
     batch_size: int
+    window: "WindowLength"
     multilingual: bool
     language_detection_segments: int
     language_detection_threshold: float
@@ -65,11 +66,7 @@ def transcribe(
         bool, typer.Option("--resume/--no-resume", help="Pass over files whose transcript is in --output-dir already.")
     ] = False,
     device: loading.Device = "cpu",
-    dtype: Annotated[
-        Literal["float32", "bfloat16", "float16"],
-        typer.Option("--dtype", "--compute-type", help="Type of the weights and the arithmetic."),
-    ] = "float32",
-    precision: loading.Precision = None,
+    precision: loading.Precision = "auto",
     threads: loading.Threads = None,
     input_format: Annotated[
         Literal["s16le", "f32le"] | None,
@@ -98,6 +95,7 @@ def transcribe(
     vad_threshold: decoding.VadThreshold = decoding.SPEECH.threshold,
     vad_min_silence_duration_ms: decoding.VadMinSilence = decoding.SPEECH.min_silence_duration_ms,
     batch_size: decoding.BatchSize = 1,
+    window: decoding.Window = "auto",
     multilingual: decoding.Multilingual = False,
     language_detection_segments: decoding.DetectionSegments = 1,
     language_detection_threshold: decoding.DetectionThreshold = 0.5,
@@ -140,6 +138,7 @@ def transcribe(
         vad,
         VadOptions(threshold=vad_threshold, min_silence_duration_ms=vad_min_silence_duration_ms),
         batch_size,
+        window,
         multilingual,
         language_detection_segments,
         language_detection_threshold,
@@ -183,7 +182,6 @@ def transcribe(
         language=language,
         task=task,
         device=device,
-        dtype=dtype,
         precision=precision,
         threads=threads,
         offline=offline,
@@ -224,6 +222,7 @@ def _run(transcriber: "Transcriber", job: Job, options: _Options) -> "Transcript
             vad_filter=options.vad_filter,
             vad_parameters=options.vad_parameters,
             batch_size=options.batch_size,
+            window=options.window,
             multilingual=options.multilingual,
             language_detection_segments=options.language_detection_segments,
             language_detection_threshold=options.language_detection_threshold,
@@ -240,7 +239,7 @@ def _run(transcriber: "Transcriber", job: Job, options: _Options) -> "Transcript
 
 def _summary(info: "TranscriptionInfo", elapsed: float, output: Path | None) -> str:
     written = "" if output is None else f"{output}: "
-    how = f"model {info.model}, {info.device}, {info.dtype}"
+    how = f"model {info.model}, {info.device}, {info.precision}"
     if _is_simulated(info.device):
         return f"{written}{info.duration:.1f} s of audio, {how}; simulated: no time is told"
     speed = f"{info.duration:.1f} s of audio in {elapsed:.1f} s ({info.duration / elapsed:.1f} x real time)"

@@ -150,7 +150,7 @@ class Rules:
 
 def _require_number(logprob: float) -> float:
     if math.isnan(logprob):
-        raise ModelError("the model's output is not a number (overflow, or damaged weights); try --dtype float32")
+        raise ModelError("the model's output is not a number (overflow, or damaged weights); try --precision float32")
     return logprob
 
 

@@ -35,7 +35,9 @@ class Runner(Protocol):
     """A loaded model on a device. Encoder states and decoder states are the device's own, opaque to the caller.
 
     Everything that crosses is on the host: log-mel and logits in float32, tokens and positions in int64. Shapes as in
-    ``ttscribe.whisper.model``: B batch, T tokens, V vocab_size; B is 1 to ``max_batch``.
+    ``ttscribe.whisper.model``: B batch, T tokens, V vocab_size; B is 1 to ``max_batch``. ``precision`` is what the
+    device computes in, such as "float32", or the policy of its programs. Where ``any_length`` is true windows may be
+    shorter than 3000 frames, and encoder states then are.
 
     ``max_decodings`` is how many decoder states may be alive at once, None where only memory limits them. On a device
     with such a limit a new ``encode`` or ``start`` takes the memory of the oldest; what was there raises StateGone when
@@ -50,6 +52,8 @@ class Runner(Protocol):
     """
 
     config: WhisperConfig
+    precision: str
+    any_length: bool
     max_batch: int
     max_decodings: int | None
     concurrent: bool

@@ -1,9 +1,12 @@
 """Devices: each takes a Whisper model and gives a runner, or runs any program. One file or package per device."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
 
 from ttscribe.decoding import Runner
-from ttscribe.devices.cpu import CpuRunner
+from ttscribe.devices.cpu import open_cpu
 from ttscribe.devices.programs import ProgramDevice, ProgramRunner
 from ttscribe.errors import DeviceUnavailable, OptionError
 from ttscribe.whisper.model import WhisperModel
@@ -24,8 +27,14 @@ def _ttnn(_precision: str, board: str | None) -> ProgramDevice:
     return card(board)
 
 
-# What runs the torch module itself, and what runs programs, on a board where there is a choice.
-NATIVE: dict[str, Callable[[WhisperModel], Runner]] = {"cpu": CpuRunner}
+def _cuda(model: WhisperModel, precision: str | None, _path: Path | None) -> Runner:
+    from ttscribe.devices.cuda import open_cuda
+
+    return open_cuda(model, precision)
+
+
+# What runs the model itself, and what runs programs, on a board where there is a choice.
+NATIVE: dict[str, Callable[[WhisperModel, str | None, Path | None], Runner]] = {"cpu": open_cpu, "cuda": _cuda}
 PROGRAM_DEVICES: dict[str, Callable[[str, str | None], ProgramDevice]] = {"emulator": _emulator, "ttnn": _ttnn}
 
 
@@ -40,19 +49,24 @@ def open_program_device(device: str, precision: str) -> ProgramDevice:
     return opened(precision, board or None)
 
 
-def make_runner(device: str, model: WhisperModel, precision: str | None = None, suppress: Sequence[int] = ()) -> Runner:
-    """Put ``model`` on ``device``; ``precision`` is a policy for devices that run programs.
+def make_runner(
+    device: str,
+    model: WhisperModel,
+    precision: str | None = None,
+    suppress: Sequence[int] = (),
+    path: Path | None = None,
+) -> Runner:
+    """Put ``model`` on ``device``, which may convert its weights; ``path`` is where they were read.
 
-    ``suppress`` are tokens that such a device never picks where it picks them itself. Raises DeviceUnavailable,
-    OptionError.
+    ``precision`` is what a device that runs the model itself computes in, or the policy of programs; None leaves
+    weights on the CPU as they are, "auto" takes the device's choice. ``suppress`` are tokens that a device that runs
+    programs never picks where it picks them itself. Raises DeviceUnavailable, OptionError.
     """
     if device.partition(":")[0] in PROGRAM_DEVICES:
-        return _program_runner(device, model, precision, suppress)
+        return _program_runner(device, model, None if precision == "auto" else precision, suppress)
     if device not in NATIVE:
         raise DeviceUnavailable(f"no device is called {device!r}; there is {', '.join(DEVICES)}")
-    if precision is not None:
-        raise OptionError(f"--precision is for compiled programs; on {device} choose --dtype")
-    return NATIVE[device](model)
+    return NATIVE[device](model, precision, path)
 
 
 def _program_runner(device: str, model: WhisperModel, precision: str | None, suppress: Sequence[int]) -> Runner:
@@ -60,6 +74,8 @@ def _program_runner(device: str, model: WhisperModel, precision: str | None, sup
 
     chosen = policy(precision or DEFAULT_POLICY)
     opened = open_program_device(device, chosen.name)
+    # Programs are compiled from float32, and round what they round themselves.
+    model.to(torch.float32)
     if not device.startswith("ttnn"):
         return ProgramRunner(model, opened, CompileSettings(chosen), suppress)
     from ttscribe.devices.ttnn.device import TtnnDevice

@@ -15,7 +15,7 @@ from ttscribe.compiler.program import Program, Role, TensorSpec
 from ttscribe.compiler.settings import CompileSettings
 from ttscribe.compiler.whisper_programs import capture_program
 from ttscribe.decoding import Closable, Picks, Rules, greedy_on_host
-from ttscribe.devices.cpu import require_batch
+from ttscribe.devices.torch_runner import require_batch
 from ttscribe.errors import DeviceUnavailable
 from ttscribe.whisper.model import WhisperModel
 
@@ -78,6 +78,7 @@ class ProgramRunner(Closable):
 
     max_batch = 32
     max_decodings: int | None = None
+    any_length = False
     # Capture and compilation of PyTorch's own are not safe in several threads.
     concurrent = False
 
@@ -86,6 +87,7 @@ class ProgramRunner(Closable):
     ) -> None:
         """``suppress`` are the tokens that a device that picks tokens itself never picks."""
         self.config = model.config
+        self.precision = settings.precision.name
         self.model, self.device, self.settings, self.suppress = model, device, settings, tuple(suppress)
         self._compiled: dict[tuple[str, int], Compiled] = {}
         self._loaded: dict[tuple[str, int], LoadedProgram] = {}

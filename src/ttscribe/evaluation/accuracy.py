@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-EMULATOR, KERNELS, SIMULATOR = "emulator", "emulator:kernels", "simulator"
+CPU, EMULATOR, KERNELS, SIMULATOR = "cpu", "emulator", "emulator:kernels", "simulator"
 # Of fewer words a single error is more than the 0.2 points of word error rate that every contract allows.
 LEAST_WORDS = 500
 
@@ -28,6 +28,9 @@ CONTRACTS: Mapping[str, Contract] = {
     "exact": Contract(1.0, 0.001, 0.99999, 0.9999, 0.0),
     "bf16": Contract(0.98, 0.5, 0.999, 0.99, 0.2),
     "bfp8": Contract(0.96, 1.0, 0.99, 0.95, 0.2),
+    # On the CPU itself: with 16-bit and with 8-bit products.
+    "bfloat16": Contract(0.98, 0.5, 0.999, 0.99, 0.2),
+    "int8": Contract(0.96, 1.0, 0.99, 0.95, 0.2),
 }
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 FormatName: TypeAlias = Literal["txt", "srt", "vtt", "lrc", "tsv", "json"]
 Writer: TypeAlias = "Callable[[Iterable[Segment], TranscriptionInfo], Iterator[str]]"
 
-SCHEMA = "ttscribe.transcript/1"
+SCHEMA = "ttscribe.transcript/2"
 """Of JSON transcripts; docs/formats.md describes it."""
 
 _LIKELY = 0.001

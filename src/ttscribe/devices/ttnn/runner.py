@@ -13,8 +13,8 @@ from torch.nn import functional as F
 from ttscribe.compiler.program import Role, TensorSpec, Value
 from ttscribe.compiler.settings import CompileSettings
 from ttscribe.decoding import Picks, Rules, greedy_on_host
-from ttscribe.devices.cpu import require_batch
 from ttscribe.devices.programs import LoadedProgram, ProgramRunner
+from ttscribe.devices.torch_runner import require_batch
 from ttscribe.devices.ttnn.device import TtnnDevice, command_queues
 from ttscribe.devices.ttnn.simulator import slow_dispatch
 from ttscribe.devices.ttnn.traces import Queues, Trace, Untraced

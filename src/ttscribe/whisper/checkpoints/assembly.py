@@ -33,8 +33,10 @@ class Parts:
     original_name: str = ""
 
 
-def build_model(parts: Parts, dtype: torch.dtype) -> WhisperModel:
+def build_model(parts: Parts, dtype: torch.dtype | None) -> WhisperModel:
     """The model for inference, each weight converted on its own, or left in the mapped file where its dtype fits.
+
+    None for ``dtype`` fits all.
 
     Raises:
         CheckpointInvalid: a tensor is missing, unknown, of the wrong shape or not floating point; it is named.
@@ -48,7 +50,7 @@ def build_model(parts: Parts, dtype: torch.dtype) -> WhisperModel:
         _check(name, tensor, expected.get(name), parts.origin)
         # The same tensor where the dtype is its own: it is then still the file's pages, which the system reads when
         # they are used.
-        state[name] = tensor.to(dtype)
+        state[name] = tensor if dtype is None else tensor.to(dtype)
     missing = [name for name in expected if name not in state]
     if missing:
         others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""

@@ -52,13 +52,14 @@ class Checkpoint:
 
 
 def load_checkpoint(
-    name_or_path: str | os.PathLike[str], *, dtype: torch.dtype = torch.float32, offline: bool = False
+    name_or_path: str | os.PathLike[str], *, dtype: torch.dtype | None = torch.float32, offline: bool = False
 ) -> Checkpoint:
     """Load a model for inference from a path, a short name such as "base", or a repository as "owner/name".
 
     Args:
         name_or_path: Folder of Hugging Face's or CTranslate2's format, OpenAI's ``.pt`` file, or a name.
-        dtype: float32, bfloat16 or float16. Weights stored so stay in the mapped file.
+        dtype: float32, bfloat16 or float16; None leaves each weight as it is stored. Weights stored so stay in the
+            mapped file.
         offline: Never ask the hub.
 
     Raises:
@@ -68,7 +69,7 @@ def load_checkpoint(
         VocabularyMismatch: the tokenizer belongs to other weights.
         OutputError: a bundled model cannot be put together in the cache folder.
     """
-    if dtype not in _DTYPES:
+    if dtype is not None and dtype not in _DTYPES:
         raise OptionError(f"weights can be float32, bfloat16 or float16, not {dtype}")
     path = locate(os.fspath(name_or_path), offline=offline)
     parts = _reader(path)(path)

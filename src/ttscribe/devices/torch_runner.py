@@ -1,4 +1,4 @@
-"""The torch module itself, on the CPU."""
+"""The torch module itself, on whatever device PyTorch knows."""
 
 from collections.abc import Sequence
 
@@ -10,30 +10,33 @@ from ttscribe.errors import OptionError
 from ttscribe.whisper.model import DecoderState, KeyValue, WhisperModel
 
 # Beyond this a larger batch brings nothing on a CPU, and a window of distil-large-v3 takes some 100 MB of activations.
-_MAX_BATCH = 32
+MAX_BATCH = 32
 
 
-class CpuRunner(Closable):
-    """Runs the plain torch programs in the dtype of the weights; threads may share it.
+class TorchRunner(Closable):
+    """Runs the plain torch programs where the weights are, in their dtype; threads may share it.
 
-    Logits are given in float32, whatever that dtype: rules compare sums of probabilities.
+    Logits are given in float32 on the host, whatever that dtype: rules compare sums of probabilities.
     """
 
-    max_batch = _MAX_BATCH
+    max_batch = MAX_BATCH
     max_decodings: int | None = None
     concurrent = True
+    any_length = False
 
     def __init__(self, model: WhisperModel) -> None:
         self.model = model
         self.config = model.config
+        self.precision = str(model.dtype).removeprefix("torch.")
+        self._device = model.decoder.embed_tokens.weight.device
 
     @torch.inference_mode()
     def encode(self, mel: Tensor) -> Tensor:
         require_batch(len(mel), self.max_batch)
-        return self.model.encode(mel.to(self.model.dtype))
+        return self.model.encode(mel.to(self._device, self.model.dtype))
 
     def encoder_states(self, encoded: Tensor) -> Tensor:
-        return encoded.float()
+        return encoded.to("cpu", torch.float32)
 
     @torch.inference_mode()
     def start(self, encoder_states: Tensor) -> DecoderState:
@@ -41,11 +44,12 @@ class CpuRunner(Closable):
 
     @torch.inference_mode()
     def prefill(self, tokens: Tensor, state: DecoderState) -> Tensor:
-        return self.model.prefill(tokens, state).float()
+        return self.model.prefill(tokens.to(self._device), state).to("cpu", torch.float32)
 
     @torch.inference_mode()
     def decode_step(self, token: Tensor, position: Tensor, state: DecoderState) -> Tensor:
-        return self.model.decode_step(token, position, state).float()
+        logits = self.model.decode_step(token.to(self._device), position.to(self._device), state)
+        return logits.to("cpu", torch.float32)
 
     def greedy(
         self, picked: Sequence[Picks], position: int, state: DecoderState, rules: Rules, *, limit: int, end: int
@@ -55,7 +59,7 @@ class CpuRunner(Closable):
     @torch.inference_mode()
     def reorder(self, state: DecoderState, rows: Sequence[int]) -> DecoderState:
         require_batch(len(rows), self.max_batch)
-        index = torch.tensor(rows)
+        index = torch.tensor(rows, device=self._device)
         return DecoderState(*([KeyValue(*(part[index] for part in pair)) for pair in pairs] for pairs in state))
 
 

@@ -1,0 +1,115 @@
+"""Whisper with products in 8 bits, by the kernels in C++."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ttscribe.decoding import Closable, Picks, Rules, greedy_on_host
+from ttscribe.devices.cpu import kernels
+from ttscribe.devices.cpu.packed import Packed, structure
+from ttscribe.devices.torch_runner import MAX_BATCH, require_batch
+from ttscribe.whisper.config import WhisperConfig
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """The state of one row: ``cache`` [layers, 2, heads, slots, 64], of float32; ``memory`` of ``length`` positions."""
+
+    cache: Tensor
+    memory: Tensor
+    length: int
+
+
+class Int8Runner(Closable):
+    """Runs packed weights; threads may share it."""
+
+    max_batch = MAX_BATCH
+    max_decodings: int | None = None
+    concurrent = True
+    any_length = True
+    precision = "int8"
+
+    def __init__(self, packed: Packed, config: WhisperConfig) -> None:
+        self.config = config
+        self._packed = packed
+        self._model = structure(packed, config)
+        self._pointer = ctypes.pointer(self._model)
+
+    @torch.inference_mode()
+    def encode(self, mel: Tensor) -> Tensor:
+        require_batch(len(mel), self.max_batch)
+        states = self._convolved(mel)
+        for row in states:
+            kernels.library().ttscribe_encode(self._pointer, row.data_ptr(), len(row), torch.get_num_threads())
+        return states
+
+    def _convolved(self, mel: Tensor) -> Tensor:
+        packed = self._packed
+        states = functional.gelu(functional.conv1d(mel, packed["conv1.weight"], packed["conv1.bias"], padding=1))
+        states = functional.conv1d(states, packed["conv2.weight"], packed["conv2.bias"], stride=2, padding=1)
+        states = functional.gelu(states).transpose(1, 2)
+        # A sum keeps its operands' order in memory, which is not the kernels'.
+        return (states + packed["audio_positions"][: states.shape[1]]).contiguous()
+
+    def encoder_states(self, encoded: Tensor) -> Tensor:
+        return encoded
+
+    @torch.inference_mode()
+    def start(self, encoder_states: Tensor) -> list[_Row]:
+        return [self._started(states.contiguous()) for states in encoder_states]
+
+    def _started(self, states: Tensor) -> _Row:
+        config, length = self.config, len(states)
+        size = kernels.library().ttscribe_memory_size(self._pointer, length)
+        memory = torch.empty(size, dtype=torch.bfloat16)
+        kernels.library().ttscribe_remember(
+            self._pointer, states.data_ptr(), length, memory.data_ptr(), torch.get_num_threads()
+        )
+        heads, slots = config.decoder_attention_heads, self._model.slots
+        return _Row(torch.empty(config.decoder_layers, 2, heads, slots, kernels.HEAD), memory, length)
+
+    def prefill(self, tokens: Tensor, state: list[_Row]) -> Tensor:
+        return self._decode(tokens, torch.arange(tokens.shape[1]).expand_as(tokens), state)
+
+    def decode_step(self, token: Tensor, position: Tensor, state: list[_Row]) -> Tensor:
+        return self._decode(token[:, None], position[:, None], state)[:, 0]
+
+    def _decode(self, tokens: Tensor, positions: Tensor, state: list[_Row]) -> Tensor:
+        windows, each = tokens.shape
+        tokens, positions = tokens.contiguous(), positions.contiguous()
+        logits = torch.empty(windows, each, self.config.vocab_size)
+        pointers, numbers = ctypes.c_void_p * windows, ctypes.c_int64 * windows
+        kernels.library().ttscribe_decode(
+            self._pointer,
+            windows,
+            each,
+            tokens.data_ptr(),
+            positions.data_ptr(),
+            pointers(*(row.cache.data_ptr() for row in state)),
+            pointers(*(row.memory.data_ptr() for row in state)),
+            numbers(*(row.length for row in state)),
+            logits.data_ptr(),
+            torch.get_num_threads(),
+        )
+        return logits
+
+    def greedy(self, picked: Sequence[Picks], position: int, state: Any, rules: Rules, *, limit: int, end: int) -> None:
+        greedy_on_host(self, picked, position, state, rules, limit=limit, end=end)
+
+    def reorder(self, state: list[_Row], rows: Sequence[int]) -> list[_Row]:
+        require_batch(len(rows), self.max_batch)
+        # The first successor of a row goes on in its cache, which the others copy before.
+        taken: set[int] = set()
+        successors = []
+        for row in rows:
+            old = state[row]
+            successors.append(_Row(old.cache.clone(), old.memory, old.length) if row in taken else old)
+            taken.add(row)
+        return successors

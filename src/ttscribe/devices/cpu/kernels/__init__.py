@@ -1,0 +1,99 @@
+"""Whisper's layers in C++ for CPUs with AVX-512 VNNI and BF16: 8-bit products, bfloat16 attention.
+
+``library`` gives what was compiled when ttscribe was installed. Structures are those of ``whisper.cpp``.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from ctypes import POINTER, Structure, c_int, c_int64, c_void_p
+from functools import cache
+
+from ttscribe.devices.cpu.kernels.building import LIBRARY
+from ttscribe.processor import instructions
+
+NEEDED = ("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni", "avx512_bf16")
+"""Flags of /proc/cpuinfo without which the library does not run: Zen 4, Cooper Lake, Sapphire Rapids and later."""
+
+HEAD = 64
+"""Width of an attention head that the library is written for: that of every published Whisper."""
+
+POSITIONS, SLOTS = 1500, 448
+"""Encoder positions and tokens that it has room for: those of every published Whisper."""
+
+UNIT = 32
+"""Widths are multiples of this: outputs are computed by so many."""
+
+
+class Linear(Structure):
+    _fields_ = (
+        *((name, c_void_p) for name in ("weight", "scale", "sums", "bias")),
+        ("outputs", c_int64),
+        ("inputs", c_int64),
+    )
+
+
+class Norm(Structure):
+    _fields_ = (("weight", c_void_p), ("bias", c_void_p))
+
+
+class Block(Structure):
+    """Of an attention, or of a feed-forward network."""
+
+    _fields_ = (("norm", Norm), ("into", Linear), ("out", Linear))
+
+
+class EncoderLayer(Structure):
+    _fields_ = (("attention", Block), ("feed_forward", Block))
+
+
+class DecoderLayer(Structure):
+    _fields_ = (
+        ("self_attention", Block),
+        ("cross_attention", Block),
+        ("cross_key_value", Linear),
+        ("feed_forward", Block),
+    )
+
+
+class Model(Structure):
+    _fields_ = (
+        *((name, c_int64) for name in ("width", "heads", "encoder_layers", "decoder_layers", "slots", "vocabulary")),
+        ("encoder", POINTER(EncoderLayer)),
+        ("decoder", POINTER(DecoderLayer)),
+        ("encoder_norm", Norm),
+        ("decoder_norm", Norm),
+        ("head", Linear),
+        ("embedding", c_void_p),
+        ("positions", c_void_p),
+    )
+
+
+_ARGUMENTS = {
+    "ttscribe_pack": (c_void_p, c_int64, c_int64, c_void_p, c_void_p, c_void_p),
+    "ttscribe_linear": (POINTER(Linear), c_void_p, c_int64, c_void_p, c_int),
+    "ttscribe_encode": (POINTER(Model), c_void_p, c_int64, c_int),
+    "ttscribe_memory_size": (POINTER(Model), c_int64),
+    "ttscribe_remember": (POINTER(Model), c_void_p, c_int64, c_void_p, c_int),
+    "ttscribe_decode": (POINTER(Model), c_int64, c_int64, *(c_void_p,) * 6, c_int),
+}
+
+
+def why_not() -> str | None:
+    """Why the library cannot be used here, or None where it can."""
+    if lacking := [name for name in NEEDED if name not in instructions()]:
+        return f"this CPU has no {', '.join(lacking)}"
+    if not LIBRARY.exists():
+        return f"{LIBRARY.name} was not built: install g++ and then ttscribe again"
+    return None
+
+
+@cache
+def library() -> ctypes.CDLL:
+    """The compiled library; only where ``why_not`` is None."""
+    loaded = ctypes.CDLL(str(LIBRARY))
+    for name, arguments in _ARGUMENTS.items():
+        function = getattr(loaded, name)
+        function.argtypes, function.restype = arguments, None
+    loaded.ttscribe_memory_size.restype = c_int64
+    return loaded

@@ -1,0 +1,145 @@
+// Threads that stay, so that a decoding step of two milliseconds can be divided among them dozens of times.
+
+#pragma once
+
+#include <immintrin.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+#include <mutex>
+#include <system_error>
+#include <thread>
+#include <type_traits>
+
+namespace ttscribe {
+
+// One team for the process. Whoever finds it taken works alone, on the thread that called.
+class Pool {
+ public:
+  // The team of this process: a fork has none of its parent's threads.
+  static Pool& instance() {
+    static std::atomic<Pool*> current{nullptr};
+    Pool* pool = current.load(std::memory_order_acquire);
+    if (pool == nullptr || pool->process_ != getpid()) {
+      static std::mutex making;
+      std::lock_guard<std::mutex> lock(making);
+      pool = current.load();
+      // Never deleted: at the end of the process its threads may still be spinning.
+      if (pool == nullptr || pool->process_ != getpid()) current.store(pool = new Pool);
+    }
+    return *pool;
+  }
+
+  bool take() { return taken_.try_lock(); }
+  void give_back() { taken_.unlock(); }
+
+  // Calls work(context, index) for every index below count, on as many threads, and returns when all are done.
+  void run(int threads, int64_t count, void (*work)(void*, int64_t), void* context) {
+    hire(std::min(threads - 1, kMostHelpers));
+    work_ = work;
+    context_ = context;
+    count_ = count;
+    next_.store(0, std::memory_order_relaxed);
+    const int helpers = std::min(threads - 1, hired_);
+    working_.store(helpers, std::memory_order_relaxed);
+    // The number of helpers travels with the round: one who is not needed reads nothing else of it.
+    round_.store((round_.load(std::memory_order_relaxed) & ~kHelpers) + kRound + helpers);
+    if (asleep_.load() > 0) round_.notify_all();
+    share();
+    for (int spins = 0; working_.load(std::memory_order_acquire) > 0; ++spins) relax(spins);
+  }
+
+ private:
+  Pool() : process_(getpid()) {}
+
+  void hire(int wanted) {
+    try {
+      for (; hired_ < wanted; ++hired_) std::thread(&Pool::serve, this, hired_, round_.load()).detach();
+    } catch (const std::system_error&) {
+      // The system gives no more threads: those that there are do the work.
+    }
+  }
+
+  void serve(uint32_t number, uint32_t seen) {
+    for (;;) {
+      seen = wait_after(seen);
+      if (number >= (seen & kHelpers)) continue;
+      share();
+      working_.fetch_sub(1, std::memory_order_release);
+    }
+  }
+
+  uint32_t wait_after(uint32_t seen) {
+    for (int spins = 0; spins < kSpins; ++spins) {
+      uint32_t round = round_.load(std::memory_order_acquire);
+      if (round != seen) return round;
+      _mm_pause();
+    }
+    asleep_.fetch_add(1);
+    round_.wait(seen);
+    asleep_.fetch_sub(1);
+    return round_.load(std::memory_order_acquire);
+  }
+
+  void share() {
+    for (int64_t index; (index = next_.fetch_add(1, std::memory_order_relaxed)) < count_;) work_(context_, index);
+  }
+
+  // A thread of the team may have lost its core to another process.
+  static void relax(int spins) {
+    if (spins < kSpins) {
+      _mm_pause();
+    } else {
+      std::this_thread::yield();
+    }
+  }
+
+  static constexpr int kSpins = 4000;
+  static constexpr uint32_t kHelpers = 255, kRound = 256;
+  static constexpr int kMostHelpers = 255;
+
+  const pid_t process_;
+  std::mutex taken_;
+  int hired_ = 0;
+  void (*work_)(void*, int64_t) = nullptr;
+  void* context_ = nullptr;
+  int64_t count_ = 0;
+  alignas(64) std::atomic<int64_t> next_{0};
+  alignas(64) std::atomic<int> working_{0};
+  alignas(64) std::atomic<uint32_t> round_{0};
+  std::atomic<int> asleep_{0};
+};
+
+// The threads of one call from outside: the pool's where it is free.
+class Team {
+ public:
+  explicit Team(int threads) : pool_(Pool::instance()), took_(threads > 1 && pool_.take()), threads_(threads) {}
+  ~Team() {
+    if (took_) pool_.give_back();
+  }
+  Team(const Team&) = delete;
+  Team& operator=(const Team&) = delete;
+
+  // Calls work(index) for every index below count.
+  template <class Work>
+  void run(int64_t count, Work&& work) {
+    if (!took_ || count < 2) {
+      for (int64_t index = 0; index < count; ++index) work(index);
+      return;
+    }
+    pool_.run(
+        threads_, count, [](void* context, int64_t index) { (*static_cast<std::remove_reference_t<Work>*>(context))(index); },
+        &work);
+  }
+
+  int threads() const { return took_ ? threads_ : 1; }
+
+ private:
+  Pool& pool_;
+  const bool took_;
+  const int threads_;
+};
+
+}  // namespace ttscribe

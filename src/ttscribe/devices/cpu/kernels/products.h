@@ -1,0 +1,239 @@
+// Products of matrices: weights in 8 bits, scaled by output; activations in 8 or 16 bits, scaled by row as they come.
+//
+// x = step * (u - zero) with u from 0 to 255, w = scale * q with q from -127 to 127, so that
+// sum(x w) = step * scale * (sum(u q) - zero * sum(q)), where the last sum is known beforehand. 16 bits are two parts of
+// 8, the high one with the zero: where a few rows wait for the weights to arrive, the second part costs no time.
+
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <memory>
+#include <utility>
+
+#include "pool.h"
+#include "vectors.h"
+
+namespace ttscribe {
+
+inline constexpr int kPanel = 32;   // outputs of a panel: two registers of sums
+inline constexpr int kRows = 12;    // with 12 rows the sums fill 24 of 32 registers
+inline constexpr int kChunk = 96;   // rows whose activations stay in a core's own cache while panels go by
+
+// Weights [outputs, inputs] in panels [outputs / 32, inputs / 4, 32, 4], filled up with zeros.
+struct Linear {
+  const int8_t* weight;
+  const float* scale;     // [outputs, filled up to panels]
+  const int32_t* sums;    // [outputs, filled up to panels]: of q over the inputs
+  const float* bias;      // [outputs, filled up to panels]
+  int64_t outputs, inputs;
+};
+
+struct Norm {
+  const float *weight, *bias;
+};
+
+inline int64_t rounded_up(int64_t count, int64_t unit) { return (count + unit - 1) / unit * unit; }
+
+struct Free {
+  void operator()(void* memory) const { std::free(memory); }
+};
+
+// Memory that is not filled, on a boundary of a cache line.
+template <class T>
+class Buffer {
+ public:
+  explicit Buffer(int64_t count) : data_(static_cast<T*>(std::aligned_alloc(64, rounded_up(count * sizeof(T), 64)))) {
+    if (!data_) throw std::bad_alloc();
+  }
+  T* get() { return data_.get(); }
+  const T* get() const { return data_.get(); }
+
+ private:
+  std::unique_ptr<T, Free> data_;
+};
+
+// Sixteen bytes, by four of them a stride apart.
+inline void store_bytes(uint8_t* to, int64_t stride, __m512i values) {
+  alignas(16) int32_t fours[4];
+  _mm_store_si128(reinterpret_cast<__m128i*>(fours), _mm512_cvtusepi32_epi8(values));
+  for (int four = 0; four < 4; ++four) std::memcpy(to + four * stride, fours + four, 4);
+}
+
+// One row of floats to PARTS times 8 bits, by its own least and largest value; each four go a stride further.
+template <int PARTS, class T>
+void quantise_row(const T* row, int64_t count, uint8_t* values, int64_t stride, float* step, int32_t* zero) {
+  __m512 least = _mm512_setzero_ps(), most = _mm512_setzero_ps();
+  for (int64_t at = 0; at < count; at += kLanes) {
+    const __m512 x = load(row + at);
+    least = _mm512_min_ps(least, x);
+    most = _mm512_max_ps(most, x);
+  }
+  const float low = _mm512_reduce_min_ps(least), high = _mm512_reduce_max_ps(most);
+  // Of 16 bits the zero is a multiple of 256, for which there is room of as much.
+  *step = std::max(high - low, 1e-30f) / (PARTS == 1 ? 255.0f : 65279.0f);
+  *zero = static_cast<int32_t>(PARTS == 1 ? std::lrint(-low / *step) : std::ceil(-low / *step / 256));
+  const __m512 inverse = _mm512_set1_ps(1.0f / *step);
+  const __m512i shift = _mm512_set1_epi32(PARTS == 1 ? *zero : *zero * 256), none = _mm512_setzero_si512();
+  for (int64_t at = 0; at < count; at += kLanes) {
+    const __m512i whole = _mm512_cvtps_epi32(_mm512_mul_ps(load(row + at), inverse));
+    const __m512i above = _mm512_max_epi32(_mm512_add_epi32(whole, shift), none);
+    uint8_t* to = values + at / 4 * stride;
+    if constexpr (PARTS == 1) {
+      store_bytes(to, stride, above);
+    } else {
+      store_bytes(to, stride, _mm512_srli_epi32(above, 8));
+      store_bytes(to + 4, stride, _mm512_and_si512(above, _mm512_set1_epi32(255)));
+    }
+  }
+}
+
+// Activations in PARTS times 8 bits, high ones first, in blocks of kRows / PARTS rows, of which the last may have fewer:
+// [inputs / 4, rows of the block, PARTS, 4], so that a product reads one sequence.
+template <int PARTS>
+struct Quantised {
+  Quantised(int64_t rows, int64_t inputs)
+      : values(rows * PARTS * inputs), steps(rows), zeros(rows), rows(rows), inputs(inputs) {}
+  static constexpr int64_t kBlock = kRows / PARTS;
+
+  // The bytes of the block that begins at a row.
+  uint8_t* block(int64_t row) { return values.get() + row * PARTS * inputs; }
+  const uint8_t* block(int64_t row) const { return values.get() + row * PARTS * inputs; }
+
+  // Converts one row, by its own least and largest value.
+  template <class T>
+  void set(int64_t row, const T* from) {
+    const int64_t first = row / kBlock * kBlock, stride = std::min(kBlock, rows - first) * PARTS * 4;
+    quantise_row<PARTS>(from, inputs, block(first) + (row - first) * PARTS * 4, stride, steps.get() + row, zeros.get() + row);
+  }
+
+  Buffer<uint8_t> values;
+  Buffer<float> steps;
+  Buffer<int32_t> zeros;
+  const int64_t rows, inputs;
+};
+
+// PyTorch's layer norm of one row, with its epsilon.
+inline void normalise_row(const float* row, int64_t count, const Norm& norm, float* to) {
+  __m512 total = _mm512_setzero_ps();
+  for (int64_t at = 0; at < count; at += kLanes) total = _mm512_add_ps(total, load(row + at));
+  const __m512 mean = _mm512_set1_ps(_mm512_reduce_add_ps(total) / count);
+  __m512 squares = _mm512_setzero_ps();
+  for (int64_t at = 0; at < count; at += kLanes) {
+    const __m512 x = _mm512_sub_ps(load(row + at), mean);
+    squares = _mm512_fmadd_ps(x, x, squares);
+  }
+  const __m512 inverse = _mm512_set1_ps(1.0f / std::sqrt(_mm512_reduce_add_ps(squares) / count + 1e-5f));
+  for (int64_t at = 0; at < count; at += kLanes) {
+    const __m512 x = _mm512_mul_ps(_mm512_sub_ps(load(row + at), mean), inverse);
+    store(to + at, _mm512_fmadd_ps(x, load(norm.weight + at), load(norm.bias + at)));
+  }
+}
+
+inline int64_t chunks(int64_t rows, int64_t chunk) { return (rows + chunk - 1) / chunk; }
+
+template <class Row>
+void each_row(Team& team, int64_t rows, Row&& row) {
+  constexpr int64_t kTogether = 16;
+  team.run(chunks(rows, kTogether), [&](int64_t task) {
+    const int64_t end = std::min(rows, (task + 1) * kTogether);
+    for (int64_t at = task * kTogether; at < end; ++at) row(at);
+  });
+}
+
+template <int PARTS, class T>
+Quantised<PARTS> quantised(Team& team, const T* from, int64_t rows, int64_t inputs) {
+  Quantised<PARTS> to(rows, inputs);
+  each_row(team, rows, [&](int64_t row) { to.set(row, from + row * inputs); });
+  return to;
+}
+
+template <int PARTS>
+Quantised<PARTS> normalised(Team& team, const float* from, int64_t rows, int64_t inputs, const Norm& norm) {
+  Quantised<PARTS> to(rows, inputs);
+  each_row(team, rows, [&](int64_t row) {
+    Buffer<float> whole(inputs);
+    normalise_row(from + row * inputs, inputs, norm, whole.get());
+    to.set(row, whole.get());
+  });
+  return to;
+}
+
+// A block of ROWS rows times one panel; give(row, half, sums) takes the 16 sums of each part for each half.
+template <int ROWS, int PARTS, class Give>
+inline __attribute__((always_inline)) void tile(const uint8_t* rows, int64_t inputs, const int8_t* panel, Give&& give) {
+  __m512i sums[ROWS][2][PARTS];
+#pragma GCC unroll 12
+  for (int row = 0; row < ROWS; ++row) {
+    for (int part = 0; part < PARTS; ++part) sums[row][0][part] = sums[row][1][part] = _mm512_setzero_si512();
+  }
+  for (int64_t at = 0; at < inputs; at += 4) {
+    const __m512i left = _mm512_loadu_si512(panel + at * kPanel), right = _mm512_loadu_si512(panel + at * kPanel + 64);
+#pragma GCC unroll 12
+    for (int row = 0; row < ROWS; ++row) {
+#pragma GCC unroll 2
+      for (int part = 0; part < PARTS; ++part) {
+        int32_t four;
+        __builtin_memcpy(&four, rows + at * ROWS * PARTS + (row * PARTS + part) * 4, 4);
+        const __m512i shared = _mm512_set1_epi32(four);
+        add_products(sums[row][0][part], shared, left);
+        add_products(sums[row][1][part], shared, right);
+      }
+    }
+  }
+#pragma GCC unroll 12
+  for (int row = 0; row < ROWS; ++row) {
+    for (int half = 0; half < 2; ++half) {
+      // A copy, for sums whose address is taken would be kept in memory.
+      __m512i parts[PARTS];
+      for (int part = 0; part < PARTS; ++part) parts[part] = sums[row][half][part];
+      give(row, half, parts);
+    }
+  }
+}
+
+template <class Call, int... COUNTS>
+inline __attribute__((always_inline)) void dispatched(int count, Call&& call, std::integer_sequence<int, COUNTS...>) {
+  (void)((count == COUNTS + 1 && (call(std::integral_constant<int, COUNTS + 1>{}), true)) || ...);
+}
+
+// call(N) with N a constant from 1 to MOST: loops over it are unrolled, and sums stay in registers.
+template <int MOST = kRows, class Call>
+inline __attribute__((always_inline)) void with_rows(int count, Call&& call) {
+  dispatched(count, call, std::make_integer_sequence<int, MOST>{});
+}
+
+// give(row, output, values) takes 16 results of a row from ``output`` on, bias added; beyond the outputs they are zero.
+template <int PARTS, class Give>
+void multiply(Team& team, const Quantised<PARTS>& input, const Linear& linear, Give&& give) {
+  constexpr int kTogether = Quantised<PARTS>::kBlock;
+  const int64_t panels = chunks(linear.outputs, kPanel), inputs = linear.inputs;
+  // A few rows only wait for the weights, which come fastest in a long sequence.
+  const int64_t together = input.rows > kRows ? 1 : 4, groups = chunks(panels, together);
+  auto finished = [&](int64_t row, int64_t output, const __m512i* sums) {
+    const __m512i known = _mm512_mullo_epi32(_mm512_set1_epi32(input.zeros.get()[row]), _mm512_loadu_si512(linear.sums + output));
+    __m512 product = _mm512_cvtepi32_ps(_mm512_sub_epi32(sums[0], known));
+    if constexpr (PARTS == 2) product = _mm512_fmadd_ps(product, _mm512_set1_ps(256.0f), _mm512_cvtepi32_ps(sums[1]));
+    const __m512 scale = _mm512_mul_ps(_mm512_set1_ps(input.steps.get()[row]), load(linear.scale + output));
+    give(row, output, _mm512_fmadd_ps(product, scale, load(linear.bias + output)));
+  };
+  auto panel_of_rows = [&](int64_t first, int64_t end, int64_t panel) {
+    const int8_t* weight = linear.weight + panel * kPanel * inputs;
+    for (int64_t from = first; from < end; from += kTogether) {
+      with_rows<kTogether>(static_cast<int>(std::min<int64_t>(kTogether, end - from)), [&](auto count) {
+        tile<decltype(count)::value, PARTS>(
+            input.block(from), inputs, weight,
+            [&](int row, int half, const __m512i* sums) { finished(from + row, panel * kPanel + half * kLanes, sums); });
+      });
+    }
+  };
+  team.run(chunks(input.rows, kChunk) * groups, [&](int64_t task) {
+    const int64_t first = task / groups * kChunk, group = task % groups * together;
+    for (int64_t panel = group; panel < std::min(panels, group + together); ++panel) {
+      panel_of_rows(first, std::min(input.rows, first + kChunk), panel);
+    }
+  });
+}
+
+}  // namespace ttscribe

@@ -1,0 +1,234 @@
+// Whisper's layers on a CPU with AVX-512 VNNI and BF16: what ttscribe.devices.cpu.kernels calls.
+//
+// Everything is float32 between products, but for what is only read by one; matrices are row after row. The encoder's
+// activations are in 8 bits: it waits for products. The decoder's are in 16, since it waits for weights.
+
+#include "attention.h"
+
+namespace ttscribe {
+
+struct Attention {
+  Norm norm;
+  Linear in, out;  // of the encoder and of self-attention queries, keys and values at once, else queries
+};
+
+struct FeedForward {
+  Norm norm;
+  Linear in, out;
+};
+
+struct EncoderLayer {
+  Attention attention;
+  FeedForward feed_forward;
+};
+
+struct DecoderLayer {
+  Attention self_attention, cross_attention;
+  Linear cross_key_value;
+  FeedForward feed_forward;
+};
+
+struct Model {
+  int64_t width, heads, encoder_layers, decoder_layers, slots, vocabulary;
+  const EncoderLayer* encoder;
+  const DecoderLayer* decoder;
+  Norm encoder_norm, decoder_norm;
+  Linear head;
+  const _Float16* embedding;  // [vocabulary, width]
+  const float* positions;     // [slots, width]
+};
+
+namespace {
+
+// Scores are divided by the root of 64, and exponentials are powers of two.
+const float kQueryScale = 0.125f * 1.44269504f;
+
+template <int PARTS>
+void add_product(Team& team, const Quantised<PARTS>& input, const Linear& linear, float* states) {
+  multiply(team, input, linear, [&](int64_t row, int64_t output, __m512 values) {
+    float* to = states + row * linear.outputs + output;
+    store(to, _mm512_add_ps(load(to), values));
+  });
+}
+
+template <int PARTS, class Hidden>
+void feed_forward(Team& team, const FeedForward& layer, float* states, int64_t rows, int64_t width) {
+  Buffer<Hidden> hidden(rows * layer.in.outputs);
+  multiply(team, normalised<PARTS>(team, states, rows, width, layer.norm), layer.in,
+           [&](int64_t row, int64_t output, __m512 values) { store(hidden.get() + row * layer.in.outputs + output, gelu(values)); });
+  add_product(team, quantised<PARTS>(team, hidden.get(), rows, layer.in.outputs), layer.out, states);
+}
+
+// Packs keys and values of each head from [length, stride], where they begin at the given columns.
+void pack_heads(Team& team, const Bf16* keys, const Bf16* values, int64_t stride, int64_t length, int64_t heads, Bf16* to) {
+  team.run(heads, [&](int64_t head) {
+    pack_head(keys + head * kHead, values + head * kHead, stride, length, to + head * packed_head(length));
+  });
+}
+
+void encoder_attention(Team& team, const Attention& layer, float* states, int64_t length, int64_t width, int64_t heads) {
+  const int64_t stride = 3 * width;
+  Buffer<Bf16> projected(length * stride), packed(heads * packed_head(length));
+  Buffer<float> attended(length * width);
+  multiply(team, normalised<1>(team, states, length, width, layer.norm), layer.in,
+           [&](int64_t row, int64_t output, __m512 values) {
+             const float scale = output < width ? kQueryScale : 1.0f;
+             store(projected.get() + row * stride + output, _mm512_mul_ps(values, _mm512_set1_ps(scale)));
+           });
+  pack_heads(team, projected.get() + width, projected.get() + 2 * width, stride, length, heads, packed.get());
+  const int64_t together = 25 * kRows, blocks = chunks(length, together);
+  team.run(heads * blocks, [&](int64_t task) {
+    const int64_t head = task / blocks, from = task % blocks * together;
+    attend(projected.get() + from * stride + head * kHead, stride, std::min(together, length - from),
+           packed.get() + head * packed_head(length), length, attended.get() + from * width + head * kHead, width);
+  });
+  add_product(team, quantised<1>(team, attended.get(), length, width), layer.out, states);
+}
+
+// What a call of the decoder works on: tokens and positions [rows], ``each`` of them for every cache.
+struct Step {
+  int64_t rows, each;
+  const int64_t* positions;
+  float* const* caches;            // of each window [layers, 2, heads, slots, 64]
+  const Bf16* const* memories;     // of each window [layers, heads, packed head]
+  const int64_t* lengths;          // of each window's memory
+};
+
+void self_attention(Team& team, const Model& model, int64_t at, const Step& step, float* states) {
+  const Attention& layer = model.decoder[at].self_attention;
+  const int64_t width = model.width, stride = 3 * width, per_head = model.slots * kHead, half = model.heads * per_head;
+  Buffer<float> projected(step.rows * stride), attended(step.rows * width);
+  multiply(team, normalised<2>(team, states, step.rows, width, layer.norm), layer.in,
+           [&](int64_t row, int64_t output, __m512 values) { store(projected.get() + row * stride + output, values); });
+  team.run(model.heads, [&](int64_t head) {
+    for (int64_t row = 0; row < step.rows; ++row) {
+      float* keys = step.caches[row / step.each] + at * 2 * half + head * per_head;
+      const float* own = projected.get() + row * stride + head * kHead;
+      const int64_t slot = step.positions[row];
+      std::memcpy(keys + slot * kHead, own + width, kHead * sizeof(float));
+      std::memcpy(keys + half + slot * kHead, own + 2 * width, kHead * sizeof(float));
+      attend_cached(own, keys, keys + half, slot + 1, attended.get() + row * width + head * kHead);
+    }
+  });
+  add_product(team, quantised<2>(team, attended.get(), step.rows, width), layer.out, states);
+}
+
+void cross_attention(Team& team, const Model& model, int64_t at, const Step& step, float* states) {
+  const Attention& layer = model.decoder[at].cross_attention;
+  const int64_t width = model.width, windows = step.rows / step.each;
+  Buffer<Bf16> queries(step.rows * width);
+  Buffer<float> attended(step.rows * width);
+  multiply(team, normalised<2>(team, states, step.rows, width, layer.norm), layer.in,
+           [&](int64_t row, int64_t output, __m512 values) {
+             store(queries.get() + row * width + output, _mm512_mul_ps(values, _mm512_set1_ps(kQueryScale)));
+           });
+  team.run(model.heads, [&](int64_t head) {
+    for (int64_t window = 0, next; window < windows; window = next) {
+      // Beams share a window: their rows read it once.
+      for (next = window + 1; next < windows && step.memories[next] == step.memories[window];) ++next;
+      const int64_t length = step.lengths[window], row = window * step.each;
+      const Bf16* memory = step.memories[window] + (at * model.heads + head) * packed_head(length);
+      attend(queries.get() + row * width + head * kHead, width, (next - window) * step.each, memory, length,
+             attended.get() + row * width + head * kHead, width);
+    }
+  });
+  add_product(team, quantised<2>(team, attended.get(), step.rows, width), layer.out, states);
+}
+
+void embed(const Model& model, const Step& step, const int64_t* tokens, float* states) {
+  for (int64_t row = 0; row < step.rows; ++row) {
+    const _Float16* token = model.embedding + tokens[row] * model.width;
+    const float* position = model.positions + step.positions[row] * model.width;
+    for (int64_t at = 0; at < model.width; ++at) states[row * model.width + at] = static_cast<float>(token[at]) + position[at];
+  }
+}
+
+}  // namespace
+}  // namespace ttscribe
+
+using namespace ttscribe;
+
+extern "C" {
+
+// Weights [outputs, inputs] to a linear's panels, scales and sums, each output by its own largest weight.
+void ttscribe_pack(const float* weight, int64_t outputs, int64_t inputs, int8_t* packed, float* scale, int32_t* sums) {
+  for (int64_t output = 0; output < rounded_up(outputs, kPanel); ++output) {
+    const float* row = weight + output * inputs;
+    float most = 0;
+    for (int64_t at = 0; output < outputs && at < inputs; ++at) most = std::max(most, std::fabs(row[at]));
+    const float inverse = most > 0 ? 127.0f / most : 0.0f;
+    int8_t* to = packed + output / kPanel * kPanel * inputs + output % kPanel * 4;
+    int32_t total = 0;
+    for (int64_t at = 0; at < inputs; ++at) {
+      const auto value = static_cast<int8_t>(output < outputs ? std::lrint(row[at] * inverse) : 0);
+      to[at / 4 * kPanel * 4 + at % 4] = value;
+      total += value;
+    }
+    scale[output] = most / 127.0f;
+    sums[output] = total;
+  }
+}
+
+// input [rows, inputs] to output [rows, outputs].
+void ttscribe_linear(const Linear* linear, const float* input, int64_t rows, float* output, int threads) {
+  Team team(threads);
+  multiply(team, quantised<1>(team, input, rows, linear->inputs), *linear, [&](int64_t row, int64_t at, __m512 values) {
+    const int64_t left = linear->outputs - at;
+    const auto mask = static_cast<__mmask16>(left >= kLanes ? 0xFFFF : left <= 0 ? 0 : (1 << left) - 1);
+    _mm512_mask_storeu_ps(output + row * linear->outputs + at, mask, values);
+  });
+}
+
+// States [length, width] after the convolutions and positions become the encoder's, in place.
+void ttscribe_encode(const Model* model, float* states, int64_t length, int threads) {
+  Team team(threads);
+  for (int64_t layer = 0; layer < model->encoder_layers; ++layer) {
+    encoder_attention(team, model->encoder[layer].attention, states, length, model->width, model->heads);
+    feed_forward<1, Bf16>(team, model->encoder[layer].feed_forward, states, length, model->width);
+  }
+  each_row(team, length, [&](int64_t row) {
+    float* own = states + row * model->width;
+    normalise_row(own, model->width, model->encoder_norm, own);
+  });
+}
+
+// Elements of the memory of a window.
+int64_t ttscribe_memory_size(const Model* model, int64_t length) {
+  return model->decoder_layers * model->heads * packed_head(length);
+}
+
+// The encoder's states [length, width] to what every step attends to: keys and values of each layer and head.
+void ttscribe_remember(const Model* model, const float* states, int64_t length, Bf16* memory, int threads) {
+  Team team(threads);
+  const int64_t width = model->width, stride = 2 * width;
+  const Quantised<2> input = quantised<2>(team, states, length, width);
+  Buffer<Bf16> projected(length * stride);
+  for (int64_t layer = 0; layer < model->decoder_layers; ++layer) {
+    multiply(team, input, model->decoder[layer].cross_key_value,
+             [&](int64_t row, int64_t output, __m512 values) { store(projected.get() + row * stride + output, values); });
+    pack_heads(team, projected.get(), projected.get() + width, stride, length, model->heads,
+               memory + layer * model->heads * packed_head(length));
+  }
+}
+
+// Tokens at positions [windows, each] to logits [windows, each, vocabulary]; writes into the caches.
+void ttscribe_decode(const Model* model, int64_t windows, int64_t each, const int64_t* tokens, const int64_t* positions,
+                     float* const* caches, const Bf16* const* memories, const int64_t* lengths, float* logits, int threads) {
+  Team team(threads);
+  const Step step{windows * each, each, positions, caches, memories, lengths};
+  Buffer<float> states(step.rows * model->width);
+  embed(*model, step, tokens, states.get());
+  for (int64_t layer = 0; layer < model->decoder_layers; ++layer) {
+    self_attention(team, *model, layer, step, states.get());
+    cross_attention(team, *model, layer, step, states.get());
+    feed_forward<2, float>(team, model->decoder[layer].feed_forward, states.get(), step.rows, model->width);
+  }
+  const Quantised<2> last = normalised<2>(team, states.get(), step.rows, model->width, model->decoder_norm);
+  multiply(team, last, model->head, [&](int64_t row, int64_t output, __m512 values) {
+    const int64_t left = model->vocabulary - output;
+    const auto mask = static_cast<__mmask16>(left >= kLanes ? 0xFFFF : left <= 0 ? 0 : (1 << left) - 1);
+    _mm512_mask_storeu_ps(logits + row * model->vocabulary + output, mask, values);
+  });
+}
+
+}  // extern "C"

@@ -1,0 +1,200 @@
+"""A model's weights in 8 bits, laid out for ``kernels``, kept in a file that is mapped into memory."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ttscribe.devices.cpu import kernels
+from ttscribe.devices.cpu.kernels.building import LIBRARY
+from ttscribe.errors import OutputError
+from ttscribe.files import cache_folder, replacing
+from ttscribe.whisper.config import WhisperConfig
+from ttscribe.whisper.model import DecoderLayer, EncoderLayer, WhisperModel
+
+logger = logging.getLogger("ttscribe.devices.cpu")
+
+Packed = Mapping[str, Tensor]
+"""Tensors by the path of what they are of, such as "encoder.0.attention.into.weight"."""
+
+
+def packed_weights(model: WhisperModel, path: Path | None) -> Packed:
+    """The model's weights in the kernels' layout: from the file that was written of ``path`` before, or to it."""
+    if path is None:
+        return pack(model)
+    file = _file(path)
+    if not file.exists():
+        try:
+            _write(pack(model), file)
+        except OutputError as error:
+            logger.warning("%s; packing the weights again at each start", error)
+            return pack(model)
+    mapped: dict[str, Tensor] = torch.load(file, mmap=True, weights_only=True)
+    return mapped
+
+
+def _file(path: Path) -> Path:
+    """Where the packed weights of ``path`` are kept: another file when what is at ``path`` changes."""
+    path = path.resolve()
+    files = [path] if path.is_file() else sorted(each for each in path.iterdir() if each.is_file())
+    # The hub's snapshots are links to files named by their content; times and sizes are the content's.
+    # And another when the kernels, or what packs for them, are others than those that wrote it.
+    made_by = (LIBRARY.name, Path(__file__).read_text(encoding="utf-8"))
+    known = [(each.name, each.stat().st_size, each.stat().st_mtime_ns) for each in files]
+    here, now = (sha256(repr(part).encode()).hexdigest()[:16] for part in (str(path), (made_by, known)))
+    return cache_folder() / "packed" / f"{here}-{now}.pt"
+
+
+def _write(packed: Packed, file: Path) -> None:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot write {file}: {error.strerror or error}") from error
+    with replacing(file) as new:
+        torch.save(packed, new)
+    for old in file.parent.glob(f"{file.name.partition('-')[0]}-*.pt"):
+        if old != file:
+            old.unlink(missing_ok=True)
+
+
+def pack(model: WhisperModel) -> Packed:
+    """The weights in the kernels' layout; each is converted on its own."""
+    packed: dict[str, Tensor] = {}
+    with ThreadPoolExecutor(torch.get_num_threads()) as threads:
+        for part in threads.map(lambda made: made(), _parts(model)):
+            packed.update(part)
+    return packed
+
+
+def structure(packed: Packed, config: WhisperConfig) -> kernels.Model:
+    """The kernels' model on these tensors, which it does not keep alive."""
+    encoder = (kernels.EncoderLayer * config.encoder_layers)()
+    decoder = (kernels.DecoderLayer * config.decoder_layers)()
+    model = kernels.Model(
+        width=config.d_model,
+        heads=config.decoder_attention_heads,
+        encoder_layers=config.encoder_layers,
+        decoder_layers=config.decoder_layers,
+        slots=config.max_target_positions,
+        vocabulary=config.vocab_size,
+        encoder=encoder,
+        decoder=decoder,
+    )
+    for name, tensor in packed.items():
+        _point(model, name.split("."), tensor)
+    shapes = {name.removesuffix(".weight"): packed[name].shape for name in packed if name.endswith(".weight")}
+    for name, shape in shapes.items():
+        if len(shape) == 4:
+            linear = _at(model, name.split("."))
+            linear.outputs, linear.inputs = shape[0] * kernels.UNIT, shape[1] * 4
+    return model
+
+
+def _point(model: Any, path: Sequence[str], tensor: Tensor) -> None:
+    owner = _at(model, path[:-1])
+    if owner is not None:
+        setattr(owner, path[-1], tensor.data_ptr())
+
+
+def _at(owner: Any, path: Sequence[str]) -> Any:
+    for name in path:
+        owner = owner[int(name)] if name.isdigit() else getattr(owner, name, None)
+        if owner is None:
+            return None
+    return owner
+
+
+def _parts(model: WhisperModel) -> Iterator[Callable[[], Packed]]:
+    """What gives the tensors of each part of the model."""
+    encoder, decoder = model.encoder, model.decoder
+    for index, module in enumerate(encoder.layers):
+        layer, name = cast("EncoderLayer", module), f"encoder.{index}"
+        attention = layer.self_attn
+        inputs = (attention.q_proj, attention.k_proj, attention.v_proj)
+        yield partial(_block, f"{name}.attention", layer.self_attn_layer_norm, inputs, attention.out_proj)
+        yield partial(_block, f"{name}.feed_forward", layer.final_layer_norm, (layer.fc1,), layer.fc2)
+    for index, module in enumerate(decoder.layers):
+        yield from _decoder_layer(f"decoder.{index}", cast("DecoderLayer", module))
+    yield partial(_norm, "encoder_norm", encoder.layer_norm.weight, encoder.layer_norm.bias)
+    yield partial(_equalised, "decoder_norm", "head", decoder.layer_norm, (decoder.embed_tokens,))
+    yield partial(_unpacked, model)
+
+
+def _decoder_layer(name: str, layer: DecoderLayer) -> Iterator[Callable[[], Packed]]:
+    own, cross = layer.self_attn, layer.encoder_attn
+    block = partial(_block, equalised=True)
+    inputs = (own.q_proj, own.k_proj, own.v_proj)
+    yield partial(block, f"{name}.self_attention", layer.self_attn_layer_norm, inputs, own.out_proj)
+    yield partial(block, f"{name}.cross_attention", layer.encoder_attn_layer_norm, (cross.q_proj,), cross.out_proj)
+    yield partial(block, f"{name}.feed_forward", layer.final_layer_norm, (layer.fc1,), layer.fc2)
+    yield lambda: _linear(f"{name}.cross_key_value", *_joined((cross.k_proj, cross.v_proj)))
+
+
+def _block(
+    name: str, norm: nn.LayerNorm, inputs: Sequence[nn.Linear], out: nn.Linear, *, equalised: bool = False
+) -> Packed:
+    if equalised:
+        into = _equalised(f"{name}.norm", f"{name}.into", norm, inputs)
+    else:
+        into = {**_norm(f"{name}.norm", norm.weight, norm.bias), **_linear(f"{name}.into", *_joined(inputs))}
+    return {**into, **_linear(f"{name}.out", *_joined((out,)))}
+
+
+def _equalised(norm_name: str, name: str, norm: nn.LayerNorm, linears: Sequence[nn.Linear | nn.Embedding]) -> Packed:
+    """A norm and the product of what it gives, every input's largest weight made 1 and its size given to the norm.
+
+    Whisper's embedding has a few inputs with weights far above all others. Scaled for them, 8 bits leave the others a
+    few steps: of tiny.en's logits that costs 0.004 of their correlation with float32's, and so 0.0001. The norm's
+    output may be as uneven as it likes where it is multiplied in 16 bits, as the decoder's is.
+    """
+    weight, bias = _joined(linears)
+    largest = weight.abs().amax(0).clamp_min(torch.finfo(torch.float32).tiny)
+    scaled = _norm(norm_name, norm.weight.float() * largest, norm.bias.float() * largest)
+    return {**scaled, **_linear(name, weight / largest, bias)}
+
+
+def _joined(linears: Sequence[nn.Linear | nn.Embedding]) -> tuple[Tensor, Tensor]:
+    """Weight [outputs, inputs] and bias [outputs], in float32, of products of the same input together."""
+    biases = [getattr(each, "bias", None) for each in linears]
+    filled = [
+        torch.zeros(len(each.weight)) if bias is None else bias for each, bias in zip(linears, biases, strict=True)
+    ]
+    return torch.cat([each.weight.float() for each in linears]), torch.cat([each.float() for each in filled])
+
+
+def _linear(name: str, weight: Tensor, bias: Tensor) -> Packed:
+    outputs, inputs = weight.shape
+    panels = -(-outputs // kernels.UNIT)
+    packed = torch.empty(panels, inputs // 4, kernels.UNIT, 4, dtype=torch.int8)
+    scale, sums = torch.empty(panels * kernels.UNIT), torch.empty(panels * kernels.UNIT, dtype=torch.int32)
+    values = weight.contiguous()
+    kernels.library().ttscribe_pack(
+        values.data_ptr(), outputs, inputs, packed.data_ptr(), scale.data_ptr(), sums.data_ptr()
+    )
+    filled = functional.pad(bias, (0, panels * kernels.UNIT - outputs))
+    return {f"{name}.weight": packed, f"{name}.scale": scale, f"{name}.sums": sums, f"{name}.bias": filled}
+
+
+def _norm(name: str, weight: Tensor, bias: Tensor) -> Packed:
+    return {f"{name}.weight": weight.float(), f"{name}.bias": bias.float()}
+
+
+def _unpacked(model: WhisperModel) -> Packed:
+    """What is not quantised: convolutions and positions in float32, the embedding of tokens in float16."""
+    convolutions = {f"conv{number}": getattr(model.encoder, f"conv{number}") for number in (1, 2)}
+    return {
+        "embedding": model.decoder.embed_tokens.weight.to(torch.float16),
+        "positions": model.decoder.embed_positions.weight.float(),
+        "audio_positions": model.encoder.embed_positions.weight.float(),
+        **{f"{name}.weight": each.weight.float() for name, each in convolutions.items()},
+        **{f"{name}.bias": each.bias.float() for name, each in convolutions.items()},
+    }

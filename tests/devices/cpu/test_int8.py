@@ -1,0 +1,193 @@
+"""The CPU's 8-bit products beside float32, on real weights and speech."""
+
+import math
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+
+from ttscribe.devices import make_runner
+from ttscribe.devices.cpu import CpuRunner, kernels, packed
+from ttscribe.devices.cpu.int8 import Int8Runner
+from ttscribe.evaluation.correlation import correlation
+from ttscribe.transcription import Transcriber
+
+pytestmark = [
+    pytest.mark.skipif(kernels.why_not() is not None, reason=f"no int8: {kernels.why_not()}"),
+    pytest.mark.xdist_group("int8"),
+]
+
+
+@pytest.fixture(scope="module")
+def int8(tiny_en):
+    return Int8Runner(packed.pack(tiny_en.model), tiny_en.config)
+
+
+@pytest.fixture(scope="module")
+def float32(tiny_en):
+    return CpuRunner(tiny_en.model)
+
+
+@pytest.fixture(scope="module")
+def prompt(tiny_en):
+    return torch.tensor([tiny_en.tokenizer.prompt("en")])
+
+
+@pytest.fixture
+def threads():
+    """The number of threads, which a test may change."""
+    before = torch.get_num_threads()
+    yield before
+    torch.set_num_threads(before)
+
+
+def said(runner, mel, prompt, count=8):
+    """Logits of the prompt and of the likeliest tokens after it: [count, V] for each window."""
+    state = runner.start(runner.encode(mel))
+    prompts = prompt.expand(len(mel), -1)
+    logits = [runner.prefill(prompts, state)[:, -1]]
+    for position in range(prompt.shape[1], prompt.shape[1] + count):
+        token = logits[-1].argmax(-1)
+        logits.append(runner.decode_step(token, torch.full_like(token, position), state))
+    return torch.stack(logits, 1)
+
+
+def linear(weight, bias):
+    """A linear of the library, and the tensors that it points into."""
+    tensors = packed._linear("it", weight, bias)
+    pointers = (tensors[f"it.{name}"].data_ptr() for name in ("weight", "scale", "sums", "bias"))
+    return kernels.Linear(*pointers, *weight.shape), tensors
+
+
+def multiplied(weight, bias, rows):
+    made, _kept = linear(weight, bias)
+    result = torch.empty(len(rows), len(weight))
+    kernels.library().ttscribe_linear(made, rows.data_ptr(), len(rows), result.data_ptr(), torch.get_num_threads())
+    return result
+
+
+@pytest.mark.parametrize("rows", [1, 2, 11, 12, 13, 97])
+@pytest.mark.parametrize("outputs", [32, 33, 160])
+def test_a_product_is_that_of_rounded_weights_and_activations(rows, outputs):
+    generator = torch.Generator().manual_seed(rows)
+    weight, bias = torch.randn(outputs, 64, generator=generator), torch.randn(outputs, generator=generator)
+    given = torch.randn(rows, 64, generator=generator) * torch.logspace(-3, 3, rows)[:, None]
+    scale = weight.abs().amax(1, keepdim=True) / 127
+    low, high = given.amin(1, keepdim=True).clamp(max=0), given.amax(1, keepdim=True).clamp(min=0)
+    step = (high - low) / 255
+    zero = (-low / step).round()
+    activations = (((given / step).round() + zero).clamp(0, 255) - zero) * step
+    expected = activations.double() @ ((weight / scale).round() * scale).double().T + bias
+    # Beside the largest of a row, since large terms cancel.
+    size = expected.abs().amax(1, keepdim=True)
+    torch.testing.assert_close(multiplied(weight, bias, given).double() / size, expected / size, rtol=0, atol=1e-6)
+
+
+def test_rows_of_zeros_and_weights_of_zeros_give_the_bias():
+    bias = torch.arange(32.0)
+    assert torch.equal(multiplied(torch.zeros(32, 64), bias, torch.zeros(2, 64)), bias.expand(2, -1))
+
+
+def test_encoder_states_and_logits_are_nearly_those_of_float32(int8, float32, windows, prompt):
+    ours, theirs = (runner.encoder_states(runner.encode(windows)) for runner in (int8, float32))
+    assert correlation(ours, theirs) > 0.999
+    ours, theirs = (said(runner, windows, prompt) for runner in (int8, float32))
+    assert torch.equal(ours.argmax(-1), theirs.argmax(-1))
+    assert min(correlation(*pair) for pair in zip(ours.flatten(0, 1), theirs.flatten(0, 1), strict=True)) > 0.998
+
+
+def test_windows_together_are_bit_for_bit_what_each_is_alone(int8, windows, prompt):
+    together = said(int8, windows, prompt)
+    for row, window in enumerate(windows):
+        assert torch.equal(together[row], said(int8, window[None], prompt)[0])
+
+
+def test_a_shorter_window_is_encoded_too(int8, windows):
+    encoded = int8.encode(windows[:1, :, :1002])
+    assert encoded.shape == (1, 501, 384)
+    assert torch.isfinite(encoded).all()
+
+
+def test_the_number_of_threads_changes_nothing(int8, windows, prompt, threads):
+    results = []
+    for count in (1, 2, 5, 3):
+        torch.set_num_threads(count)
+        results.append(said(int8, windows[:1], prompt, 2))
+    assert all(torch.equal(each, results[0]) for each in results)
+
+
+def test_threads_share_it(int8, windows, prompt):
+    expected = [said(int8, window[None], prompt, 2) for window in windows]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda at: said(int8, windows[at % 2][None], prompt, 2), range(8)))
+    assert all(torch.equal(each, expected[at % 2]) for at, each in enumerate(found))
+
+
+def test_a_fork_has_threads_of_its_own(int8, windows, prompt, threads):
+    torch.set_num_threads(2)
+    encoded = int8.encode(windows[:1])
+    child = os.fork()
+    if not child:
+        # PyTorch's own threads are gone here, and it would wait for them: nothing large is left to it.
+        status = 1
+        try:
+            status = int(not math.isfinite(int8.prefill(prompt, int8.start(encoded))[0, -1, 0].item()))
+        finally:
+            os._exit(status)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_rows_that_are_reordered_go_on_as_those_that_they_come_from(int8, windows, prompt):
+    state = int8.start(int8.encode(windows))
+    first = int8.prefill(prompt.expand(2, -1), state)[:, -1].argmax(-1)
+    successors = int8.reorder(state, [1, 0, 1])
+    token, position = first[[1, 0, 1]], torch.full((3,), prompt.shape[1])
+    logits = int8.decode_step(token, position, successors)
+    assert torch.equal(logits[0], logits[2])
+    # Each has a cache of its own: what one says next the other does not see.
+    changed = torch.stack([logits[0].argmax(), logits[1].argmax(), logits[2].topk(2).indices[1]])
+    later = int8.decode_step(changed, position + 1, successors)
+    alone = int8.start(int8.encode(windows[1:]))
+    int8.prefill(prompt, alone)
+    int8.decode_step(token[:1], position[:1], alone)
+    assert torch.equal(later[0], int8.decode_step(changed[:1], position[:1] + 1, alone)[0])
+    assert not torch.equal(later[0], later[2])
+
+
+def test_beams_and_word_times_are_those_of_float32(tiny_en, beckett):
+    def heard(precision):
+        runner = Transcriber(tiny_en, precision=precision)
+        segments, info = runner.transcribe(beckett, beam_size=3, word_timestamps=True)
+        return [(word.text, round(word.start, 1)) for segment in segments for word in segment.words], info.precision
+
+    ours, theirs = heard("int8"), heard(None)
+    assert (ours[1], theirs[1]) == ("int8", "float32")
+    assert [text for text, _ in ours[0]] == [text for text, _ in theirs[0]]
+    assert all(abs(a - b) <= 0.2 for (_, a), (_, b) in zip(ours[0], theirs[0], strict=True))
+
+
+def test_weights_are_packed_once_and_mapped_after_that(tiny_en, tmp_path, monkeypatch, windows, prompt, int8):
+    monkeypatch.setenv("TTSCRIBE_CACHE", str(tmp_path))
+    make_runner("cpu", tiny_en.model, "int8", path=tiny_en.path)
+    monkeypatch.setattr(packed, "pack", None)
+    again = make_runner("cpu", tiny_en.model, "int8", path=tiny_en.path)
+    assert torch.equal(said(again, windows[:1], prompt, 2), said(int8, windows[:1], prompt, 2))
+    assert [path.suffix for path in (tmp_path / "packed").iterdir()] == [".pt"]
+
+
+def test_packed_weights_of_a_changed_file_are_replaced(tiny_en, tmp_path, monkeypatch):
+    monkeypatch.setenv("TTSCRIBE_CACHE", str(tmp_path / "cache"))
+    weights = tmp_path / "model.pt"
+    for text in ("a", "longer"):
+        weights.write_text(text)
+        packed.packed_weights(tiny_en.model, weights)
+    (kept,) = (tmp_path / "cache" / "packed").iterdir()
+    assert kept == packed._file(weights)
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(tiny_en, tmp_path, monkeypatch, caplog):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("TTSCRIBE_CACHE", str(tmp_path / "file"))
+    assert "head.weight" in packed.packed_weights(tiny_en.model, tiny_en.path)
+    assert "cannot write" in caplog.text

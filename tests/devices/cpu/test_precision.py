@@ -1,0 +1,112 @@
+"""Which precision a CPU gets, why, and what is refused."""
+
+import runpy
+import stat
+from dataclasses import replace
+
+import pytest
+
+from ttscribe import processor
+from ttscribe.devices import make_runner
+from ttscribe.devices.cpu import kernels, precision
+from ttscribe.devices.cpu.kernels import building
+from ttscribe.errors import DeviceUnavailable, OptionError
+from ttscribe.whisper.config import WhisperConfig
+from ttscribe.whisper.model import random_model
+
+FAST = frozenset({*kernels.NEEDED, "avx2"})
+
+
+@pytest.fixture
+def cpu(monkeypatch, tmp_path):
+    """A CPU of these features, on which the library was built, or not."""
+
+    def make(features, *, built=True):
+        library = tmp_path / "libttscribe.so"
+        if built:
+            library.touch()
+        monkeypatch.setattr(kernels, "instructions", lambda: features)
+        monkeypatch.setattr(processor, "instructions", lambda: features)
+        monkeypatch.setattr(kernels, "LIBRARY", library)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("features", "built", "chosen", "why"),
+    [
+        (FAST, True, "int8", "this CPU multiplies 8-bit numbers"),
+        (FAST, False, "bfloat16", "no int8: libttscribe.so was not built: install g++"),
+        (FAST - {"avx512_vnni"}, True, "bfloat16", "no int8: this CPU has no avx512_vnni"),
+        (frozenset({"avx2"}), True, "float32", "no bfloat16: this CPU has neither amx_bf16 nor avx512_bf16"),
+    ],
+)
+def test_the_fastest_is_chosen_and_the_reason_said(cpu, features, built, chosen, why):
+    cpu(features, built=built)
+    choice = precision.automatic(WhisperConfig.named("tiny.en"))
+    assert choice.precision == chosen
+    assert why in choice.why
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"encoder_attention_heads": 1}, "attention heads are not 64 wide in this model"),
+        ({"decoder_ffn_dim": 200}, "a feed-forward network of this model is no multiple of 32 wide"),
+        ({"max_source_positions": 1501}, "this model has more than 1500 encoder positions or 448 tokens"),
+    ],
+)
+def test_a_model_of_another_shape_is_not_for_the_kernels(cpu, small_model, change, why):
+    cpu(FAST)
+    model = random_model(replace(small_model.config, **change))
+    assert precision.automatic(model.config).precision == "bfloat16"
+    with pytest.raises(OptionError, match=f"int8 cannot be had: {why}; choose float32 or bfloat16"):
+        make_runner("cpu", model, "int8")
+
+
+def test_int8_on_a_cpu_without_it_is_refused(cpu, tiny_en):
+    cpu(frozenset({"avx2"}))
+    with pytest.raises(OptionError, match=r"int8 cannot be had: this CPU has no avx512f, .*; choose float32"):
+        make_runner("cpu", tiny_en.model, "int8")
+
+
+def test_cuda_without_a_gpu_says_what_is_missing(tiny_en, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(DeviceUnavailable, match="no NVIDIA GPU that PyTorch can use is here"):
+        make_runner("cuda", tiny_en.model)
+
+
+@pytest.fixture
+def elsewhere(tmp_path):
+    """The file that builds, beside sources in another folder: as it is run by itself, its names by name."""
+    for name in (*building.SOURCES, "building.py"):
+        (tmp_path / name).write_bytes((building.FOLDER / name).read_bytes())
+    return runpy.run_path(str(tmp_path / "building.py"))
+
+
+def compiler(folder, script):
+    path = folder / "compiler"
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return str(path)
+
+
+def test_without_a_compiler_nothing_is_built(elsewhere, monkeypatch):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(elsewhere["CannotBuild"], match=r"no C\+\+ compiler: install g\+\+"):
+        elsewhere["build"]()
+
+
+def test_a_compiler_that_fails_leaves_nothing(elsewhere, monkeypatch, tmp_path):
+    monkeypatch.setenv("CXX", compiler(tmp_path, "echo bad instruction >&2; exit 1"))
+    with pytest.raises(elsewhere["CannotBuild"], match="compiler fails: bad instruction"):
+        elsewhere["build"]()
+    assert not list(tmp_path.glob("libttscribe*"))
+
+
+def test_a_library_takes_the_place_of_an_older_one(elsewhere, monkeypatch, tmp_path):
+    old = tmp_path / "libttscribe-000000000000.so"
+    old.touch()
+    monkeypatch.setenv("CXX", compiler(tmp_path, 'for last; do :; done; echo library >"$last"'))
+    assert elsewhere["build"]() == elsewhere["LIBRARY"]
+    assert [*tmp_path.glob("libttscribe*")] == [elsewhere["LIBRARY"]]
