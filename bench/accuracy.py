@@ -8,7 +8,7 @@ tokens, for agreement and correlation of the logits; every recording is decoded 
 utterances come first, in an order that mixes their sources; ``--utterances N`` takes the first N of them and nothing
 else. Records are written as they are taken (``--records FOLDER``, by default bench/data), and what has one is not done
 again: an interrupted run goes on. ``--device emulator`` adds up in float32, in a fifth of the time, and has records of
-its own (bench/data/emulator).
+its own (bench/data/emulator). ``--device cpu`` judges what the CPU computes in itself, int8 or bfloat16.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 
 from ttscribe import DecodingOptions
 from ttscribe.compiler.settings import POLICIES
-from ttscribe.evaluation.accuracy import EMULATOR, KERNELS, Accuracy, Forced, Text, summary, word_error_rate
+from ttscribe.evaluation.accuracy import CPU, EMULATOR, KERNELS, Accuracy, Forced, Text, summary, word_error_rate
 from ttscribe.evaluation.compare import Comparison
 from ttscribe.evaluation.speech import Clip
 from ttscribe.evaluation.words import count_errors
@@ -34,12 +34,15 @@ from ttscribe.transcription import Transcriber
 from ttscribe.whisper.checkpoints import load_checkpoint
 
 RECORDS = Path(__file__).parent / "data"
-FOLDERS = {KERNELS: RECORDS, EMULATOR: RECORDS / "emulator"}
+FOLDERS = {KERNELS: RECORDS, EMULATOR: RECORDS / "emulator", CPU: RECORDS / "cpu"}
 _Record = TypeVar("_Record", Forced, Text)
 MARKERS = {
     KERNELS: ("<!-- accuracy:begin -->", "<!-- accuracy:end -->"),
     EMULATOR: ("<!-- accuracy of the faster emulator:begin -->", "<!-- accuracy of the faster emulator:end -->"),
+    CPU: ("<!-- accuracy on the CPU:begin -->", "<!-- accuracy on the CPU:end -->"),
 }
+# In the order of the tables: of programs, and of the CPU itself.
+NAMES = (*POLICIES, "int8", "bfloat16")
 
 
 def read_records(kind: type[_Record], folder: Path = RECORDS) -> list[_Record]:
@@ -66,11 +69,15 @@ def recorded(folder: Path = RECORDS) -> Mapping[tuple[str, str], Accuracy]:
     """What the records come to, by model and policy."""
     forced, texts = (by_model_and_policy(read_records(kind, folder)) for kind in (Forced, Text))
     return {
-        (model, name): summary(
-            mine, texts[model, name], EMULATOR if POLICIES[name].exact or folder == FOLDERS[EMULATOR] else KERNELS
-        )
+        (model, name): summary(mine, texts[model, name], _device(name, folder))
         for (model, name), mine in forced.items()
     }
+
+
+def _device(name: str, folder: Path) -> str:
+    if name == "exact":
+        return EMULATOR
+    return next((device for device, its in FOLDERS.items() if its == folder), KERNELS)
 
 
 def recordings(speech: Path, model: str) -> list[dict[str, Any]]:
@@ -86,9 +93,10 @@ class Run:
 
     def __init__(self, speech: Path, model: str, policy: str, device: str) -> None:
         self.speech, self.model, self.policy = speech, model, policy
+        # Of its own, since a device may convert it.
+        self.judged = Transcriber(load_checkpoint(model, offline=True), device, policy)
         checkpoint = load_checkpoint(model, offline=True)
-        self.emulated = Transcriber(checkpoint, device, policy)
-        self.comparison = Comparison(checkpoint, self.emulated.runner, model, policy)
+        self.comparison = Comparison(checkpoint, self.judged.runner, model, policy)
 
     def records(self, recording: dict[str, Any]) -> tuple[Forced | Text, ...]:
         """Of a read utterance both kinds; of another recording what is said in it."""
@@ -96,7 +104,7 @@ class Run:
             return self.comparison.of(
                 Clip(self.speech / recording["file"], recording["reference"], recording["sec"]), recording["file"]
             )
-        segments, _ = self.emulated.transcribe(
+        segments, _ = self.judged.transcribe(
             self.speech / recording["file"],
             language=recording["lang"],
             timestamps=recording["long"],
@@ -144,7 +152,7 @@ _HEADS = (
 def table(folder: Path) -> Iterator[str]:
     """Markdown: a line for each model and policy, with fp32's word error rate on the same recordings beside it."""
     found, texts = recorded(folder), by_model_and_policy(read_records(Text, folder))
-    keys = sorted(found, key=lambda key: (key[0] != "tiny.en", list(POLICIES).index(key[1])))
+    keys = sorted(found, key=lambda key: (key[0] != "tiny.en", NAMES.index(key[1])))
     return pages.table(_HEADS, [_row(found[key], texts[key]) for key in keys])
 
 
@@ -167,9 +175,12 @@ def _row(found: Accuracy, texts: list[Text]) -> tuple[object, ...]:
 
 
 def write_markdown(path: Path) -> None:
-    """Put the tables between the markers of a document."""
+    """Put the tables between those markers that a document has."""
     text = path.read_text(encoding="utf-8")
-    for device, markers in MARKERS.items():
+    its = {device: markers for device, markers in MARKERS.items() if markers[0] in text}
+    if not its:
+        raise ValueError(f"{path} has none of {', '.join(begin for begin, _ in MARKERS.values())}")
+    for device, markers in its.items():
         text = between_markers(text, "\n".join(table(FOLDERS[device])), path.name, markers)
     path.write_text(text, encoding="utf-8")
 
