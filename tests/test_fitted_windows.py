@@ -53,14 +53,14 @@ def test_a_window_has_silence_after_its_sound(frames, encoded):
 
 
 def test_a_short_recording_is_encoded_as_what_it_is(transcriber, encoded, beckett):
-    full = text(transcriber, beckett, window="full")
+    full = text(transcriber, beckett)
     assert encoded == [FULL]
-    assert text(transcriber, beckett) == full
+    assert text(transcriber, beckett, window="auto") == full
     assert encoded[1:] == [fitted_frames(round(100 * len(load_audio(beckett)) / 16_000))]
 
 
 def test_of_a_long_recording_only_what_is_no_full_window_is_shortened(transcriber, encoded, two_cities):
-    assert text(transcriber, two_cities, window="auto") == text(transcriber, two_cities, window="full")
+    assert text(transcriber, two_cities, window="auto") == text(transcriber, two_cities)
     assert encoded[0] == FULL
     assert min(encoded) < FULL
 
@@ -77,9 +77,9 @@ def test_words_of_a_shortened_window_have_their_times(transcriber, encoded, beck
 
 
 def test_a_doubtful_text_is_decoded_of_the_full_window(transcriber, encoded, beckett, monkeypatch):
-    full = text(transcriber, beckett, window="full")
+    full = text(transcriber, beckett)
     monkeypatch.setattr(WindowDecoder, "_is_suspect", lambda *_: True)
-    assert text(transcriber, beckett) == full
+    assert text(transcriber, beckett, window="auto") == full
     assert encoded[1:] == [encoded[1], FULL]
 
 
@@ -87,17 +87,17 @@ def test_a_doubtful_text_is_decoded_of_the_full_window(transcriber, encoded, bec
 def test_commands_that_would_loop_come_out_right(transcriber, speech, encoded, name):
     """Without a second look the short windows of these give 377 and 443 words."""
     recording = speech / "audio" / name
-    assert text(transcriber, recording) == text(transcriber, recording, window="full")
+    assert text(transcriber, recording, window="auto") == text(transcriber, recording)
     assert min(encoded) < FULL
 
 
 def test_without_guards_and_in_float32_windows_are_full(transcriber, encoded, tiny_en, beckett, monkeypatch):
-    text(transcriber, beckett, options=DecodingOptions.plain())
+    text(transcriber, beckett, window="auto", options=DecodingOptions.plain())
     assert encoded == [FULL]
     float32, frames = Transcriber(tiny_en), []
     encode = float32.runner.encode
     monkeypatch.setattr(float32.runner, "encode", lambda mel: frames.append(mel.shape[-1]) or encode(mel))
-    text(float32, beckett)
+    text(float32, beckett, window="auto")
     assert frames == [FULL]
 
 

@@ -101,6 +101,6 @@ def test_mistakes_are_one_line(ttscribe, arguments, says):
 
 def test_transcribe_on_the_emulator(ttscribe, tiny, beckett):
     expected = ttscribe(*tiny, "--quiet", beckett).stdout
-    result = ttscribe(*tiny, "--device", "emulator", beckett)
+    result = ttscribe(*tiny, "--device", "emulator", "--precision", "auto", beckett)
     assert result.stdout == expected
     assert "emulator" in result.stderr

@@ -20,6 +20,6 @@ def test_a_line_for_each_recording_tells_its_likeliest_languages(ttscribe, becke
 
 
 def test_a_model_of_one_language_is_refused_in_one_line(ttscribe, tiny, beckett):
-    result = ttscribe("languages", "--model", tiny[-1], beckett)
+    result = ttscribe("languages", "--model", tiny[2], beckett)
     problem = "tiny.en knows English only and detects no language; use a multilingual model"
     assert (result.exit_code, result.stdout, result.stderr) == (1, "", f"ttscribe: error: {problem}\n")

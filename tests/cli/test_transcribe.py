@@ -12,6 +12,7 @@ import pytest
 import srt
 
 from terminals import everything_shown
+from ttscribe.devices.cpu import automatic
 from ttscribe.files import cache_folder
 from ttscribe.whisper.config import SIZES
 
@@ -118,7 +119,7 @@ def test_without_the_default_another_model_is_taken_and_told(ttscribe, beckett, 
         "base (73 M parameters, multilingual) is used; for the default leave --offline away once"
     )
     assert (result.exit_code, json.loads(result.stdout)["model"]) == (0, "base")
-    assert summary.endswith("model base, cpu, float32")
+    assert summary.endswith(f"model base, cpu, {automatic().precision}")
 
 
 def test_words_are_laid_out_and_underlined(ttscribe, tiny, beckett):

@@ -117,7 +117,10 @@ NoSpeech: TypeAlias = Annotated[
 ]
 Window: TypeAlias = Annotated[
     Literal["auto", "full"],
-    _option("Encode what is no full window as less than 30 s, where the device can; full: never.", metavar="auto|full"),
+    _option(
+        "Encode 30 s always, or (auto) less where a window is not full: faster, with more errors.",
+        metavar="auto|full",
+    ),
 ]
 Vad: TypeAlias = Annotated[
     bool | None,
