@@ -9,6 +9,8 @@ print(segment.start, segment.end, segment.text)
 
 from __future__ import annotations
 
+import os
+
 from ttscribe.errors import (
     AudioError,
     AudioNotFound,
@@ -32,6 +34,10 @@ from ttscribe.errors import (
     TtscribeError,
     VocabularyMismatch,
 )
+
+# PyTorch's idle threads spin for milliseconds otherwise, on the cores that the CPU's own kernels need. It is heeded where
+# PyTorch is imported after this.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 TYPE_CHECKING = False  # importing typing takes longer than all that is imported here
 if TYPE_CHECKING:

@@ -26,10 +26,13 @@ class Interpreter:
     python: Path
     threads: int
 
-    def run(self, *arguments: str | Path) -> str:
-        """Run it; its standard output. StepFailed where it does not end well."""
+    def run(self, *arguments: str | Path, cache: Path | None = None) -> str:
+        """Run it; its standard output. ``cache`` is where it keeps what it makes of weights, else where anybody does.
+
+        StepFailed where it does not end well.
+        """
         command = [str(self.python), *map(str, arguments)]
-        done = subprocess.run(command, env=self._environment(), capture_output=True, text=True, check=False)  # noqa: S603
+        done = subprocess.run(command, env=self._environment(cache), capture_output=True, text=True, check=False)  # noqa: S603
         if done.returncode < 0:
             raise StepFailed(f"killed by signal {-done.returncode}")
         if done.returncode:
@@ -40,15 +43,17 @@ class Interpreter:
         """What ``peers/worker.py`` measures by ``plan``, which is written to ``folder``."""
         path = folder / "plan.json"
         path.write_text(json.dumps(plan), encoding="utf-8")
-        output = self.run(SCRIPTS / "worker.py", path, str(time.time()))
+        output = self.run(SCRIPTS / "worker.py", path, str(time.time()), cache=folder / "cache")
         measured: dict[str, Any] = json.loads(_last_line(output))
         return measured
 
-    def _environment(self) -> dict[str, str]:
+    def _environment(self, cache: Path | None) -> dict[str, str]:
         # The libraries read it when they load: a value left over from a shell would hold some of them back.
         environment = {**os.environ, "OMP_NUM_THREADS": str(self.threads), "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
         # A start is not to compile Python's modules: the first one does, and keeps them.
         environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        if cache is not None:
+            environment["TTSCRIBE_CACHE"] = str(cache)
         if self.python != Path(sys.executable):
             # It would have the peers import what was installed for ttscribe.
             environment.pop("PYTHONPATH", None)

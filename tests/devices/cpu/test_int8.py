@@ -1,5 +1,6 @@
 """The CPU's 8-bit products beside float32, on real weights and speech."""
 
+import copy
 import math
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,7 @@ import torch
 from ttscribe.devices import make_runner
 from ttscribe.devices.cpu import CpuRunner, kernels, packed
 from ttscribe.devices.cpu.int8 import Int8Runner
+from ttscribe.errors import CheckpointInvalid
 from ttscribe.evaluation.correlation import correlation
 from ttscribe.transcription import Transcriber
 
@@ -184,6 +186,13 @@ def test_packed_weights_of_a_changed_file_are_replaced(tiny_en, tmp_path, monkey
         packed.packed_weights(tiny_en.model, weights)
     (kept,) = (tmp_path / "cache" / "packed").iterdir()
     assert kept == packed._file(weights)
+
+
+def test_weights_that_are_no_numbers_are_refused(small_model):
+    damaged = copy.deepcopy(small_model)
+    damaged.decoder.layers[0].fc2.weight[3, 5] = torch.nan
+    with pytest.raises(CheckpointInvalid, match=r"weights of decoder\.0\.feed_forward\.out are not numbers"):
+        packed.pack(damaged)
 
 
 def test_a_cache_that_cannot_be_written_is_done_without(tiny_en, tmp_path, monkeypatch, caplog):

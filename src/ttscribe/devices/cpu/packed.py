@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from ttscribe.devices.cpu import kernels
 from ttscribe.devices.cpu.kernels.building import LIBRARY
-from ttscribe.errors import OutputError
+from ttscribe.errors import CheckpointInvalid, OutputError
 from ttscribe.files import cache_folder, replacing
 from ttscribe.whisper.config import WhisperConfig
 from ttscribe.whisper.model import DecoderLayer, EncoderLayer, WhisperModel
@@ -172,6 +172,9 @@ def _joined(linears: Sequence[nn.Linear | nn.Embedding]) -> tuple[Tensor, Tensor
 
 
 def _linear(name: str, weight: Tensor, bias: Tensor) -> Packed:
+    # In 8 bits what is no number would be one.
+    if not (weight.isfinite().all() and bias.isfinite().all()):
+        raise CheckpointInvalid(f"the weights of {name} are not numbers: the checkpoint is damaged")
     outputs, inputs = weight.shape
     panels = -(-outputs // kernels.UNIT)
     packed = torch.empty(panels, inputs // 4, kernels.UNIT, 4, dtype=torch.int8)

@@ -6,24 +6,32 @@
 
 namespace ttscribe {
 
-inline constexpr int kHead = 64;   // width of a head, in every published Whisper
+inline constexpr int kHead = 64;                       // width of a head, in every published Whisper
 inline constexpr int kPositions = 1500, kSlots = 448;  // the most that there is room for
-inline constexpr int kKeys = 32;   // keys that scores are taken of at a time: two registers of sums
+inline constexpr int kKeys = 32;                       // keys that scores are taken of at a time: two registers of sums
 
 // Keys and values of one head as the products read them, filled up to a multiple of 32 keys:
 // keys [length / 16, 32, 16, 2] and values [length / 2, 64, 2], pairs of what is summed beside each other.
 inline int64_t filled(int64_t length) { return rounded_up(length, kKeys); }
 inline int64_t packed_head(int64_t length) { return 2 * filled(length) * kHead; }
 
-// A head of keys and values, [length, stride] in bfloat16.
+// A head of keys and values, [length, stride] in bfloat16, to be packed.
 inline void pack_head(const Bf16* keys, const Bf16* values, int64_t stride, int64_t length, Bf16* to) {
   const int64_t full = filled(length);
-  Bf16* to_values = to + full * kHead;
+  const Bf16 none[kHead] = {};
   for (int64_t key = 0; key < full; ++key) {
-    for (int64_t at = 0; at < kHead; ++at) {
-      const bool there = key < length;
-      to[(key / 16 * 32 + at / 2) * 32 + key % 16 * 2 + at % 2] = there ? keys[key * stride + at] : Bf16{0};
-      to_values[(key / 2 * kHead + at) * 2 + key % 2] = there ? values[key * stride + at] : Bf16{0};
+    const Bf16* from = key < length ? keys + key * stride : none;
+    Bf16* block = to + key / kLanes * kLanes * kHead + key % kLanes * 2;
+    for (int at = 0; at < kHead; at += 2) std::memcpy(block + at * kLanes, from + at, 2 * sizeof(Bf16));
+  }
+  Bf16* pairs_of_values = to + full * kHead;
+  for (int64_t key = 0; key < full; key += 2) {
+    const Bf16* first = key < length ? values + key * stride : none;
+    const Bf16* second = key + 1 < length ? values + (key + 1) * stride : none;
+    Bf16* pair = pairs_of_values + key * kHead;
+    for (int at = 0; at < kHead; ++at) {
+      pair[2 * at] = first[at];
+      pair[2 * at + 1] = second[at];
     }
   }
 }

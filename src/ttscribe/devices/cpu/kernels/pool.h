@@ -35,20 +35,21 @@ class Pool {
   bool take() { return taken_.try_lock(); }
   void give_back() { taken_.unlock(); }
 
-  // Calls work(context, index) for every index below count, on as many threads, and returns when all are done.
+  // Calls work(context, index) for every index below count, and returns when all are done. As many threads share them,
+  // but one that has not got a core by the time that none is left is not waited for.
   void run(int threads, int64_t count, void (*work)(void*, int64_t), void* context) {
     hire(std::min(threads - 1, kMostHelpers));
     work_ = work;
     context_ = context;
     count_ = count;
     next_.store(0, std::memory_order_relaxed);
-    const int helpers = std::min(threads - 1, hired_);
-    working_.store(helpers, std::memory_order_relaxed);
-    // The number of helpers travels with the round: one who is not needed reads nothing else of it.
-    round_.store((round_.load(std::memory_order_relaxed) & ~kHelpers) + kRound + helpers);
+    const uint64_t round = (round_.load(std::memory_order_relaxed) / kRound + 1) * kRound;
+    const uint64_t open = round + kOpen + std::min(threads - 1, hired_) * kHelper;
+    round_.store(open);
     if (asleep_.load() > 0) round_.notify_all();
     share();
-    for (int spins = 0; working_.load(std::memory_order_acquire) > 0; ++spins) relax(spins);
+    round_.fetch_and(~kOpen);
+    for (int spins = 0; round_.load(std::memory_order_acquire) & kInside; ++spins) relax(spins);
   }
 
  private:
@@ -62,25 +63,37 @@ class Pool {
     }
   }
 
-  void serve(uint32_t number, uint32_t seen) {
+  void serve(uint64_t number, uint64_t seen) {
     for (;;) {
       seen = wait_after(seen);
-      if (number >= (seen & kHelpers)) continue;
+      if (!enter(number, seen)) continue;
       share();
-      working_.fetch_sub(1, std::memory_order_release);
+      round_.fetch_sub(1, std::memory_order_release);
     }
   }
 
-  uint32_t wait_after(uint32_t seen) {
+  // Joins the round that was seen, if it still goes on and wants this helper: only then is anything else of it read.
+  bool enter(uint64_t number, uint64_t& seen) {
+    uint64_t now = round_.load(std::memory_order_acquire);
+    for (;;) {
+      seen = now;
+      if (!(now & kOpen) || number >= now / kHelper % kHelpers) return false;
+      if (round_.compare_exchange_weak(now, now + 1, std::memory_order_acq_rel)) return true;
+    }
+  }
+
+  // What the pool is at, once it is another round than the one that was seen.
+  uint64_t wait_after(uint64_t seen) {
     for (int spins = 0; spins < kSpins; ++spins) {
-      uint32_t round = round_.load(std::memory_order_acquire);
-      if (round != seen) return round;
+      const uint64_t now = round_.load(std::memory_order_acquire);
+      if (now / kRound != seen / kRound) return now;
       _mm_pause();
     }
     asleep_.fetch_add(1);
-    round_.wait(seen);
+    uint64_t now;
+    while ((now = round_.load()) / kRound == seen / kRound) round_.wait(now);
     asleep_.fetch_sub(1);
-    return round_.load(std::memory_order_acquire);
+    return now;
   }
 
   void share() {
@@ -97,7 +110,8 @@ class Pool {
   }
 
   static constexpr int kSpins = 4000;
-  static constexpr uint32_t kHelpers = 255, kRound = 256;
+  // Parts of round_: helpers at work, whether more may join, how many are wanted, and the number of the round.
+  static constexpr uint64_t kInside = 255, kOpen = 256, kHelper = 512, kHelpers = 256, kRound = kHelper * kHelpers;
   static constexpr int kMostHelpers = 255;
 
   const pid_t process_;
@@ -107,8 +121,7 @@ class Pool {
   void* context_ = nullptr;
   int64_t count_ = 0;
   alignas(64) std::atomic<int64_t> next_{0};
-  alignas(64) std::atomic<int> working_{0};
-  alignas(64) std::atomic<uint32_t> round_{0};
+  alignas(64) std::atomic<uint64_t> round_{0};
   std::atomic<int> asleep_{0};
 };
 
@@ -130,11 +143,9 @@ class Team {
       return;
     }
     pool_.run(
-        threads_, count, [](void* context, int64_t index) { (*static_cast<std::remove_reference_t<Work>*>(context))(index); },
-        &work);
+        threads_, count,
+        [](void* context, int64_t index) { (*static_cast<std::remove_reference_t<Work>*>(context))(index); }, &work);
   }
-
-  int threads() const { return took_ ? threads_ : 1; }
 
  private:
   Pool& pool_;

@@ -1,15 +1,17 @@
 // Products of matrices: weights in 8 bits, scaled by output; activations in 8 or 16 bits, scaled by row as they come.
 //
 // x = step * (u - zero) with u from 0 to 255, w = scale * q with q from -127 to 127, so that
-// sum(x w) = step * scale * (sum(u q) - zero * sum(q)), where the last sum is known beforehand. 16 bits are two parts of
-// 8, the high one with the zero: where a few rows wait for the weights to arrive, the second part costs no time.
+// sum(x w) = step * scale * (sum(u q) - zero * sum(q)), where the last sum is known beforehand. 16 bits are two parts
+// of 8, the high one with the zero: where a few rows wait for the weights to arrive, the second part costs no time.
 
 #pragma once
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <new>
 #include <utility>
 
 #include "pool.h"
@@ -17,16 +19,16 @@
 
 namespace ttscribe {
 
-inline constexpr int kPanel = 32;   // outputs of a panel: two registers of sums
-inline constexpr int kRows = 12;    // with 12 rows the sums fill 24 of 32 registers
-inline constexpr int kChunk = 96;   // rows whose activations stay in a core's own cache while panels go by
+inline constexpr int kPanel = 32;  // outputs of a panel: two registers of sums
+inline constexpr int kRows = 12;   // with 12 rows the sums fill 24 of 32 registers
+inline constexpr int kChunk = 96;  // rows whose activations stay in a core's own cache while panels go by
 
 // Weights [outputs, inputs] in panels [outputs / 32, inputs / 4, 32, 4], filled up with zeros.
 struct Linear {
   const int8_t* weight;
-  const float* scale;     // [outputs, filled up to panels]
-  const int32_t* sums;    // [outputs, filled up to panels]: of q over the inputs
-  const float* bias;      // [outputs, filled up to panels]
+  const float* scale;   // [outputs, filled up to panels]
+  const int32_t* sums;  // [outputs, filled up to panels]: of q over the inputs
+  const float* bias;    // [outputs, filled up to panels]
   int64_t outputs, inputs;
 };
 
@@ -89,8 +91,8 @@ void quantise_row(const T* row, int64_t count, uint8_t* values, int64_t stride, 
   }
 }
 
-// Activations in PARTS times 8 bits, high ones first, in blocks of kRows / PARTS rows, of which the last may have fewer:
-// [inputs / 4, rows of the block, PARTS, 4], so that a product reads one sequence.
+// Activations in PARTS times 8 bits, high ones first, in blocks of kRows / PARTS rows, of which the last may have
+// fewer: [inputs / 4, rows of the block, PARTS, 4], so that a product reads one sequence.
 template <int PARTS>
 struct Quantised {
   Quantised(int64_t rows, int64_t inputs)
@@ -105,7 +107,8 @@ struct Quantised {
   template <class T>
   void set(int64_t row, const T* from) {
     const int64_t first = row / kBlock * kBlock, stride = std::min(kBlock, rows - first) * PARTS * 4;
-    quantise_row<PARTS>(from, inputs, block(first) + (row - first) * PARTS * 4, stride, steps.get() + row, zeros.get() + row);
+    quantise_row<PARTS>(from, inputs, block(first) + (row - first) * PARTS * 4, stride, steps.get() + row,
+                        zeros.get() + row);
   }
 
   Buffer<uint8_t> values;
@@ -212,7 +215,8 @@ void multiply(Team& team, const Quantised<PARTS>& input, const Linear& linear, G
   // A few rows only wait for the weights, which come fastest in a long sequence.
   const int64_t together = input.rows > kRows ? 1 : 4, groups = chunks(panels, together);
   auto finished = [&](int64_t row, int64_t output, const __m512i* sums) {
-    const __m512i known = _mm512_mullo_epi32(_mm512_set1_epi32(input.zeros.get()[row]), _mm512_loadu_si512(linear.sums + output));
+    const __m512i known =
+        _mm512_mullo_epi32(_mm512_set1_epi32(input.zeros.get()[row]), _mm512_loadu_si512(linear.sums + output));
     __m512 product = _mm512_cvtepi32_ps(_mm512_sub_epi32(sums[0], known));
     if constexpr (PARTS == 2) product = _mm512_fmadd_ps(product, _mm512_set1_ps(256.0f), _mm512_cvtepi32_ps(sums[1]));
     const __m512 scale = _mm512_mul_ps(_mm512_set1_ps(input.steps.get()[row]), load(linear.scale + output));
@@ -222,9 +226,10 @@ void multiply(Team& team, const Quantised<PARTS>& input, const Linear& linear, G
     const int8_t* weight = linear.weight + panel * kPanel * inputs;
     for (int64_t from = first; from < end; from += kTogether) {
       with_rows<kTogether>(static_cast<int>(std::min<int64_t>(kTogether, end - from)), [&](auto count) {
-        tile<decltype(count)::value, PARTS>(
-            input.block(from), inputs, weight,
-            [&](int row, int half, const __m512i* sums) { finished(from + row, panel * kPanel + half * kLanes, sums); });
+        tile<decltype(count)::value, PARTS>(input.block(from), inputs, weight,
+                                            [&](int row, int half, const __m512i* sums) {
+                                              finished(from + row, panel * kPanel + half * kLanes, sums);
+                                            });
       });
     }
   };

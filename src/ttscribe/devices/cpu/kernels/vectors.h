@@ -30,7 +30,8 @@ inline __m512 exp2(__m512 x) {
 // x * (1 + erf(x / sqrt 2)) / 2; erf by Abramowitz and Stegun's 7.1.26, to 1.5e-7.
 inline __m512 gelu(__m512 x) {
   const __m512 y = _mm512_mul_ps(_mm512_abs_ps(x), _mm512_set1_ps(0.70710678f));
-  const __m512 t = _mm512_div_ps(_mm512_set1_ps(1.0f), _mm512_fmadd_ps(y, _mm512_set1_ps(0.3275911f), _mm512_set1_ps(1.0f)));
+  const __m512 t =
+      _mm512_div_ps(_mm512_set1_ps(1.0f), _mm512_fmadd_ps(y, _mm512_set1_ps(0.3275911f), _mm512_set1_ps(1.0f)));
   __m512 sum = _mm512_set1_ps(1.061405429f);
   sum = _mm512_fmadd_ps(sum, t, _mm512_set1_ps(-1.453152027f));
   sum = _mm512_fmadd_ps(sum, t, _mm512_set1_ps(1.421413741f));

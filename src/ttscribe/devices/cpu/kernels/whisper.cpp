@@ -55,18 +55,22 @@ template <int PARTS, class Hidden>
 void feed_forward(Team& team, const FeedForward& layer, float* states, int64_t rows, int64_t width) {
   Buffer<Hidden> hidden(rows * layer.in.outputs);
   multiply(team, normalised<PARTS>(team, states, rows, width, layer.norm), layer.in,
-           [&](int64_t row, int64_t output, __m512 values) { store(hidden.get() + row * layer.in.outputs + output, gelu(values)); });
+           [&](int64_t row, int64_t output, __m512 values) {
+             store(hidden.get() + row * layer.in.outputs + output, gelu(values));
+           });
   add_product(team, quantised<PARTS>(team, hidden.get(), rows, layer.in.outputs), layer.out, states);
 }
 
 // Packs keys and values of each head from [length, stride], where they begin at the given columns.
-void pack_heads(Team& team, const Bf16* keys, const Bf16* values, int64_t stride, int64_t length, int64_t heads, Bf16* to) {
+void pack_heads(Team& team, const Bf16* keys, const Bf16* values, int64_t stride, int64_t length, int64_t heads,
+                Bf16* to) {
   team.run(heads, [&](int64_t head) {
     pack_head(keys + head * kHead, values + head * kHead, stride, length, to + head * packed_head(length));
   });
 }
 
-void encoder_attention(Team& team, const Attention& layer, float* states, int64_t length, int64_t width, int64_t heads) {
+void encoder_attention(Team& team, const Attention& layer, float* states, int64_t length, int64_t width,
+                       int64_t heads) {
   const int64_t stride = 3 * width;
   Buffer<Bf16> projected(length * stride), packed(heads * packed_head(length));
   Buffer<float> attended(length * width);
@@ -89,9 +93,9 @@ void encoder_attention(Team& team, const Attention& layer, float* states, int64_
 struct Step {
   int64_t rows, each;
   const int64_t* positions;
-  float* const* caches;            // of each window [layers, 2, heads, slots, 64]
-  const Bf16* const* memories;     // of each window [layers, heads, packed head]
-  const int64_t* lengths;          // of each window's memory
+  float* const* caches;         // of each window [layers, 2, heads, slots, 64]
+  const Bf16* const* memories;  // of each window [layers, heads, packed head]
+  const int64_t* lengths;       // of each window's memory
 };
 
 void self_attention(Team& team, const Model& model, int64_t at, const Step& step, float* states) {
@@ -139,7 +143,8 @@ void embed(const Model& model, const Step& step, const int64_t* tokens, float* s
   for (int64_t row = 0; row < step.rows; ++row) {
     const _Float16* token = model.embedding + tokens[row] * model.width;
     const float* position = model.positions + step.positions[row] * model.width;
-    for (int64_t at = 0; at < model.width; ++at) states[row * model.width + at] = static_cast<float>(token[at]) + position[at];
+    for (int64_t at = 0; at < model.width; ++at)
+      states[row * model.width + at] = static_cast<float>(token[at]) + position[at];
   }
 }
 
@@ -204,8 +209,9 @@ void ttscribe_remember(const Model* model, const float* states, int64_t length, 
   const Quantised<2> input = quantised<2>(team, states, length, width);
   Buffer<Bf16> projected(length * stride);
   for (int64_t layer = 0; layer < model->decoder_layers; ++layer) {
-    multiply(team, input, model->decoder[layer].cross_key_value,
-             [&](int64_t row, int64_t output, __m512 values) { store(projected.get() + row * stride + output, values); });
+    multiply(team, input, model->decoder[layer].cross_key_value, [&](int64_t row, int64_t output, __m512 values) {
+      store(projected.get() + row * stride + output, values);
+    });
     pack_heads(team, projected.get(), projected.get() + width, stride, length, model->heads,
                memory + layer * model->heads * packed_head(length));
   }
@@ -213,7 +219,8 @@ void ttscribe_remember(const Model* model, const float* states, int64_t length, 
 
 // Tokens at positions [windows, each] to logits [windows, each, vocabulary]; writes into the caches.
 void ttscribe_decode(const Model* model, int64_t windows, int64_t each, const int64_t* tokens, const int64_t* positions,
-                     float* const* caches, const Bf16* const* memories, const int64_t* lengths, float* logits, int threads) {
+                     float* const* caches, const Bf16* const* memories, const int64_t* lengths, float* logits,
+                     int threads) {
   Team team(threads);
   const Step step{windows * each, each, positions, caches, memories, lengths};
   Buffer<float> states(step.rows * model->width);
