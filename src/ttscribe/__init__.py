@@ -35,8 +35,8 @@ from ttscribe.errors import (
     VocabularyMismatch,
 )
 
-# PyTorch's idle threads spin for milliseconds otherwise, on the cores that the CPU's own kernels need. It is heeded where
-# PyTorch is imported after this.
+# PyTorch's idle threads spin for milliseconds otherwise, on the cores that the CPU's own kernels need. It is heeded
+# where PyTorch is imported after this.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 TYPE_CHECKING = False  # importing typing takes longer than all that is imported here
