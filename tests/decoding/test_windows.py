@@ -123,6 +123,9 @@ class StandInWindow:
     def start(self, first=0, last=None):
         return self.runner.start()
 
+    def widen(self):
+        return False
+
     def speech(self, start, end):
         return sum(max(0.0, min(end, stop) - max(start, begin)) for begin, stop in self.spoken)
 
