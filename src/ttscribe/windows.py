@@ -69,10 +69,15 @@ class RecordingWindow:
 
     def widen(self) -> bool:
         """Encode all of its 30 s from now on; whether it was encoded as less before."""
-        shortened = self.fitted and not self.widened and fitted_frames(self.frames) < self.runner.config.mel_frames
+        shortened = self._encoded_frames < self.runner.config.mel_frames
         if shortened:
             self.widened, self.encoded = True, None
         return shortened
+
+    @property
+    def _encoded_frames(self) -> int:
+        full = self.runner.config.mel_frames
+        return min(full, fitted_frames(self.frames)) if self.fitted and not self.widened else full
 
     def speech(self, start: float, end: float) -> float | None:
         offset = self.seek / FRAMES_PER_SECOND
@@ -89,8 +94,8 @@ class RecordingWindow:
 
     def _encode(self, first: int = 0, last: int | None = None) -> Any:
         mel = self.features(first, last)
-        if self.fitted and not self.widened and (first, last) == (0, None):
-            mel = mel[:, : fitted_frames(self.frames)]
+        if (first, last) == (0, None):
+            mel = mel[:, : self._encoded_frames]
         return self.runner.encode(mel[None])
 
 

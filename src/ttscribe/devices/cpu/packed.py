@@ -33,11 +33,12 @@ def packed_weights(model: WhisperModel, path: Path | None) -> Packed:
         return pack(model)
     file = _file(path)
     if not file.exists():
+        packed = pack(model)
         try:
-            _write(pack(model), file)
+            _write(packed, file)
         except OutputError as error:
             logger.warning("%s; packing the weights again at each start", error)
-            return pack(model)
+            return packed
     mapped: dict[str, Tensor] = torch.load(file, mmap=True, weights_only=True)
     return mapped
 

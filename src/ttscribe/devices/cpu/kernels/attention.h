@@ -10,6 +10,9 @@ inline constexpr int kHead = 64;                       // width of a head, in ev
 inline constexpr int kPositions = 1500, kSlots = 448;  // the most that there is room for
 inline constexpr int kKeys = 32;                       // keys that scores are taken of at a time: two registers of sums
 
+// Scores are divided by the root of 64, and exponentials are powers of two.
+inline constexpr float kQueryScale = 0.125f * 1.44269504f;
+
 // Keys and values of one head as the products read them, filled up to a multiple of 32 keys:
 // keys [length / 16, 32, 16, 2] and values [length / 2, 64, 2], pairs of what is summed beside each other.
 inline int64_t filled(int64_t length) { return rounded_up(length, kKeys); }
@@ -36,29 +39,38 @@ inline void pack_head(const Bf16* keys, const Bf16* values, int64_t stride, int6
   }
 }
 
+// ROWS rows [ROWS, stride] of bfloat16 times 32 columns: of every two inputs the pairs of 16 columns lie at ``left``
+// and at
+// ``right``, those of the next two a step further. give(row, left sums, right sums) takes the results of each row.
+template <int ROWS, class Give>
+inline __attribute__((always_inline)) void tile(const Bf16* rows, int64_t stride, int64_t inputs, const Bf16* left,
+                                                const Bf16* right, int64_t step, Give&& give) {
+  __m512 sums[ROWS][2];
+  for (int row = 0; row < ROWS; ++row) sums[row][0] = sums[row][1] = _mm512_setzero_ps();
+  for (int64_t at = 0; at < inputs; at += 2, left += step, right += step) {
+    const __m512bh first = (__m512bh)_mm512_loadu_si512(left), second = (__m512bh)_mm512_loadu_si512(right);
+#pragma GCC unroll 12
+    for (int row = 0; row < ROWS; ++row) {
+      const __m512bh both = pairs(rows + row * stride + at);
+      add_products(sums[row][0], first, both);
+      add_products(sums[row][1], second, both);
+    }
+  }
+#pragma GCC unroll 12
+  for (int row = 0; row < ROWS; ++row) give(row, sums[row][0], sums[row][1]);
+}
+
 // Scores of ROWS queries, which are in powers of two, with every key; beyond the length they are very small.
 template <int ROWS>
 void score(const Bf16* queries, int64_t stride, const Bf16* keys, int64_t length, float* scores) {
   const int64_t full = filled(length);
   for (int64_t key = 0; key < full; key += kKeys) {
-    __m512 sums[ROWS][2];
-    for (int row = 0; row < ROWS; ++row) sums[row][0] = sums[row][1] = _mm512_setzero_ps();
     const Bf16* block = keys + key * kHead;
-    for (int at = 0; at < kHead; at += 2) {
-      const __m512bh left = (__m512bh)_mm512_loadu_si512(block + at * 16);
-      const __m512bh right = (__m512bh)_mm512_loadu_si512(block + 16 * kHead + at * 16);
-#pragma GCC unroll 12
-      for (int row = 0; row < ROWS; ++row) {
-        const __m512bh query = pairs(queries + row * stride + at);
-        add_products(sums[row][0], left, query);
-        add_products(sums[row][1], right, query);
-      }
-    }
-#pragma GCC unroll 12
-    for (int row = 0; row < ROWS; ++row) {
-      store(scores + row * full + key, sums[row][0]);
-      store(scores + row * full + key + kLanes, sums[row][1]);
-    }
+    tile<ROWS>(queries, stride, kHead, block, block + kLanes * kHead, 2 * kLanes,
+               [&](int row, __m512 left, __m512 right) {
+                 store(scores + row * full + key, left);
+                 store(scores + row * full + key + kLanes, right);
+               });
   }
   for (int row = 0; row < ROWS; ++row) std::fill(scores + row * full + length, scores + (row + 1) * full, -1e30f);
 }
@@ -79,25 +91,13 @@ inline float weigh(const float* scores, int64_t full, Bf16* weights) {
 // Sums of values by ROWS rows of weights, each divided by its total, to ``to`` [ROWS, to_stride].
 template <int ROWS>
 void mix(const Bf16* weights, int64_t full, const Bf16* values, const float* totals, float* to, int64_t to_stride) {
-  for (int half = 0; half < kHead; half += 32) {
-    __m512 sums[ROWS][2];
-    for (int row = 0; row < ROWS; ++row) sums[row][0] = sums[row][1] = _mm512_setzero_ps();
-    for (int64_t key = 0; key < full; key += 2) {
-      const __m512bh left = (__m512bh)_mm512_loadu_si512(values + key * kHead + half * 2);
-      const __m512bh right = (__m512bh)_mm512_loadu_si512(values + key * kHead + half * 2 + 32);
-#pragma GCC unroll 12
-      for (int row = 0; row < ROWS; ++row) {
-        const __m512bh weight = pairs(weights + row * full + key);
-        add_products(sums[row][0], left, weight);
-        add_products(sums[row][1], right, weight);
-      }
-    }
-#pragma GCC unroll 12
-    for (int row = 0; row < ROWS; ++row) {
+  for (int half = 0; half < kHead; half += 2 * kLanes) {
+    const Bf16* columns = values + 2 * half;
+    tile<ROWS>(weights, full, full, columns, columns + 2 * kLanes, 2 * kHead, [&](int row, __m512 left, __m512 right) {
       const __m512 share = _mm512_set1_ps(1.0f / totals[row]);
-      store(to + row * to_stride + half, _mm512_mul_ps(sums[row][0], share));
-      store(to + row * to_stride + half + kLanes, _mm512_mul_ps(sums[row][1], share));
-    }
+      store(to + row * to_stride + half, _mm512_mul_ps(left, share));
+      store(to + row * to_stride + half + kLanes, _mm512_mul_ps(right, share));
+    });
   }
 }
 
@@ -125,7 +125,7 @@ inline void attend_cached(const float* query, const float* keys, const float* va
   thread_local Buffer<float> scores(kSlots);
   __m512 parts[4], sums[4];
   for (int part = 0; part < 4; ++part) {
-    parts[part] = _mm512_mul_ps(load(query + part * kLanes), _mm512_set1_ps(0.18033688f));  // log2(e) / 8
+    parts[part] = _mm512_mul_ps(load(query + part * kLanes), _mm512_set1_ps(kQueryScale));
     sums[part] = _mm512_setzero_ps();
   }
   float most = -1e30f, total = 0;

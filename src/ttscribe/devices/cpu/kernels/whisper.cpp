@@ -40,8 +40,12 @@ struct Model {
 
 namespace {
 
-// Scores are divided by the root of 64, and exponentials are powers of two.
-const float kQueryScale = 0.125f * 1.44269504f;
+// Stores those of 16 results of a row, from ``at`` on, that are among its outputs.
+void store_within(float* row, int64_t outputs, int64_t at, __m512 values) {
+  const int64_t left = outputs - at;
+  const auto mask = static_cast<__mmask16>(left >= kLanes ? 0xFFFF : left <= 0 ? 0 : (1 << left) - 1);
+  _mm512_mask_storeu_ps(row + at, mask, values);
+}
 
 template <int PARTS>
 void add_product(Team& team, const Quantised<PARTS>& input, const Linear& linear, float* states) {
@@ -178,9 +182,7 @@ void ttscribe_pack(const float* weight, int64_t outputs, int64_t inputs, int8_t*
 void ttscribe_linear(const Linear* linear, const float* input, int64_t rows, float* output, int threads) {
   Team team(threads);
   multiply(team, quantised<1>(team, input, rows, linear->inputs), *linear, [&](int64_t row, int64_t at, __m512 values) {
-    const int64_t left = linear->outputs - at;
-    const auto mask = static_cast<__mmask16>(left >= kLanes ? 0xFFFF : left <= 0 ? 0 : (1 << left) - 1);
-    _mm512_mask_storeu_ps(output + row * linear->outputs + at, mask, values);
+    store_within(output + row * linear->outputs, linear->outputs, at, values);
   });
 }
 
@@ -232,9 +234,7 @@ void ttscribe_decode(const Model* model, int64_t windows, int64_t each, const in
   }
   const Quantised<2> last = normalised<2>(team, states.get(), step.rows, model->width, model->decoder_norm);
   multiply(team, last, model->head, [&](int64_t row, int64_t output, __m512 values) {
-    const int64_t left = model->vocabulary - output;
-    const auto mask = static_cast<__mmask16>(left >= kLanes ? 0xFFFF : left <= 0 ? 0 : (1 << left) - 1);
-    _mm512_mask_storeu_ps(logits + row * model->vocabulary + output, mask, values);
+    store_within(logits + row * model->vocabulary, model->vocabulary, output, values);
   });
 }
 
