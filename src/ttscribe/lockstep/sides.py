@@ -145,6 +145,9 @@ def _run(compiled: Compiled, inputs: Mapping[str, Any]) -> dict[str, Any]:
     return values
 
 
+_CONVERSIONS = ("ttnn.typecast", "ttnn.to_layout")
+
+
 def traced(compiled: Compiled) -> dict[str, str]:
     """Names of the program's values, and of the nodes of the captured graph that have the same elements in order."""
     program, nodes = compiled.program, list(compiled.captured.graph.nodes)
@@ -156,7 +159,9 @@ def traced(compiled: Compiled) -> dict[str, str]:
     for index, op in calls:
         for value in op.outputs:
             node = _node_of(op, value, order)
-            ends = node in op.results or (node is not None and last[node] == index)
+            # A conversion that bears a node's name prepares what the node's own call takes.
+            named = node in op.results and op.target not in _CONVERSIONS
+            ends = named or (node is not None and last[node] == index)
             if node is not None and ends and shapes[node] == _without_ones(value.spec.shape):
                 found[value.name] = node
     return found | _traced_outputs(compiled)

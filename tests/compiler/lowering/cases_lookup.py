@@ -19,6 +19,13 @@ def index(d):
     return call(d.floats(rows, d.size()), [d.integers(*d.shape(low=0, high=3), low=0, high=rows - 1)])
 
 
+@case("aten.index_select.default")
+def index_select(d):
+    rows = d.whole(1, 40)
+    table = d.floats(*[1] * d.whole(0, 2), rows, d.size())
+    return call(table, d.of(table.ndim - 2, -2), d.integers(d.size(), low=0, high=rows - 1))
+
+
 def _cache(d):
     dtype, length = d.float_dtype(), d.of(5, 32, 40)
     cache = d.floats(d.whole(1, 2), d.whole(1, 2), length, d.of(3, 32), dtype=dtype)

@@ -1,5 +1,7 @@
 """Calls that pointwise rules must lower."""
 
+import torch
+
 from compiler.lowering.cases import case
 from compiler.lowering.one_node import call
 
@@ -82,7 +84,10 @@ def comparison_with_number(d):
     return call(x, d.whole(-3, 3) if not x.is_floating_point() else d.of(0, -1, 0.5, d.whole(-3, 3)))
 
 
-@case("aten.logical_and.default", "aten.logical_or.default", "aten.bitwise_and.Tensor", "aten.bitwise_or.Tensor")
+@case(
+    *(f"aten.{name}" for name in ("logical_and.default", "bitwise_and.Tensor", "__and__.Tensor")),
+    *(f"aten.{name}" for name in ("logical_or.default", "bitwise_or.Tensor", "__or__.Tensor")),
+)
 def both_or_either(d):
     return call(*d.pair(d.booleans))
 
@@ -95,6 +100,10 @@ def negation(d):
 @case("aten.where.self")
 def where(d):
     shape = d.shape()
+    if d.of(True, False, False):
+        dtype = d.of(torch.int32, torch.int64)
+        left, right = d.pair(lambda *sizes: d.integers(*sizes, dtype=dtype))
+        return call(d.booleans(*d.narrowed(left.shape)), left, right)
     left, right = d.pair()
     if d.of(True, False):
         left, right = d.floats(*shape, dtype=left.dtype), d.floats(*d.narrowed(shape), dtype=left.dtype)

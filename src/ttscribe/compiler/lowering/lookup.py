@@ -55,6 +55,24 @@ def index(b: Builder, node: fx.Node) -> str:
     return b.op("ttnn.reshape", rows, shape=tuple(value(node).shape))
 
 
+def _one_table(node: fx.Node, _settings: CompileSettings) -> Refusal | None:
+    table, dim = value(arguments(node)[0]), arguments(node)[1]
+    if table.ndim >= 2 and dim % table.ndim == table.ndim - 2 and prod(table.shape[:-2]) == 1:
+        return None
+    return Refusal(Reason.ARGUMENT, "only whole rows of one table can be selected on the device")
+
+
+@rule("aten.index_select.default", guard=all_of(_one_table, _float_table))
+def index_select(b: Builder, node: fx.Node) -> str:
+    """Indices are not below zero, which PyTorch refuses."""
+    table, _, ids = arguments(node)
+    rows = b.tensor(table, layout=Layout.ROW_MAJOR)
+    if len(b.spec(rows).shape) > 2:
+        rows = b.op("ttnn.reshape", rows, shape=tuple(value(table).shape[-2:]))
+    selected = b.op("ttnn.embedding", _ids(b, ids), rows, layout=Layout.TILE)
+    return b.op("ttnn.reshape", selected, shape=tuple(value(node).shape))
+
+
 def _float_rows(node: fx.Node, _settings: CompileSettings) -> Refusal | None:
     if value(node).dtype in FLOATS and value(node).ndim == 4:
         return None

@@ -171,10 +171,10 @@ def _booleans(node: fx.Node, _settings: CompileSettings) -> Refusal | None:
     return Refusal(Reason.DTYPE, "only booleans are combined on the device")
 
 
-for _aten in ("logical_and", "logical_or", "bitwise_and.Tensor", "bitwise_or.Tensor"):
-    _name = _aten if "." in _aten else f"{_aten}.default"
-    _ttnn = "logical_" + _aten.partition(".")[0].rpartition("_")[2]
-    rule(f"aten.{_name}", guard=_booleans)(partial(_binary, target=_ttnn))
+# Python's own operators are overloads of their own.
+for _ttnn in ("and", "or"):
+    _names = (f"logical_{_ttnn}.default", f"bitwise_{_ttnn}.Tensor", f"__{_ttnn}__.Tensor")
+    rule(*(f"aten.{_name}" for _name in _names), guard=_booleans)(partial(_binary, target=f"logical_{_ttnn}"))
 
 
 @rule("aten.logical_not.default", "aten.bitwise_not.default", guard=_booleans)
@@ -188,14 +188,23 @@ def _chooses_floats(node: fx.Node, _settings: CompileSettings) -> Refusal | None
     return Refusal(Reason.DTYPE, "only floating point is chosen from on the device, by booleans")
 
 
-@rule("aten.where.self", "aten.where.ScalarOther", "aten.where.ScalarSelf", "aten.where.Scalar", guard=_chooses_floats)
+def _chooses(node: fx.Node, settings: CompileSettings) -> Refusal | None:
+    """Whole numbers too, of two tensors of one kind."""
+    condition, *choices = arguments(node)
+    whole = [value(choice).dtype for choice in choices if isinstance(choice, fx.Node)]
+    if value(condition).dtype == torch.bool and whole in ([torch.int64] * 2, [torch.int32] * 2):
+        return None
+    return _chooses_floats(node, settings)
+
+
+@rule("aten.where.self", "aten.where.ScalarOther", "aten.where.ScalarSelf", "aten.where.Scalar", guard=_chooses)
 def where(b: Builder, node: fx.Node) -> str:
     condition, *choices = arguments(node)
     names = [b.tensor(condition)]
     attributes: dict[str, Any] = {}
     for choice, parameter in zip(choices, ("true_value", "false_value"), strict=True):
         if isinstance(choice, fx.Node):
-            names.append(b.tensor(choice))
+            names.append(b.tensor(choice, device_spec(value(node)).dtype, Layout.TILE))
         else:
             attributes[parameter] = float(choice)
     return b.op("ttnn.where", *names, **attributes)

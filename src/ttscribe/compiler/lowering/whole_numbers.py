@@ -23,6 +23,7 @@ _SUMS = ("aten.add.Tensor", "aten.sub.Tensor", "aten.add.Scalar", "aten.sub.Scal
 _INDICES = {
     "aten.embedding.default": 1,
     "aten.index.Tensor": 1,
+    "aten.index_select.default": 2,
     "aten.scatter.src": 2,
     "aten.index_copy.default": 2,
 }

@@ -13,8 +13,10 @@ from ttscribe.compiler.operations import OPERATIONS, Family
 from ttscribe.compiler.program import Attribute, Config, DType, Op, Program
 from ttscribe.compiler.settings import CompileSettings, Precision
 
-_MOVES = ("ttnn.reshape", "ttnn.to_layout", "ttnn.slice", "ttnn.permute")
-_CHOICES = ("ttnn.argmax", "ttnn.softmax")
+_ELEMENTWISE = (Family.MOVEMENT, Family.POINTWISE, Family.REDUCTION)
+_COMPARISONS = tuple(f"ttnn.{name}" for name in ("eq", "ne", "lt", "le", "gt", "ge"))
+# What is decided by a number does not hold it.
+_DECISIONS = ("ttnn.argmax", *_COMPARISONS)
 
 
 def choose_precision(program: Program, settings: CompileSettings) -> Program:
@@ -36,6 +38,9 @@ def choose_precision(program: Program, settings: CompileSettings) -> Program:
         if not op.outputs:
             return None
         configured = _configured(op, precision)
+        if op.target in _COMPARISONS and op.output.spec.dtype is DType.BFLOAT16:
+            # As every boolean is held, whatever is compared.
+            configured = configured.with_attributes(dtype=DType.BFLOAT16)
         is_product = OPERATIONS[op.target].family is Family.MATMUL
         if is_product and op.attribute("dtype") is None and _is_result(rewriter, op.output.name):
             configured = configured.with_attributes(dtype=DType.FLOAT32)
@@ -45,14 +50,19 @@ def choose_precision(program: Program, settings: CompileSettings) -> Program:
 
 
 def _is_result(rewriter: Rewriter, name: str) -> bool:
-    """Whether a value is only moved, chosen from and given out.
+    """Whether a value is moved, computed with element by element, decided by, and given out, and nothing else.
 
     The best two of many logits are often nearer to each other than two numbers of bfloat16 are.
     """
     readers = rewriter.readers(name)
     elsewhere = rewriter.uses(name) - len(readers) - rewriter.program.outputs.count(name)
     return not elsewhere and all(
-        op.target in _CHOICES or (op.target in _MOVES and _is_result(rewriter, op.output.name)) for op in readers
+        op.target in _DECISIONS
+        or (
+            (OPERATIONS[op.target].family in _ELEMENTWISE or op.target == "ttnn.softmax")
+            and all(_is_result(rewriter, each.name) for each in op.outputs)
+        )
+        for op in readers
     )
 
 
