@@ -241,7 +241,7 @@ def test_a_window_is_told_the_text_before_it(english, two_cities, two_cities_hea
     """And of a transcript's segments nothing else changes than what the model makes of that."""
     read = []
     prefill = english.runner.prefill
-    monkeypatch.setattr(english.runner, "prefill", lambda tokens, state: read.append(tokens) or prefill(tokens, state))
+    monkeypatch.setattr(english.runner, "prefill", lambda tokens, *more: read.append(tokens) or prefill(tokens, *more))
     segments = list(english.transcribe(two_cities, condition_on_previous_text=True).segments)
     first = [segment for segment in two_cities_heard[0] if segment.start < 29]
     assert segments[: len(first)] == first

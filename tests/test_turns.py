@@ -7,6 +7,7 @@ import pytest
 
 from ttscribe import DecodingOptions, transcription
 from ttscribe.audio import SAMPLE_RATE, load_audio
+from ttscribe.decoding import LAST
 from ttscribe.devices.cpu import CpuRunner
 from ttscribe.errors import StateGone
 from ttscribe.transcription import Transcriber
@@ -39,9 +40,9 @@ class OneDecoding(CpuRunner):
         self.started = super().start(encoder_states)
         return self.started
 
-    def prefill(self, tokens, state):
+    def prefill(self, tokens, state, rows=LAST):
         self._require(state)
-        return super().prefill(tokens, state)
+        return super().prefill(tokens, state, rows)
 
     def decode_step(self, token, position, state):
         self._require(state)

@@ -29,7 +29,7 @@ from ttscribe.compiler.program import Program
 from ttscribe.compiler.settings import CompileSettings
 from ttscribe.compiler.whisper_programs import PROGRAMS, capture_program
 from ttscribe.reports.constants import CHIPS, RELEASES, Release, Software
-from ttscribe.reports.projection import FIRST_TOKEN, NEXT_TOKEN, project
+from ttscribe.reports.projection import FIRST_TOKEN, WITHOUT_TIMESTAMPS, project
 from ttscribe.whisper.config import SIZES
 from ttscribe.whisper.model import shape_only_model
 
@@ -132,7 +132,7 @@ def fit(programs: Mapping[str, Program], form: Form = FORMS[-1], releases: Seque
 
 def _equations(programs: Mapping[str, Program], release: Release) -> list[_Equation]:
     bare = project(programs, CHIPS[release.chip], Software())
-    published = ((TTFT, release.ttft_s, FIRST_TOKEN), (STEP, 1 / release.rate, NEXT_TOKEN))
+    published = ((TTFT, release.ttft_s, FIRST_TOKEN), (STEP, 1 / release.rate, WITHOUT_TIMESTAMPS))
     return [
         _Equation(
             release,

@@ -17,7 +17,7 @@ from ttscribe.compiler.passes.precision import choose_precision
 from ttscribe.compiler.program import DType, Op, Program, Role, Value
 from ttscribe.compiler.settings import CompileSettings, policy
 from ttscribe.reports.constants import Chip, Software
-from ttscribe.reports.projection import FIRST_TOKEN, NEXT_TOKEN, OperationTime, Projection, project
+from ttscribe.reports.projection import FIRST_TOKEN, WITHOUT_TIMESTAMPS, OperationTime, Projection, project
 
 OTHERS = "others"
 _NAMED = (Family.MATMUL, Family.ATTENTION, Family.CONVOLUTION)
@@ -118,7 +118,8 @@ class Gap:
 
 def gaps(projection: Projection) -> list[Gap]:
     """What separates TTFT and a step from their floors, the greatest of each first."""
-    return [*_gaps(projection, "TTFT", FIRST_TOKEN, projection.software.host_s), *_gaps(projection, "step", NEXT_TOKEN)]
+    first = _gaps(projection, "TTFT", FIRST_TOKEN, projection.software.host_s)
+    return [*first, *_gaps(projection, "step", projection.next_token)]
 
 
 def _gaps(projection: Projection, figure: str, names: Sequence[str], host_s: float = 0.0) -> list[Gap]:
@@ -221,14 +222,14 @@ ALTERNATIVES = (
 
 def savings(programs: Mapping[str, Program], chip: Chip, software: Software) -> list[Saving]:
     """What each alternative saves, the greatest part of TTFT or of a step first."""
-    base = project(programs, chip, software)
+    base = project(programs, chip, software, WITHOUT_TIMESTAMPS)
     found = [_saving(base, alternative, programs) for alternative in ALTERNATIVES]
     return sorted(found, key=lambda each: -max(each.ttft_s / base.ttft_s.estimate, each.step_s / base.step_s.estimate))
 
 
 def _saving(base: Projection, alternative: Alternative, programs: Mapping[str, Program]) -> Saving:
     changed = {name: alternative.program(program) for name, program in programs.items()}
-    after = project(changed, base.chip, alternative.software(base.software, base.chip))
+    after = project(changed, base.chip, alternative.software(base.software, base.chip), base.next_token)
     return Saving(
         alternative.name,
         base.ttft_s.estimate - after.ttft_s.estimate,

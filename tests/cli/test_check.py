@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 
-PROGRAMS = ["encode", "cross_kv", "prefill", "decode_step", "greedy_step"]
+PROGRAMS = ["encode", "cross_kv", "prefill", "decode_step", "greedy_step", "timed_step"]
 
 FACTORIES = """
 import torch

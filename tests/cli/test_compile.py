@@ -13,7 +13,7 @@ def test_summary_has_a_line_for_each_program(ttscribe):
     result = ttscribe("compile", "tiny.en", "--offline", "--strict")
     assert result.exit_code == 0
     rows = {line.split()[0]: line.split()[1:] for line in result.stdout.splitlines()}
-    assert list(rows) == ["program", "encode", "cross_kv", "prefill", "decode_step", "greedy_step"]
+    assert list(rows) == ["program", "encode", "cross_kv", "prefill", "decode_step", "greedy_step", "timed_step"]
     assert all(row[2] == "0" for name, row in rows.items() if name != "program")
 
 

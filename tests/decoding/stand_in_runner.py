@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ttscribe.decoding import Closable, Picks, Rules, greedy_on_host
+from ttscribe.decoding import LAST, Closable, Picks, Rules, greedy_on_host
 
 
 class StandIn(Closable):
@@ -26,9 +26,10 @@ class StandIn(Closable):
     def start(self, encoder_states: Any = None) -> list[list[int]]:
         return [[]]
 
-    def prefill(self, tokens: Tensor, state: list[list[int]]) -> Tensor:
+    def prefill(self, tokens: Tensor, state: list[list[int]], rows: Sequence[int] = LAST) -> Tensor:
         state[:] = tokens.tolist()
-        return torch.stack([torch.stack([self.logits_of(row[: at + 1]) for at in range(len(row))]) for row in state])
+        ends = torch.arange(1, tokens.shape[1] + 1)[[*rows]].tolist()
+        return torch.stack([torch.stack([self.logits_of(row[:end]) for end in ends]) for row in state])
 
     def decode_step(self, token: Tensor, position: Tensor, state: list[list[int]]) -> Tensor:
         self.steps += 1

@@ -115,8 +115,8 @@ def test_tokens_are_drawn_as_often_as_the_temperature_says():
     assert dict(drawn) == pytest.approx({token: float(logits[:3].log_softmax(0)[token]) for token in range(3)})
 
 
-def test_only_plain_suppression_is_left_to_a_device():
+def test_what_a_device_may_apply_are_its_suppressed_tokens_and_the_grammar():
     assert Rules.of((2, 1), (7,), None).only_suppress((1, 2))
     assert not Rules.of((1, 2), (), None).only_suppress((1,))
-    assert not Rules.of((1,), (), GRAMMAR).only_suppress((1,))
+    assert Rules.of((1,), (), GRAMMAR).only_suppress((1,))
     assert not Rules.of((1,), (), None, PENALTIES).only_suppress((1,))

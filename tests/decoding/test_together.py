@@ -8,7 +8,7 @@ import torch
 from decoding.stand_in_runner import StandIn
 from decoding.test_windows import BEGIN, LOOP, PROMPT, PROSE, RULES, Alphabet, StandInWindow, says
 from ttscribe import DecodingOptions
-from ttscribe.decoding import WindowDecoder
+from ttscribe.decoding import LAST, WindowDecoder
 
 
 class Rows(StandIn):
@@ -21,10 +21,11 @@ class Rows(StandIn):
     def start(self, models):
         return [(model, []) for model in models]
 
-    def prefill(self, tokens, state):
+    def prefill(self, tokens, state, rows=LAST):
         for (_, said), row in zip(state, tokens.tolist(), strict=True):
             said.extend(row)
-        return torch.stack([torch.stack([model(said[: at + 1]) for at in range(len(said))]) for model, said in state])
+        ends = torch.arange(1, tokens.shape[1] + 1)[[*rows]].tolist()
+        return torch.stack([torch.stack([model(said[:end]) for end in ends]) for model, said in state])
 
     def decode_step(self, token, position, state):
         self.widths.append(len(state))

@@ -6,12 +6,13 @@ The runner of a card is in ``ttnn/test_runner.py``: on a mock board it computes 
 import gc
 import weakref
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from threading import Barrier
 
 import pytest
 import torch
 
-from ttscribe.decoding import Picks, Rules, TimestampGrammar
+from ttscribe.decoding import Picks, RepetitionRules, Rules, TimestampGrammar
 from ttscribe.devices import make_runner
 from ttscribe.devices.cpu import kernels
 from ttscribe.errors import DeviceUnavailable, OptionError
@@ -126,7 +127,7 @@ def test_as_many_windows_as_it_takes_are_encoded_at_a_time(small_model, device):
         mel = torch.randn(small.max_batch, 80, config.mel_frames, generator=torch.Generator().manual_seed(0))
         prompt = torch.tensor([[1, 2]])
         logits = small.prefill(prompt.expand(len(mel), -1), small.start(small.encode(mel)))
-        assert logits.shape == (small.max_batch, 2, config.vocab_size)
+        assert logits.shape == (small.max_batch, 1, config.vocab_size)
         for row in (0, small.max_batch - 1):
             close(logits[row], small.prefill(prompt, small.start(small.encode(mel[row : row + 1])))[0])
 
@@ -188,28 +189,48 @@ def test_greedy_takes_the_tokens_that_logits_on_the_host_say(tiny_en, runner, en
     assert len(first) < LIMIT == len(second)
 
 
-def argmaxes(runner):
-    """How many tokens the device has picked so far."""
-    return runner.program("greedy_step").ledger["ttnn.argmax"]
+def picks_of(runner, program="greedy_step"):
+    """How many tokens the device has picked so far by a program."""
+    return runner.program(program).ledger["ttnn.plus_one"]
 
 
 def test_the_host_reads_no_logits_where_the_device_knows_the_rules(tiny_en, exact, windows, rules):
-    states, steps_ran, picks = exact.encode(windows[:1]), exact.program("decode_step").ledger.copy(), argmaxes(exact)
+    states, steps_ran, picks = exact.encode(windows[:1]), exact.program("decode_step").ledger.copy(), picks_of(exact)
     (row,) = greedy(exact, states, 1, rules, 6, tiny_en.tokenizer.eot)
     assert len(row.tokens) == 6
     assert exact.program("decode_step").ledger == steps_ran
-    assert argmaxes(exact) == picks + 5
+    assert picks_of(exact) == picks + 5
 
 
-def test_rules_that_the_device_does_not_know_hold_all_the_same(tiny_en, exact, windows):
+@pytest.fixture
+def grammar(tiny_en):
     tokenizer = tiny_en.tokenizer
-    grammar = TimestampGrammar(tokenizer.timestamp_begin, tokenizer.eot, tokenizer.no_timestamps, 50)
+    return TimestampGrammar(tokenizer.timestamp_begin, tokenizer.eot, tokenizer.no_timestamps, 50)
+
+
+def test_with_timestamps_too_the_device_picks(tiny_en, exact, windows, grammar):
     timed = Rules.of(tiny_en.suppress_tokens, tiny_en.begin_suppress_tokens, grammar)
-    states, picks = exact.encode(windows[:1]), argmaxes(exact)
-    (row,) = greedy(exact, states, 1, timed, 6, tokenizer.eot)
-    assert row.tokens == picked_by_hand(exact, states, timed, 6, tokenizer.eot)[0]
-    assert row.tokens[0] >= tokenizer.timestamp_begin
-    assert argmaxes(exact) == picks
+    states, steps_ran = exact.encode(windows[:1]), exact.program("decode_step").ledger.copy()
+    picks = picks_of(exact, "timed_step")
+    (row,) = greedy(exact, states, 1, timed, 30, grammar.end_of_text)
+    assert picks_of(exact, "timed_step") == picks + len(row.tokens) - 1
+    assert exact.program("decode_step").ledger == steps_ran
+    tokens, logprobs = picked_by_hand(exact, states, timed, 30, grammar.end_of_text)
+    assert row.tokens == tokens
+    assert row.logprobs == pytest.approx(logprobs, abs=1e-3)
+
+
+@pytest.mark.parametrize("rules_of", ["repetition", "another grammar", "other tokens"])
+def test_rules_that_the_device_does_not_know_hold_all_the_same(tiny_en, exact, windows, grammar, rules_of):
+    suppressed = tiny_en.suppress_tokens[:-1] if rules_of == "other tokens" else tiny_en.suppress_tokens
+    timestamps = replace(grammar, begin=grammar.begin + 1) if rules_of == "another grammar" else grammar
+    repetition = RepetitionRules(1.3, 0, grammar.end_of_text) if rules_of == "repetition" else None
+    rules = Rules.of(suppressed, tiny_en.begin_suppress_tokens, timestamps, repetition)
+    states, picks = exact.encode(windows[:1]), picks_of(exact, "timed_step")
+    (row,) = greedy(exact, states, 1, rules, 6, grammar.end_of_text)
+    assert row.tokens == picked_by_hand(exact, states, rules, 6, grammar.end_of_text)[0]
+    assert row.tokens[0] >= grammar.begin
+    assert picks_of(exact, "timed_step") == picks
 
 
 def test_threads_may_share_the_cpu(tiny_en, windows, rules):

@@ -138,10 +138,13 @@ class StandIn:
         self.now, self.calls, self.tokens, self.fails = 0.0, [], tokens, fails
         self.config = SimpleNamespace(vocab_size=8, num_mel_bins=80, max_target_positions=16)
         self.checkpoint = SimpleNamespace(
-            tokenizer=SimpleNamespace(eot=self.END, prompt=lambda *_, **__: self.PROMPT),
+            tokenizer=SimpleNamespace(
+                eot=self.END, no_timestamps=6, timestamp_begin=7, prompt=lambda *_, **__: self.PROMPT
+            ),
             languages=("en",),
             suppress_tokens=(0,),
             begin_suppress_tokens=(self.END,),
+            max_initial_timestamp_index=0,
         )
         self.clip = Clip(Path("nothing.wav"), "nothing", seconds)
         samples = np.zeros(16_000 * seconds, np.float32)
@@ -164,8 +167,8 @@ class StandIn:
         return self.takes("start")
 
     def prefill(self, tokens, _):
-        """Logits in which the suppressed tokens are the likeliest, then 3."""
-        return self.takes("prefill", torch.tensor([9.0, 0, 0, 5, 0, 8, 0, 0]).expand(1, tokens.shape[1], 8))
+        """Logits in which the likeliest tokens are suppressed ones, and text, which may not be first, before 7, a time."""
+        return self.takes("prefill", torch.tensor([9.0, 0, 0, 5, 0, 8, 0, 1]).expand(1, 1, 8))
 
     def greedy(self, picked, position, _, rules, *, limit, end):
         (row,) = picked

@@ -22,4 +22,5 @@ MODEL = {
     "cross_kv": linear(1024, 1024, 1024),
     "prefill": linear(32, 1280, 5120),
     "greedy_step": linear(1, 1280, 5120),
+    "timed_step": linear(1, 1280, 5120),
 }

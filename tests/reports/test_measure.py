@@ -54,10 +54,10 @@ def test_the_real_time_factor_is_all_warm_work_over_the_recording(stand_in):
 
 
 def test_the_first_token_is_the_likeliest_that_may_be_first(stand_in):
-    """Neither a suppressed one nor the end, and it stands after the prompt."""
+    """A timestamp, neither a suppressed one nor the end, and it stands after the prompt."""
     stand_in = stand_in()
     stand_in.measure()
-    assert stand_in.decoded == (3, 2, 16 - 2, StandIn.END)
+    assert stand_in.decoded == (7, 2, 16 - 2, StandIn.END)
 
 
 def test_figures_are_measured_in_their_units_on_what_is_named():

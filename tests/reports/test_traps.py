@@ -73,7 +73,7 @@ def test_the_time_to_the_first_token_is_not_that_of_the_whole_request(monkeypatc
 
 
 def test_the_projected_time_to_the_first_token_has_no_decode_step_in_it():
-    slow = {**MODEL, "greedy_step": linear(4096, 4096, 4096)}
+    slow = {**MODEL, "timed_step": linear(4096, 4096, 4096)}
     usual, slower = (project(programs, N150, Software()) for programs in (MODEL, slow))
     assert slower.ttft_s == usual.ttft_s
     assert slower.rate.estimate < usual.rate.estimate

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from ttscribe.compiler.settings import CompileSettings
     from ttscribe.whisper.model import WhisperModel
 
-ProgramName = Literal["encode", "cross_kv", "prefill", "decode_step", "greedy_step"]
-PROGRAMS: tuple[ProgramName, ...] = ("encode", "cross_kv", "prefill", "decode_step", "greedy_step")
+ProgramName = Literal["encode", "cross_kv", "prefill", "decode_step", "greedy_step", "timed_step"]
+PROGRAMS: tuple[ProgramName, ...] = ("encode", "cross_kv", "prefill", "decode_step", "greedy_step", "timed_step")
 
 
 def weights(name: str, *, random_weights: bool, offline: bool) -> tuple["WhisperModel", tuple[int, ...]]:

@@ -5,31 +5,50 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.nn import functional
 
 from ttscribe.compiler.capture.export import capture_method
 from ttscribe.compiler.capture.graph import CapturedGraph
 from ttscribe.compiler.program import Role
+from ttscribe.compiler.steps import GreedyStep, TimedStep
+from ttscribe.whisper.config import WhisperConfig
 from ttscribe.whisper.model import DecoderState, KeyValue, WhisperModel
 
-PROGRAMS = ("encode", "cross_kv", "prefill", "decode_step", "greedy_step")
-# <|startoftranscript|>, language, task, and <|notimestamps|> where there are to be none.
-PROMPT_LENGTH = 4
-# Finite in bfloat16, and so far below any logit that its probability is zero.
-SUPPRESSED = -1e9
+PROGRAMS = ("encode", "cross_kv", "prefill", "decode_step", "greedy_step", "timed_step")
+# Tokens of a prompt, filled up: a tile has 32 rows, of which <|startoftranscript|>, language and task take three or
+# four; earlier text takes up to half of the positions.
+PROMPT_LENGTHS = (32, 256)
+# Of a prompt the logits of two rows are asked for: after its last token, and after <|startoftranscript|>.
+PROMPT_ROWS = 2
 # Of the programs' inputs, by the arguments that they are part of: what does not come anew with every run.
 _ROLES = {"state": Role.STATE, "state_cross_attention": Role.STATE, "encoder_states": Role.HANDED_OVER}
 
 
+def prompt_length(tokens: int, config: WhisperConfig) -> int:
+    """To how many tokens a prompt of ``tokens`` is filled up: few lengths, for each is a program of its own."""
+    lengths = (min(length, config.max_target_positions) for length in PROMPT_LENGTHS)
+    return next((length for length in lengths if length >= tokens), config.max_target_positions)
+
+
+def filled_prompt(tokens: Tensor, rows: Sequence[int], config: WhisperConfig) -> tuple[Tensor, Tensor]:
+    """Tokens [B, T] filled up to a length that there is a program for, and as many ``rows`` as it gives."""
+    count = tokens.shape[1]
+    wanted = torch.arange(count)[[*rows, *[rows[-1]] * (PROMPT_ROWS - len(rows))]]
+    return functional.pad(tokens, (0, prompt_length(count, config) - count)), wanted
+
+
 def capture_program(
-    name: str, model: WhisperModel, *, prompt_length: int = PROMPT_LENGTH, suppress: Sequence[int] = ()
+    name: str, model: WhisperModel, *, length: int | None = None, suppress: Sequence[int] = ()
 ) -> CapturedGraph:
-    """Capture one of PROGRAMS at batch 1. ``suppress`` is for greedy_step, ``prompt_length`` for prefill.
+    """Capture one of PROGRAMS at batch 1. ``suppress`` is for steps that pick, ``length`` of a prompt for prefill.
 
     encode(mel [1, 2 S, bins]) takes time before bins, as the convolution on the device does. cross_kv(encoder_states,
-    cross attention of the state) writes into the latter. greedy_step(token [1], position [1], state) decodes, picks the
+    cross attention of the state) writes into the latter. prefill(tokens [1, length], rows [2], state) gives the logits
+    of these rows [1, 2, V]. greedy_step(token [1], position [1], state) decodes, picks the
     likeliest token that is not suppressed, writes it into ``token``, adds one to ``position``, and returns the token
-    and its probability.
+    and its probability. timed_step(token, position, earliest, opens, closes [1] each, state) does so under the
+    grammar of timestamps, and keeps what that must know in the three (``TimedStep``).
     """
     config, state = model.config, _example_state(model)
     # Tensors: numbers would be constants of the graph, and there would be a program for each position.
@@ -42,13 +61,19 @@ def capture_program(
         arguments = {"encoder_states": states, "state_cross_attention": state.cross_attention}
         return capture_method(name, model, _CrossKeyValue(model).forward, arguments, roles=_ROLES)
     if name == "prefill":
-        tokens = torch.zeros(1, prompt_length, dtype=torch.int64)
-        return capture_method(name, model, model.prefill, {"tokens": tokens, "state": state}, roles=_ROLES)
+        tokens = torch.zeros(1, length or prompt_length(1, config), dtype=torch.int64)
+        prompt = {"tokens": tokens, "state": state, "rows": torch.zeros(PROMPT_ROWS, dtype=torch.int64)}
+        return capture_method(name, model, model.prefill, prompt, roles=_ROLES)
     step = {"token": token, "position": position, "state": state}
     if name == "decode_step":
         return capture_method(name, model, model.decode_step, step, roles=_ROLES)
-    greedy = GreedyStep(model, suppress)
-    return capture_method(name, greedy, greedy.forward, step, roles=_ROLES)
+    if name == "greedy_step":
+        greedy = GreedyStep(model, suppress)
+        return capture_method(name, greedy, greedy.forward, step, roles=_ROLES)
+    timed, flag = TimedStep(model, suppress), torch.zeros(1, dtype=torch.bool)
+    grammar = {"earliest": torch.zeros(1, dtype=torch.int64), "opens": flag, "closes": flag.clone()}
+    inputs = {"token": token, "position": position, **grammar, "state": state}
+    return capture_method(name, timed, timed.forward, inputs, roles=_ROLES)
 
 
 def _example_state(model: WhisperModel) -> DecoderState:
@@ -72,28 +97,3 @@ class _CrossKeyValue:
         for kept, made in zip(cross, self.model.cross_kv(encoder_states), strict=True):
             kept.key.copy_(made.key)
             kept.value.copy_(made.value)
-
-
-class GreedyStep(nn.Module):
-    """One greedy step that needs nothing from the host: decode, suppress, pick, and make ready for the next."""
-
-    suppress: Tensor
-
-    def __init__(self, model: WhisperModel, suppress: Sequence[int]) -> None:
-        super().__init__()
-        self.model = model
-        # A sum, where the host writes minus infinity at these tokens: the compiler makes it the bias of the projection.
-        bias = torch.zeros(model.config.vocab_size, dtype=model.dtype)
-        bias[list(suppress)] = SUPPRESSED
-        self.register_buffer("suppress", bias)
-
-    def forward(self, token: Tensor, position: Tensor, state: DecoderState) -> tuple[Tensor, Tensor]:
-        """Token [1] at position [1] to the next token [1] and its probability [1] among those that are allowed.
-
-        Token and position are made ready for the next step in place.
-        """
-        logits = self.model.decode_step(token, position, state) + self.suppress
-        following = logits.argmax(-1)
-        token.copy_(following)
-        position.add_(1)
-        return following, logits.softmax(-1).amax(-1)

@@ -3,7 +3,7 @@
 from ttscribe.decoding.context import Context
 from ttscribe.decoding.language import LanguageDetector, Shares, likeliest, spoken
 from ttscribe.decoding.rules import RepetitionRules, Rules, TimestampGrammar
-from ttscribe.decoding.runner import Closable, Picks, Runner, greedy_on_host
+from ttscribe.decoding.runner import LAST, Closable, Picks, Runner, greedy_on_host
 from ttscribe.decoding.search import (
     DecodedWindow,
     Prompt,
@@ -17,6 +17,7 @@ from ttscribe.decoding.segments import TimedTokens, split_window
 from ttscribe.decoding.windows import Outcome, Window, WindowDecoder
 
 __all__ = [
+    "LAST",
     "Closable",
     "Context",
     "DecodedWindow",

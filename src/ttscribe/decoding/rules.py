@@ -34,19 +34,26 @@ class TimestampGrammar:
             self._pair(logits, sampled)
         self._prefer_timestamp(logits)
 
+    def standing(self, sampled: Sequence[int]) -> tuple[int, bool, bool]:
+        """The first timestamp that may come after ``sampled``, and whether its last token opens a pair, or closes one.
+
+        The first token of a window is a timestamp that opens a segment by itself, with no other before it: after it it
+        is as after a pair.
+        """
+        is_last = sampled[-1] >= self.begin
+        closes = is_last and (len(sampled) < 2 or sampled[-2] >= self.begin)
+        opens = is_last and not closes
+        latest = next((token for token in reversed(sampled) if token >= self.begin), self.begin - 1)
+        # A pair may repeat its time; anything else must move on, or <|0.00|> could come for ever.
+        return latest if opens else latest + 1, opens, closes
+
     def _pair(self, logits: Tensor, sampled: Sequence[int]) -> None:
-        after_timestamp = sampled[-1] >= self.begin
-        after_pair = after_timestamp and (len(sampled) < 2 or sampled[-2] >= self.begin)
-        # The first token of a window is a timestamp that opens a segment by itself, with no other before it.
-        if after_pair:
+        earliest, opens, closes = self.standing(sampled)
+        if closes:
             logits[self.begin :] = FORBIDDEN
-        elif after_timestamp:
+        elif opens:
             logits[: self.end_of_text] = FORBIDDEN
-        last = next((token for token in reversed(sampled) if token >= self.begin), None)
-        if last is not None:
-            # A pair may repeat its time; anything else must move on, or <|0.00|> could come for ever.
-            opens_pair = after_timestamp and not after_pair
-            logits[self.begin : last if opens_pair else last + 1] = FORBIDDEN
+        logits[self.begin : earliest] = FORBIDDEN
 
     def _prefer_timestamp(self, logits: Tensor) -> None:
         """Where timestamps together are likelier than the likeliest text token, one of them it is."""
@@ -108,8 +115,8 @@ class Rules:
         return cls(_index(suppress), _index(begin_suppress), timestamps, repetition)
 
     def only_suppress(self, tokens: Sequence[int]) -> bool:
-        """Whether, after the first token, nothing is asked but that ``tokens`` are never picked."""
-        return self.timestamps is None and self.repetition is None and {*self.suppress.tolist()} == {*tokens}
+        """Whether, after the first token and but for timestamps, all that is asked is never to pick ``tokens``."""
+        return self.repetition is None and {*self.suppress.tolist()} == {*tokens}
 
     def pick(self, logits: Tensor, sampled: Sequence[int]) -> tuple[int, float]:
         """The likeliest token of ``logits`` [V] that may follow ``sampled``, and its natural-log probability.

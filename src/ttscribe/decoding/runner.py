@@ -31,6 +31,10 @@ class Picks:
         self.logprobs.append(logprob)
 
 
+LAST = (-1,)
+"""The row after a prompt's last token."""
+
+
 class Runner(Protocol):
     """A loaded model on a device. Encoder states and decoder states are the device's own, opaque to the caller.
 
@@ -67,8 +71,11 @@ class Runner(Protocol):
     def start(self, encoder_states: Any) -> Any:
         """A decoder state for these encoder states, with an empty cache."""
 
-    def prefill(self, tokens: Tensor, state: Any) -> Tensor:
-        """Tokens [B, T] from position 0 on to logits [B, T, V]."""
+    def prefill(self, tokens: Tensor, state: Any, rows: Sequence[int] = LAST) -> Tensor:
+        """Tokens [B, T] from position 0 on to the logits [B, R, V] after those of ``rows``, one or two indices into T.
+
+        A negative index counts from the end.
+        """
 
     def decode_step(self, token: Tensor, position: Tensor, state: Any) -> Tensor:
         """One token [B] at its position [B] to logits [B, V]."""

@@ -68,10 +68,10 @@ def read_prompt(runner: Runner, state: Any, prompt: Prompt, rows: int = 1) -> Re
 
 def read_prompts(runner: Runner, state: Any, prompts: Sequence[Prompt]) -> Reading:
     """``read_prompt`` of rows that have a prompt each: their tokens may differ, and nothing else."""
-    logits = runner.prefill(torch.tensor([prompt.tokens for prompt in prompts]), state)
+    tokens = torch.tensor([prompt.tokens for prompt in prompts])
+    start, last = runner.prefill(tokens, state, (prompts[0].start, -1)).unbind(1)
     # Among all tokens, suppressed ones too, as in OpenAI's decoder.
-    start, no_speech = prompts[0].start, prompts[0].no_speech
-    return Reading(state, logits[:, -1], logits[:, start].softmax(-1)[:, no_speech].tolist())
+    return Reading(state, last, start.softmax(-1)[:, prompts[0].no_speech].tolist())
 
 
 def decode_greedily(runner: Runner, state: Any, prompt: Prompt, rules: Rules, rows: int = 1) -> list[DecodedWindow]:

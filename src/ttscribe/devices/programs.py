@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -13,8 +13,9 @@ from torch import Tensor
 from ttscribe.compiler.compilation import Compiled, compile_graph
 from ttscribe.compiler.program import Program, Role, TensorSpec
 from ttscribe.compiler.settings import CompileSettings
-from ttscribe.compiler.whisper_programs import capture_program
-from ttscribe.decoding import Closable, Picks, Rules, greedy_on_host
+from ttscribe.compiler.steps import TimestampIds, timestamp_ids
+from ttscribe.compiler.whisper_programs import capture_program, filled_prompt, prompt_length
+from ttscribe.decoding import LAST, Closable, Picks, Rules, greedy_on_host
 from ttscribe.devices.torch_runner import require_batch
 from ttscribe.errors import DeviceUnavailable
 from ttscribe.whisper.model import WhisperModel
@@ -66,6 +67,8 @@ class ProgramDevice(Protocol):
         """
 
 
+# A program's name, and of prefill the length of prompts.
+ProgramKey = tuple[str, int | None]
 # Device tensors of one decoding by the name of the programs' inputs that they are.
 _State = dict[str, Any]
 
@@ -89,28 +92,34 @@ class ProgramRunner(Closable):
         self.config = model.config
         self.precision = settings.precision.name
         self.model, self.device, self.settings, self.suppress = model, device, settings, tuple(suppress)
-        self._compiled: dict[tuple[str, int], Compiled] = {}
-        self._loaded: dict[tuple[str, int], LoadedProgram] = {}
+        self._compiled: dict[ProgramKey, Compiled] = {}
+        self._loaded: dict[ProgramKey, LoadedProgram] = {}
         self._closed = False
 
-    def compiled(self, name: str, prompt_length: int = 0) -> Compiled:
-        """The program of that name as compiled; prefill is one for each length of prompt."""
-        key = (name, prompt_length)
+    def compiled(self, name: str, length: int | None = None) -> Compiled:
+        """The program of that name as compiled; prefill is one for each of the lengths to which prompts are filled up.
+
+        Without a length it is the shortest.
+        """
+        key = self._key(name, length)
         if key not in self._compiled:
-            captured = capture_program(name, self.model, prompt_length=prompt_length, suppress=self.suppress)
+            captured = capture_program(name, self.model, length=key[1], suppress=self.suppress)
             self._compiled[key] = compile_graph(captured, self.settings)
         return self._compiled[key]
 
-    def program(self, name: str, prompt_length: int = 0) -> LoadedProgram:
+    def program(self, name: str, length: int | None = None) -> LoadedProgram:
         """The loaded program of that name, as ``compiled`` has it; DeviceUnavailable after ``close``."""
         if self._closed:
             raise DeviceUnavailable("this model was closed, and is on no device any more: load it again")
-        key = (name, prompt_length)
+        key = self._key(name, length)
         if key not in self._loaded:
-            compiled = self.compiled(name, prompt_length)
+            compiled = self.compiled(name, length)
             params = {param: data for param, data in compiled.params.items() if data is not None}
             self._loaded[key] = self.device.load(compiled.program, params)
         return self._loaded[key]
+
+    def _key(self, name: str, length: int | None = None) -> ProgramKey:
+        return name, length or prompt_length(1, self.config) if name == "prefill" else None
 
     def loaded_programs(self) -> list[LoadedProgram]:
         """Every program that was loaded so far."""
@@ -127,38 +136,53 @@ class ProgramRunner(Closable):
         return [self._started(states) for states in encoder_states]
 
     def _started(self, encoder_states: Any) -> _State:
-        # A decode step names all of a decoding's state, cross_kv what it writes of it.
-        state = {value.name: self.device.zeros(_spec(value.spec)) for value in _state_of(self.program("decode_step"))}
+        # Prefill names all of a decoding's state, cross_kv what it writes of it.
+        state = {value.name: self.device.zeros(_spec(value.spec)) for value in _state_of(self.program("prefill"))}
         cross = self.program("cross_kv")
         (states,) = cross.program.inputs_of(Role.HANDED_OVER)
         self._run("cross_kv", {**state, states.name: encoder_states})
         return state
 
-    def prefill(self, tokens: Tensor, state: Any) -> Tensor:
-        return self._rows("prefill", state, prompt_length=tokens.shape[1], tokens=tokens)
+    def prefill(self, tokens: Tensor, state: Any, rows: Sequence[int] = LAST) -> Tensor:
+        tokens, wanted = filled_prompt(tokens, rows, self.config)
+        length = tokens.shape[1]
+        logits = [
+            self._run("prefill", row_state, length, tokens=row[None], rows=wanted)
+            for row, row_state in zip(tokens, state, strict=True)
+        ]
+        return self._on_host(logits)[:, : len(rows)]
 
     def decode_step(self, token: Tensor, position: Tensor, state: Any) -> Tensor:
-        return self._rows("decode_step", state, token=token, position=position)
+        return self._on_host(
+            [
+                self._run("decode_step", row_state, token=token[at : at + 1], position=position[at : at + 1])
+                for at, row_state in enumerate(state)
+            ]
+        )
 
     def greedy(self, picked: Sequence[Picks], position: int, state: Any, rules: Rules, *, limit: int, end: int) -> None:
         """On the device where it applies all the rules itself: tokens and probabilities are all that it then reads."""
-        if not rules.only_suppress(self.suppress):
+        step = self.step_by(rules)
+        if step is None:
             greedy_on_host(self, picked, position, state, rules, limit=limit, end=end)
             return
+        loaded = self.program(step)
         for row, row_state in zip(picked, state, strict=True):
-            steps = self.steps(row.tokens[-1], position, row_state)
+            arguments = step_arguments([row], position, rules)
+            held = {**row_state, **self._arguments(loaded, **arguments)}
             while row.goes_on(limit, end):
-                row.take(*next(steps))
+                (pick,) = self._read_picks(loaded(*_in_order(loaded, held)))
+                row.take(*pick)
 
-    def steps(self, token: int, position: int, state: Any) -> Iterator[tuple[int, float]]:
-        """Tokens after ``token``, at ``position`` of one row, as the device picks them, and their log probabilities.
-
-        The host reads these two numbers, and nothing else, at every step.
-        """
-        loaded = self.program("greedy_step")
-        held = self._arguments(loaded, token=torch.tensor([token]), position=torch.tensor([position]))
-        while True:
-            yield from self._read_picks(loaded(*_in_order(loaded, {**state, **held})))
+    def step_by(self, rules: Rules) -> str | None:
+        """The program that picks tokens as ``rules`` say; None where only the host can."""
+        if not rules.only_suppress(self.suppress):
+            return None
+        if rules.timestamps is None:
+            return "greedy_step"
+        ids, grammar = timestamp_ids(self.config.vocab_size), rules.timestamps
+        asked = TimestampIds(grammar.begin, grammar.end_of_text, grammar.no_timestamps)
+        return "timed_step" if asked == ids else None
 
     def _read_picks(self, outputs: Sequence[Any]) -> list[tuple[int, float]]:
         """Token and log probability of each row, from what a greedy step gives."""
@@ -178,22 +202,33 @@ class ProgramRunner(Closable):
         self._compiled.clear()
         self._loaded.clear()
 
-    def _rows(self, name: str, state: Any, prompt_length: int = 0, **arguments: Tensor) -> Tensor:
-        """Logits of a program on the host, run for each row."""
-        rows = [
-            self._run(name, row_state, prompt_length, **{key: tensor[at : at + 1] for key, tensor in arguments.items()})
-            for at, row_state in enumerate(state)
-        ]
+    def _on_host(self, rows: Sequence[tuple[Any, ...]]) -> Tensor:
+        """Logits that a program gave for each row."""
         return torch.cat([self.device.to_host(logits, torch.float32) for (logits,) in rows])
 
-    def _run(self, name: str, state: _State, prompt_length: int = 0, **arguments: Tensor) -> tuple[Any, ...]:
-        loaded = self.program(name, prompt_length)
+    def _run(self, name: str, state: _State, length: int | None = None, **arguments: Tensor) -> tuple[Any, ...]:
+        loaded = self.program(name, length)
         return loaded(*_in_order(loaded, {**state, **self._arguments(loaded, **arguments)}))
 
     def _arguments(self, loaded: LoadedProgram, **arguments: Tensor) -> _State:
         """Host tensors as the program's inputs of these names."""
         specs = {value.name: _spec(value.spec) for value in loaded.program.inputs_of(Role.ARGUMENT)}
         return {name: self.device.to_device(tensor, specs[name]) for name, tensor in arguments.items()}
+
+
+def step_arguments(picked: Sequence[Picks], position: int, rules: Rules) -> dict[str, Tensor]:
+    """What a step that picks by ``rules`` goes on from, of each row: its last token, and what its grammar must know."""
+    tokens = torch.tensor([row.tokens[-1] for row in picked])
+    arguments = {"token": tokens, "position": torch.full(tokens.shape, position)}
+    if rules.timestamps is None:
+        return arguments
+    earliest, opens, closes = zip(*(rules.timestamps.standing(row.tokens) for row in picked), strict=True)
+    return {
+        **arguments,
+        "earliest": torch.tensor(earliest),
+        "opens": torch.tensor(opens),
+        "closes": torch.tensor(closes),
+    }
 
 
 def _in_order(loaded: LoadedProgram, tensors: Mapping[str, Any]) -> list[Any]:

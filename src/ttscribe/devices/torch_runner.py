@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ttscribe.decoding import Closable, Picks, Rules, greedy_on_host
+from ttscribe.decoding import LAST, Closable, Picks, Rules, greedy_on_host
 from ttscribe.errors import OptionError
 from ttscribe.whisper.model import DecoderState, KeyValue, WhisperModel
 
@@ -43,8 +43,9 @@ class TorchRunner(Closable):
         return self.model.new_state(self.model.cross_kv(encoder_states))
 
     @torch.inference_mode()
-    def prefill(self, tokens: Tensor, state: DecoderState) -> Tensor:
-        return self.model.prefill(tokens.to(self._device), state).to("cpu", torch.float32)
+    def prefill(self, tokens: Tensor, state: DecoderState, rows: Sequence[int] = LAST) -> Tensor:
+        wanted = torch.arange(tokens.shape[1])[[*rows]].to(self._device)
+        return self.model.prefill(tokens.to(self._device), state, wanted).to("cpu", torch.float32)
 
     @torch.inference_mode()
     def decode_step(self, token: Tensor, position: Tensor, state: DecoderState) -> Tensor:

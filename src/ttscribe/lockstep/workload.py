@@ -16,7 +16,8 @@ from ttscribe.audio import SAMPLE_RATE, load_audio, log_mel
 from ttscribe.check.programs import capture_runs
 from ttscribe.compiler.compilation import Compiled, compile_graph
 from ttscribe.compiler.settings import CompileSettings
-from ttscribe.compiler.whisper_programs import capture_program
+from ttscribe.compiler.steps import timestamp_ids
+from ttscribe.compiler.whisper_programs import capture_program, filled_prompt
 from ttscribe.errors import OptionError
 from ttscribe.whisper.config import ENGLISH_VOCABULARY
 from ttscribe.whisper.model import WhisperModel
@@ -116,9 +117,15 @@ def whisper_inputs(model: WhisperModel, name: str, mel: Tensor) -> list[Tensor]:
         return [states, *(torch.zeros_like(tensor) for tensor in pytree.tree_leaves(cross))]
     state, prompt = model.new_state(cross), torch.tensor([prompt_of(model.config.vocab_size)])
     if name == "prefill":
-        return [prompt, *pytree.tree_leaves(state)]
+        tokens, rows = filled_prompt(prompt, (0, -1), model.config)
+        return [tokens, *pytree.tree_leaves(state), rows]
     logits = model.prefill(prompt, state)
-    return [logits[0, -1].argmax()[None], torch.tensor([prompt.shape[1]]), *pytree.tree_leaves(state)]
+    step = [logits[0, -1].argmax()[None], torch.tensor([prompt.shape[1]])]
+    if name == "timed_step":
+        # Any timestamp may come, and any text.
+        ids = timestamp_ids(model.config.vocab_size)
+        step += [torch.tensor([ids.begin]), torch.tensor([False]), torch.tensor([False])]
+    return [*step, *pytree.tree_leaves(state)]
 
 
 def prompt_of(vocab_size: int) -> tuple[int, ...]:
@@ -144,8 +151,7 @@ def whisper_workloads(
     about = whose + (f"; of the model {cut}" if cut is not None and str(cut) else "")
     suppressed = [token for token in suppress if token < config.vocab_size]
     for name in names:
-        length = len(prompt_of(config.vocab_size))
-        captured = capture_program(name, smaller, prompt_length=length, suppress=suppressed)
+        captured = capture_program(name, smaller, suppress=suppressed)
         compiled = compile_graph(captured, settings)
         inputs = [tensor.clone() for tensor in whisper_inputs(smaller, name, mel.to(smaller.dtype))]
         yield Workload(compiled, _by_name(compiled, inputs), about)

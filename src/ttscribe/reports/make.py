@@ -15,8 +15,8 @@ from ttscribe.compiler.compilation import Compiled
 from ttscribe.compiler.operations import MOVES_IN, MOVES_OUT
 from ttscribe.compiler.program import Program, Role
 from ttscribe.compiler.settings import CompileSettings
-from ttscribe.compiler.whisper_programs import PROGRAMS, PROMPT_LENGTH
-from ttscribe.decoding import Picks, Rules
+from ttscribe.compiler.whisper_programs import PROGRAMS
+from ttscribe.decoding import Picks, Rules, TimestampGrammar
 from ttscribe.devices import make_runner, open_program_device, require_values
 from ttscribe.devices.programs import ProgramRunner
 from ttscribe.devices.provenance import Provenance, provenance
@@ -34,6 +34,7 @@ from ttscribe.types import ProgressCallback
 from ttscribe.whisper.checkpoints import Checkpoint, load_checkpoint
 from ttscribe.whisper.model import WhisperModel
 
+_IN_ITS_PLACE = ("greedy_step", "decode_step")
 _CPU = "this machine's CPU"
 _SHAPE_ONLY = "none (the model's shape only)"
 
@@ -84,7 +85,7 @@ def make(
     checkpoint = _checkpoint(request, offline=offline)
     with _runner(request, checkpoint) as runner:
         started = time.perf_counter()
-        compiled = tuple(runner.compiled(name, PROMPT_LENGTH if name == "prefill" else 0) for name in PROGRAMS)
+        compiled = tuple(runner.compiled(name) for name in PROGRAMS)
         seconds = time.perf_counter() - started
         checked = check_programs([checkable(program) for program in compiled], request.settings.board.name)
         if checkpoint is None:
@@ -156,9 +157,11 @@ def _exercise(runner: ProgramRunner, checkpoint: Checkpoint) -> None:
     state = runner.start(runner.encode(torch.zeros(1, config.num_mel_bins, config.mel_frames)))
     runner.prefill(torch.tensor([prompt]), state)
     runner.decode_step(torch.tensor([tokenizer.eot]), torch.tensor([len(prompt)]), state)
-    picked, rules = Picks([tokenizer.eot], [0.0]), Rules.of(checkpoint.suppress_tokens, (), None)
-    # No token is -1, so that it goes on to the limit.
-    runner.greedy([picked], len(prompt) + 1, state, rules, limit=3, end=-1)
+    grammar = TimestampGrammar(tokenizer.timestamp_begin, tokenizer.eot, tokenizer.no_timestamps, 0)
+    for timestamps in (None, grammar):
+        picked, rules = Picks([tokenizer.eot], [0.0]), Rules.of(checkpoint.suppress_tokens, (), timestamps)
+        # No token is -1, so that it goes on to the limit.
+        runner.greedy([picked], len(prompt) + 1, state, rules, limit=3, end=-1)
 
 
 def collect(name: str, settings: CompileSettings, taken: Taken) -> ModelReport:
@@ -216,8 +219,8 @@ def _counted_figures(
             torch_ops_remaining=len({variation.target for variation in on_host}),
             variations_before=len(variations),
             variations_remaining=len(on_host),
-            # decode_step takes the place of greedy_step where the host applies timestamp rules.
-            moves=sum(_crossings(program) for name, program in programs.items() if name != "decode_step"),
+            # The others take the place of timed_step where there are no timestamps, and where only the host can pick.
+            moves=sum(_crossings(program) for name, program in programs.items() if name not in _IN_ITS_PLACE),
         ),
     }
 

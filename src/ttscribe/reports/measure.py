@@ -12,7 +12,7 @@ import torch
 
 from ttscribe.audio import load_audio, log_mel, window
 from ttscribe.compiler.program import HostSegment, Program
-from ttscribe.decoding import Picks, Rules
+from ttscribe.decoding import Picks, Rules, TimestampGrammar
 from ttscribe.devices.programs import ProgramRunner
 from ttscribe.devices.provenance import Provenance
 from ttscribe.devices.ttnn.runner import TtnnRunner
@@ -53,16 +53,19 @@ class Timing:
 
 
 def measure(runner: ProgramRunner, checkpoint: Checkpoint, speech: Sequence[Clip]) -> Timing:
-    """Transcribe recordings greedily, without timestamps: the first once cold, then each for the times.
+    """Transcribe recordings greedily, with timestamps: the first once cold, then each for the times.
 
     Raises DeviceUnavailable on a simulator, whose seconds are no board's.
     """
     if isinstance(runner, TtnnRunner):
         refuse_time("nothing is timed on it")
     tokenizer = checkpoint.tokenizer
-    prompt = tokenizer.prompt(checkpoint.languages[0], "transcribe", timestamps=False)
+    prompt = tokenizer.prompt(checkpoint.languages[0], "transcribe", timestamps=True)
     longest = runner.config.max_target_positions - len(prompt)
-    rules = Rules.of(checkpoint.suppress_tokens, checkpoint.begin_suppress_tokens, None)
+    grammar = TimestampGrammar(
+        tokenizer.timestamp_begin, tokenizer.eot, tokenizer.no_timestamps, checkpoint.max_initial_timestamp_index
+    )
+    rules = Rules.of(checkpoint.suppress_tokens, checkpoint.begin_suppress_tokens, grammar)
 
     def timed(clip: Clip, limit: int) -> tuple[float, float, int]:
         """Seconds to the first token and of the steps after it, and how many those are."""

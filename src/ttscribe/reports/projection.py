@@ -23,9 +23,11 @@ from ttscribe.compiler.program import Layout, Op, Program, Spec, TensorSpec
 from ttscribe.reports.constants import TILE_ROWS, Chip, Software, releases
 from ttscribe.reports.schema import CallTimes, Projected
 
-# Prefill gives the first token; a decode step is greedy_step, which picks its token on the card.
+# Prefill gives the first token; each other one is a step that picks it on the card, with timestamps as ``transcribe``
+# does, or without, as tt-metal's demo does whose figures are published.
 FIRST_TOKEN = ("encode", "cross_kv", "prefill")
-NEXT_TOKEN = ("greedy_step",)
+NEXT_TOKEN = ("timed_step",)
+WITHOUT_TIMESTAMPS = ("greedy_step",)
 _MILLI = 1e3
 
 
@@ -83,11 +85,12 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class Projection:
-    """A model's programs on a chip, call by call."""
+    """A model's programs on a chip, call by call; ``next_token`` are those that each token after the first takes."""
 
     chip: Chip
     software: Software
     programs: Mapping[str, tuple[OperationTime, ...]]
+    next_token: tuple[str, ...] = NEXT_TOKEN
 
     @property
     def ttft_s(self) -> Range:
@@ -98,7 +101,7 @@ class Projection:
     @property
     def step_s(self) -> Range:
         """Seconds of a decode step."""
-        return self._sum(NEXT_TOKEN)
+        return self._sum(self.next_token)
 
     @property
     def rate(self) -> Range:
@@ -117,7 +120,7 @@ class Projection:
 
     def calls(self) -> Iterator[CallTimes]:
         """The sums of each program that counts for a figure, and of each TT-NN operation in it, the longest first."""
-        for program in (*FIRST_TOKEN, *NEXT_TOKEN):
+        for program in (*FIRST_TOKEN, *self.next_token):
             times = self.programs[program]
             yield total(program, "", times)
             ordered = sorted(times, key=lambda each: each.op.target)
@@ -144,10 +147,12 @@ def total(program: str, call: str, times: Sequence[OperationTime]) -> CallTimes:
     )
 
 
-def project(programs: Mapping[str, Program], chip: Chip, software: Software) -> Projection:
+def project(
+    programs: Mapping[str, Program], chip: Chip, software: Software, next_token: tuple[str, ...] = NEXT_TOKEN
+) -> Projection:
     """Project the programs of a model; ``software`` as fitted to a release, or as supposed."""
     times = {name: tuple(operation_times(program, chip, software)) for name, program in programs.items()}
-    return Projection(chip, software, times)
+    return Projection(chip, software, times, next_token)
 
 
 def project_releases(programs: Mapping[str, Program], chip: Chip) -> dict[str, Projection]:

@@ -2,7 +2,7 @@
 
     encode(mel)                          once per 30 s window
     cross_kv(encoder_states)             once per window: the keys and values that every decode step attends to
-    prefill(tokens, state)               once per window: the prompt
+    prefill(tokens, state, rows)         once per window: the prompt
     decode_step(token, position, state)  once per token
 
 The programs have no data-dependent Python, so each passes ``torch.export``. The self-attention cache is allocated at
@@ -161,8 +161,19 @@ class Decoder(nn.Module):
         self.layers = nn.ModuleList(DecoderLayer(width, heads, ffn) for _ in range(config.decoder_layers))
         self.layer_norm = nn.LayerNorm(width)
 
-    def forward(self, tokens: Tensor, positions: Tensor, state: DecoderState) -> Tensor:
-        """Tokens [B, T] at ``positions`` [B, T] to logits [B, T, V]; writes into ``state``."""
+    def forward(self, tokens: Tensor, positions: Tensor, state: DecoderState, rows: Tensor | None = None) -> Tensor:
+        """Tokens [B, T] at ``positions`` [B, T] to logits [B, T, V]; writes into ``state``.
+
+        With ``rows`` [R], indices into T, to theirs alone: [B, R, V].
+        """
+        states = self.states(tokens, positions, state)
+        if rows is not None:
+            states = states.index_select(1, rows)
+        # The projection is tied to the token embedding and has no bias.
+        return functional.linear(states, self.embed_tokens.weight)
+
+    def states(self, tokens: Tensor, positions: Tensor, state: DecoderState) -> Tensor:
+        """Tokens [B, T] at ``positions`` [B, T] to what logits are projected from [B, T, D]; writes into ``state``."""
         states = self.embed_tokens(tokens) + self.embed_positions(positions)
         slots = torch.arange(self.embed_positions.num_embeddings, device=tokens.device)
         # What is not written yet is zeros, and a score of zero is not no score: without the mask it would take part.
@@ -170,8 +181,7 @@ class Decoder(nn.Module):
         mask = (slots <= positions[..., None])[:, None]
         for layer, cache, cross in zip(self.layers, state.self_attention, state.cross_attention, strict=True):
             states = cast("DecoderLayer", layer).step(states, positions, mask, cache, cross)
-        # The projection is tied to the token embedding and has no bias.
-        return functional.linear(self.layer_norm(states), self.embed_tokens.weight)
+        return self.layer_norm(states)  # type: ignore[no-any-return]
 
 
 class WhisperModel(nn.Module):
@@ -205,10 +215,14 @@ class WhisperModel(nn.Module):
             [KeyValue(like.new_zeros(shape), like.new_zeros(shape)) for _ in cross_attention], cross_attention
         )
 
-    def prefill(self, tokens: Tensor, state: DecoderState) -> Tensor:
-        """Tokens [B, T] from position 0 on to logits [B, T, V]; fills the first T slots of the cache."""
+    def prefill(self, tokens: Tensor, state: DecoderState, rows: Tensor | None = None) -> Tensor:
+        """Tokens [B, T] from position 0 on to logits [B, T, V]; of ``rows`` [R] alone [B, R, V].
+
+        The first T slots of the cache are written. What stands after a prompt, to fill T up, changes nothing of the
+        rows before it, and its slots are written again before they are read.
+        """
         positions = torch.arange(tokens.shape[1], device=tokens.device).expand_as(tokens)
-        return self.decoder(tokens, positions, state)  # type: ignore[no-any-return]
+        return self.decoder(tokens, positions, state, rows)  # type: ignore[no-any-return]
 
     def decode_step(self, token: Tensor, position: Tensor, state: DecoderState) -> Tensor:
         """One token [B] at each sequence's position [B] to logits [B, V]; fills that slot of the cache."""

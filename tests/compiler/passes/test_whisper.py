@@ -9,13 +9,15 @@ from ttscribe.compiler.memory import memory_owners
 from ttscribe.compiler.operations import OPERATIONS
 from ttscribe.compiler.passes import PASSES, stages
 from ttscribe.compiler.settings import POLICIES, CompileSettings, policy
+from ttscribe.compiler.steps import GreedyStep, TimedStep
 from ttscribe.compiler.verify import verify
-from ttscribe.compiler.whisper_programs import PROGRAMS, GreedyStep
+from ttscribe.compiler.whisper_programs import PROGRAMS
 from ttscribe.devices.emulator import EmulatedDevice
 from ttscribe.whisper.model import DecoderState, KeyValue
 
 STAGES = ("lowered", *PASSES)
 POSITION = 5
+STEPS = ("greedy_step", "timed_step")
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +30,10 @@ def _argument(value):
     generator = torch.Generator().manual_seed(len(value.name))
     if value.name == "position":
         return torch.tensor([POSITION])
+    if value.name in ("opens", "closes"):
+        return torch.tensor([False])
+    if value.name == "rows":
+        return torch.tensor([7, 0])
     if not value.spec.dtype.floating:
         return torch.randint(0, 96, value.spec.shape, generator=generator)
     return torch.randn(value.spec.shape, generator=generator)
@@ -50,11 +56,14 @@ def _reference(name, model, given):
             kept.key.copy_(made.key)
             kept.value.copy_(made.value)
     elif name == "prefill":
-        outputs = [model.prefill(given["tokens"], state)]
+        outputs = [model.prefill(given["tokens"], state, given["rows"])]
     elif name == "decode_step":
         outputs = [model.decode_step(given["token"], given["position"], state)]
-    else:
+    elif name == "greedy_step":
         outputs = [*GreedyStep(model, SUPPRESSED)(given["token"], given["position"], state)]
+    else:
+        grammar = (given[name] for name in ("earliest", "opens", "closes"))
+        outputs = [*TimedStep(model, SUPPRESSED)(given["token"], given["position"], *grammar, state)]
     return outputs, given
 
 
@@ -76,18 +85,19 @@ def test_nothing_stays_on_the_host(name, compiled):
     assert not any(program.host_segments for program in compiled[name].values())
 
 
-@pytest.mark.parametrize("name", [name for name in PROGRAMS if name != "greedy_step"])
+@pytest.mark.parametrize("name", [name for name in PROGRAMS if name not in STEPS])
 def test_a_second_run_gives_the_same(name, compiled, captured, arguments):
     program, params = list(compiled[name].values())[-1], captured[name].params
     assert_close(run(program, params, arguments[name], times=2), run(program, params, arguments[name]))
 
 
-def test_greedy_steps_follow_each_other(compiled, captured, arguments, model):
-    program = list(compiled["greedy_step"].values())[-1]
-    given = {name: tensor.clone() for name, tensor in arguments["greedy_step"].items()}
-    result = run(program, captured["greedy_step"].params, given, times=3)
+@pytest.mark.parametrize("name", STEPS)
+def test_steps_that_pick_follow_each_other(name, compiled, captured, arguments, model):
+    program = list(compiled[name].values())[-1]
+    given = {name: tensor.clone() for name, tensor in arguments[name].items()}
+    result = run(program, captured[name].params, given, times=3)
     for _ in range(3):
-        outputs, given = _reference("greedy_step", model, given)
+        outputs, given = _reference(name, model, given)
     assert given["position"].item() == POSITION + 3
     assert_close(result, (outputs, given))
 

@@ -16,7 +16,7 @@ from ttscribe.compiler.blocklist import Block, Blocklist
 from ttscribe.compiler.compilation import compile_graph
 from ttscribe.compiler.settings import CompileSettings, policy
 from ttscribe.compiler.whisper_programs import capture_program
-from ttscribe.decoding import Picks, Rules, TimestampGrammar
+from ttscribe.decoding import Picks, RepetitionRules, Rules, TimestampGrammar
 from ttscribe.devices import make_runner
 from ttscribe.devices.ttnn.device import card
 from ttscribe.errors import DeviceUnavailable, OptionError, StateGone
@@ -60,9 +60,20 @@ runner.greedy([row], 2, state, rules, limit=6, end=-1)
 found["picked"] = len(row.tokens), len(row.logprobs)
 found["calls of five tokens"] = sorted(set(calls)), calls.count("execute_trace")
 found["ledger"] = runner.program("greedy_step").ledger["ttnn.argmax"]
-timed = Rules.of(checkpoint.suppress_tokens, (), TimestampGrammar(50364, 50256, 50362, 50))
-runner.greedy([Picks([1], [0.0])], 2, state, timed, limit=3, end=-1)
-found["ledger with timestamps"] = runner.program("greedy_step").ledger["ttnn.argmax"]
+def ran():
+    return {name: runner.program(name).ledger["ttnn.plus_one"] for name in ("greedy_step", "timed_step")}
+before = ran()
+timed = Rules.of(checkpoint.suppress_tokens, (), TimestampGrammar(50363, 50256, 50362, 50))
+runner.greedy([Picks([50363, 1], [0.0])], 3, state, timed, limit=6, end=-1)
+found["timed"] = {name: count - before[name] for name, count in ran().items()}
+before = ran()
+repeated = Rules.of(checkpoint.suppress_tokens, (), timed.timestamps, RepetitionRules(1.5, 0, 50256))
+runner.greedy([Picks([50363, 1], [0.0])], 3, state, repeated, limit=4, end=-1)
+found["repeated"] = {name: count - before[name] for name, count in ran().items()}
+calls.clear()
+ended = Picks([50363, 50256], [0.0])
+runner.greedy([ended], 3, state, timed, limit=6, end=50256)
+found["ended"] = len(ended.tokens), calls.count("execute_trace")
 found["limits"] = runner.max_batch, runner.max_decodings, runner.concurrent
 found["two windows"] = refusal(runner.encode, torch.zeros(2, 80, 3000))
 found["in place"] = runner.reorder(state, [0]) == state
@@ -78,7 +89,10 @@ found["stale encoder states"] = refusal(runner.start, first)
 found["stale encoder states, on the host"] = refusal(runner.encoder_states, first)
 found["stale decoder state"] = refusal(runner.decode_step, torch.tensor([1]), torch.tensor([2]), state)
 calls.clear()
-runner.prefill(torch.tensor([[50257, 50362, 50257]]), second)
+runner.prefill(torch.tensor([[50257, 50362, 50257]]), second, (0, -1))
+found["a longer prompt"] = calls.count("release_trace"), calls.count("begin_trace_capture")
+calls.clear()
+runner.prefill(torch.tensor([[50257] * 33]), second)
 found["another length"] = calls.count("release_trace"), calls.count("begin_trace_capture")
 found["progress"] = all(done <= total for done, total in loaded), loaded[-1][0] == loaded[-1][1]
 graph = capture_program("cross_kv", checkpoint.model)
@@ -121,7 +135,7 @@ def test_a_process_has_one_card(found):
 
 
 def test_logits_and_encoder_states_come_to_the_host_in_their_shape(found):
-    assert (found["prefill"], found["step"]) == ([1, 2, 51864], [1, 51864])
+    assert (found["prefill"], found["step"]) == ([1, 1, 51864], [1, 51864])
     assert found["encoder states"] == [1, 1500, 384]
 
 
@@ -164,8 +178,12 @@ def test_what_an_earlier_window_left_is_refused(found):
     assert found["stale decoder state"] == ["StateGone", f"decoder state: {said}"]
 
 
+def test_a_prompt_that_fills_no_more_tiles_records_nothing(found):
+    assert found["a longer prompt"] == [0, 0]
+
+
 def test_a_new_length_of_prompt_ends_all_traces_before_it_allocates(found):
-    assert found["another length"] == [4, 4]
+    assert found["another length"] == [6, 7]
 
 
 def test_progress_ends_with_everything_loaded(found):
@@ -173,12 +191,20 @@ def test_progress_ends_with_everything_loaded(found):
 
 
 def test_the_ledger_counts_what_ran(found):
-    # Five tokens, and once to compile it before each of two recordings, which run nothing.
-    assert found["ledger"] == 5 + 2
+    # Five tokens, and once to compile it before it is recorded, which runs nothing.
+    assert found["ledger"] == 5 + 1
+
+
+def test_tokens_are_picked_on_the_card_with_timestamps_too(found):
+    assert found["timed"] == {"greedy_step": 0, "timed_step": 4}
 
 
 def test_tokens_are_picked_on_the_host_where_the_device_does_not_know_the_rules(found):
-    assert found["ledger with timestamps"] == found["ledger"]
+    assert found["repeated"] == {"greedy_step": 0, "timed_step": 0}
+
+
+def test_a_text_that_has_ended_is_not_gone_on_with(found):
+    assert found["ended"] == [2, 0]
 
 
 def test_a_program_is_repeated_as_a_trace_that_is_gone_afterwards(found):
@@ -253,10 +279,11 @@ with make_runner("ttnn:n300x2", checkpoint.model, "bf16-hifi3") as runner:
     row = Picks([7], [0.0])
     runner.greedy([row], 3, state, Rules.of((), (), None), limit=3, end=-1)
     found["picked"] = row.tokens
-    expected = [mel.transpose(1, 2).bfloat16(), tokens, *map(torch.tensor, ([5], [2], [7], [3]))]
+    filled, rows = torch.nn.functional.pad(tokens, (0, 30)), torch.tensor([1, 1])
+    expected = [mel.transpose(1, 2).bfloat16(), filled, rows, *map(torch.tensor, ([5], [2], [7], [3]))]
     found["given"] = [
-        [bool((first.flatten() == wanted.float().flatten()).all()), bool((second == 0).all())]
-        for (first, second), wanted in zip(given, expected, strict=True)
+        [torch.equal(each.flatten(), wanted.float().flatten()) for each, wanted in zip(both, wanteds, strict=True)]
+        for both, wanteds in zip(given, [(one, one if one is rows else one * 0) for one in expected], strict=True)
     ]
 found["closed"] = device.handle is None
 print(json.dumps(found))
@@ -275,7 +302,7 @@ def pair():
 @pytest.mark.parametrize("rows", [1, 2])
 def test_two_chips_of_an_n300_decode_a_window_or_two(pair, rows):
     assert (pair["chips"], pair["most"]) == (2, 2)
-    assert pair[str(rows)] == [[rows, 2, 51864], [rows, 51864], [3] * rows]
+    assert pair[str(rows)] == [[rows, 1, 51864], [rows, 51864], [3] * rows]
 
 
 def test_two_chips_take_no_third_window(pair):
@@ -283,7 +310,8 @@ def test_two_chips_take_no_third_window(pair):
 
 
 def test_of_one_recording_the_second_chip_gets_zeros_and_nothing_of_it_is_taken(pair):
-    assert pair["given"] == [[True, True]] * 6  # features, prompt, then token and position, twice
+    # Features, the prompt and the rows that are asked for, which both get, then token and position, twice.
+    assert pair["given"] == [[True, True]] * 7
     assert pair["taken"] == [[True, True], [1, 1]]
     assert pair["picked"] == [7, 1, 1]
 

@@ -98,10 +98,10 @@ def test_a_window_runs_call_by_call_with_the_emulators_values(stand_in, small_mo
         emulated = make_runner("emulator", small_model, "bf16-hifi3")
         for window in mel:
             runner.encode(window)
-            (states,) = runner._traces["encode"].outputs
+            (states,) = runner._traces[runner._key("encode")].outputs
             (theirs,) = emulated.encode(window)
             torch.testing.assert_close(device.to_host(states, torch.float32), theirs.data, rtol=0.05, atol=0.1)
-            handed = runner._tensors["cross_kv", "encoder_states"]
+            handed = runner._tensors[runner._key("cross_kv"), "encoder_states"]
             assert handed is states
 
 
@@ -142,7 +142,7 @@ try:
     state = runner.start(runner.encode(torch.zeros(1, 80, 320)))
     runner.prefill(torch.tensor([[1, 2]]), state)
     runner.decode_step(torch.tensor([3]), torch.tensor([2]), state)
-    print({loaded.program.name: sum(loaded.ledger.values()) > 0 for loaded in runner.loaded_programs()})
+    print(sorted(loaded.program.name for loaded in runner.loaded_programs() if sum(loaded.ledger.values())))
     sys.stdout.flush()
 finally:
     os._exit(0)
@@ -152,6 +152,4 @@ finally:
 def test_ttnns_host_software_takes_a_window_by_slow_dispatch():
     environment = {**mock_environment("n150"), "TT_METAL_SLOW_DISPATCH_MODE": "1"}
     done = subprocess.run([sys.executable, "-c", SLOWLY], env=environment, capture_output=True, text=True, check=False)
-    assert done.stdout.splitlines()[-1:] == [
-        "{'encode': True, 'cross_kv': True, 'decode_step': True, 'greedy_step': False, 'prefill': True}"
-    ], done.stderr
+    assert done.stdout.splitlines()[-1:] == ["['cross_kv', 'decode_step', 'encode', 'prefill']"], done.stderr

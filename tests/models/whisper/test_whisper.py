@@ -106,7 +106,7 @@ def test_distil_large_v3_with_its_own_weights_says_on_the_emulator_what_it_says_
 
 @pytest.fixture(scope="module")
 def shape_of_distil_large_v3():
-    """Its five programs at the true shape by name, compiled of no weights at all."""
+    """Its programs at the true shape by name, compiled of no weights at all."""
     model, settings = shape_only_model(SIZES["distil-large-v3"]), CompileSettings(policy(POLICY))
     return {name: compile_graph(capture_program(name, model), settings).program for name in PROGRAMS}
 
@@ -122,7 +122,7 @@ def test_the_shape_of_distil_large_v3_without_weights_is_its_true_shape_at_batch
     token, position, *state = programs["greedy_step"].inputs
     assert (token.spec.shape, position.spec.shape) == ((1,), (1,))
     assert len(state) == 4 * config.decoder_layers == 8
-    attended = {"encode": 32, "cross_kv": 0, "prefill": 4, "decode_step": 4, "greedy_step": 4}
+    attended = {"encode": 32, "cross_kv": 0, "prefill": 4, "decode_step": 4, "greedy_step": 4, "timed_step": 4}
     assert {
         name: sum("scaled_dot_product_attention" in op.target for op in program.ops)
         for name, program in programs.items()

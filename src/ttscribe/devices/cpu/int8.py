@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ttscribe.decoding import Closable, Picks, Rules, greedy_on_host
+from ttscribe.decoding import LAST, Closable, Picks, Rules, greedy_on_host
 from ttscribe.devices.cpu import kernels
 from ttscribe.devices.cpu.packed import Packed, structure
 from ttscribe.devices.torch_runner import MAX_BATCH, require_batch
@@ -75,16 +75,17 @@ class Int8Runner(Closable):
         heads, slots = config.decoder_attention_heads, self._model.slots
         return _Row(torch.empty(config.decoder_layers, 2, heads, slots, kernels.HEAD), memory, length)
 
-    def prefill(self, tokens: Tensor, state: list[_Row]) -> Tensor:
-        return self._decode(tokens, torch.arange(tokens.shape[1]).expand_as(tokens), state)
+    def prefill(self, tokens: Tensor, state: list[_Row], rows: Sequence[int] = LAST) -> Tensor:
+        wanted = [range(tokens.shape[1])[row] for row in rows]
+        return self._decode(tokens, torch.arange(tokens.shape[1]).expand_as(tokens), state, wanted)
 
     def decode_step(self, token: Tensor, position: Tensor, state: list[_Row]) -> Tensor:
-        return self._decode(token[:, None], position[:, None], state)[:, 0]
+        return self._decode(token[:, None], position[:, None], state, (0,))[:, 0]
 
-    def _decode(self, tokens: Tensor, positions: Tensor, state: list[_Row]) -> Tensor:
+    def _decode(self, tokens: Tensor, positions: Tensor, state: list[_Row], wanted: Sequence[int]) -> Tensor:
         windows, each = tokens.shape
         tokens, positions = tokens.contiguous(), positions.contiguous()
-        logits = torch.empty(windows, each, self.config.vocab_size)
+        logits = torch.empty(windows, len(wanted), self.config.vocab_size)
         pointers, numbers = ctypes.c_void_p * windows, ctypes.c_int64 * windows
         kernels.library().ttscribe_decode(
             self._pointer,
@@ -95,6 +96,8 @@ class Int8Runner(Closable):
             pointers(*(row.cache.data_ptr() for row in state)),
             pointers(*(row.memory.data_ptr() for row in state)),
             numbers(*(row.length for row in state)),
+            len(wanted),
+            (ctypes.c_int64 * len(wanted))(*wanted),
             logits.data_ptr(),
             torch.get_num_threads(),
         )

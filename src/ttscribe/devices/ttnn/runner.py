@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +12,9 @@ from torch.nn import functional as F
 
 from ttscribe.compiler.program import Role, TensorSpec, Value
 from ttscribe.compiler.settings import CompileSettings
-from ttscribe.decoding import Picks, Rules, greedy_on_host
-from ttscribe.devices.programs import LoadedProgram, ProgramRunner
+from ttscribe.compiler.whisper_programs import filled_prompt
+from ttscribe.decoding import LAST, Picks, Rules, greedy_on_host
+from ttscribe.devices.programs import LoadedProgram, ProgramKey, ProgramRunner, step_arguments
 from ttscribe.devices.torch_runner import require_batch
 from ttscribe.devices.ttnn.device import TtnnDevice, command_queues
 from ttscribe.devices.ttnn.simulator import slow_dispatch
@@ -21,8 +22,7 @@ from ttscribe.devices.ttnn.traces import Queues, Trace, Untraced
 from ttscribe.errors import OptionError, StateGone
 from ttscribe.whisper.model import WhisperModel
 
-# Replayed; prefill runs call by call, once a window, since each length of prompt is a program of its own.
-_TRACED = ("encode", "cross_kv", "decode_step", "greedy_step")
+_TRACED = ("encode", "cross_kv", "prefill", "decode_step", "greedy_step", "timed_step")
 
 
 @dataclass(frozen=True)
@@ -55,71 +55,75 @@ class TtnnRunner(ProgramRunner):
         super().__init__(model, device, settings, suppress)
         self.max_batch = device.chips
         self._queues = Queues(device.library, device.handle, command_queues(device.board))
-        self._tensors: dict[tuple[str, str], Any] = {}
-        self._traces: dict[str, Trace | Untraced] = {}
+        self._tensors: dict[tuple[ProgramKey | None, str], Any] = {}
+        self._traces: dict[ProgramKey, Trace | Untraced] = {}
         self._encoded = self._started_last = _Generation(0, 0)
 
-    def program(self, name: str, prompt_length: int = 0) -> LoadedProgram:
+    def program(self, name: str, length: int | None = None) -> LoadedProgram:
         """The loaded program. What lasts may only be allocated while no trace is recorded, so loading ends them all."""
-        if (name, prompt_length) not in self._loaded:
+        key = self._key(name, length)
+        if key not in self._loaded:
             self._release()
-            loaded = super().program(name, prompt_length)
-            for value in loaded.program.inputs:
-                key = _key(name, value)
-                if name != "prefill" and key not in self._tensors and isinstance(value.spec, TensorSpec):
-                    self._tensors[key] = self.device.zeros(value.spec)
-        return super().program(name, prompt_length)
+            for value in super().program(name, length).program.inputs:
+                of = _input(key, value)
+                if of not in self._tensors and isinstance(value.spec, TensorSpec):
+                    self._tensors[of] = self.device.zeros(value.spec)
+        return super().program(name, length)
 
     def encode(self, mel: Tensor) -> _Generation:
         require_batch(len(mel), self.max_batch)
-        self._write("encode", mel=mel.transpose(1, 2))
-        self._replay("encode")
+        self._run_trace("encode", mel=mel.transpose(1, 2))
         self._encoded = _Generation(self._encoded.number + 1, len(mel))
         return self._encoded
 
     def encoder_states(self, encoded: _Generation) -> Tensor:
         _require(encoded, self._encoded, "encoder states")
         (handed_over,) = self.program("cross_kv").program.inputs_of(Role.HANDED_OVER)
-        states = self.device.to_host(self._tensors[_key("cross_kv", handed_over)], torch.float32)
+        states = self.device.to_host(self._tensors[_input(self._key("cross_kv"), handed_over)], torch.float32)
         return states[: encoded.windows]
 
     def start(self, encoder_states: _Generation) -> _Generation:
         _require(encoder_states, self._encoded, "encoder states")
-        self._replay("cross_kv")
+        self._run_trace("cross_kv")
         self._started_last = _Generation(self._started_last.number + 1, encoder_states.windows)
         return self._started_last
 
-    def prefill(self, tokens: Tensor, state: _Generation) -> Tensor:
+    def prefill(self, tokens: Tensor, state: _Generation, rows: Sequence[int] = LAST) -> Tensor:
         _require(state, self._started_last, "decoder state")
-        loaded = self.program("prefill", tokens.shape[1])
-        # Recording runs every program: now, while the caches hold nothing of this window but what cross_kv makes again.
-        self._trace("decode_step")
-        tensors = dict(self._tensors)
-        for value in loaded.program.inputs_of(Role.ARGUMENT):
-            assert isinstance(value.spec, TensorSpec)
-            tensors[_key("prefill", value)] = self.device.to_device(self._for_every_chip(tokens), value.spec)
-        outputs = loaded(*(tensors[_key("prefill", value)] for value in loaded.program.inputs))
-        return self._logits(outputs, len(tokens))
+        filled, wanted = filled_prompt(tokens, rows, self.config)
+        # Each chip is given the rows along the same dimension as its prompt.
+        outputs = self._run_trace("prefill", filled.shape[1], tokens=filled, rows=wanted.repeat(self.device.chips))
+        return self._logits(outputs, len(tokens))[:, : len(rows)]
 
     def decode_step(self, token: Tensor, position: Tensor, state: _Generation) -> Tensor:
         _require(state, self._started_last, "decoder state")
-        self._write("decode_step", token=token, position=position)
-        return self._logits(self._replay("decode_step"), len(token))
+        return self._logits(self._run_trace("decode_step", token=token, position=position), len(token))
 
     def greedy(
         self, picked: Sequence[Picks], position: int, state: _Generation, rules: Rules, *, limit: int, end: int
     ) -> None:
-        if not rules.only_suppress(self.suppress):
+        step = self.step_by(rules)
+        if step is None:
             greedy_on_host(self, picked, position, state, rules, limit=limit, end=end)
             return
         _require(state, self._started_last, "decoder state")
-        tokens = torch.tensor([row.tokens[-1] for row in picked])
-        self._write("greedy_step", token=tokens, position=torch.full(tokens.shape, position))
+        if not any(row.goes_on(limit, end) for row in picked):
+            return
+        key = self._key(step)
+        self._write(key, step_arguments(picked, position, rules))
+        ahead = self._queues.read(self._replay(key))
         while any(row.goes_on(limit, end) for row in picked):
-            # Chips go on together; what one gives after its row's end is thrown away.
-            for row, pick in zip(picked, self._read_picks(self._replay("greedy_step")), strict=False):
+            reading = ahead
+            # The card goes on before the host knows the token: it needs to be told nothing. What it picks after the end
+            # is thrown away; beyond the limit there might be no room in its cache.
+            if any(row.goes_on(limit - 1, end) for row in picked):
+                ahead = self._queues.read(self._replay(key))
+            # Chips go on together; what one gives after its row's end is thrown away too.
+            for row, pick in zip(picked, self._read_picks(reading()), strict=False):
                 if row.goes_on(limit, end):
                     row.take(*pick)
+        # Nothing is read any more when the next window is written.
+        ahead()
 
     def reorder(self, state: _Generation, rows: Sequence[int]) -> _Generation:
         if [*rows] != [*range(len(rows))]:
@@ -135,25 +139,30 @@ class TtnnRunner(ProgramRunner):
             super().close()
             self.device.leave()
 
-    def _for_every_chip(self, tensor: Tensor) -> Tensor:
-        """[B, ...] as a row for each chip: those without a window of their own get zeros."""
-        missing = self.device.chips - len(tensor)
+    def _for_every_chip(self, tensor: Tensor, spec: TensorSpec) -> Tensor:
+        """What some chips get along dimension 0, and zeros for those without a window of their own."""
+        missing = self.device.chips * spec.shape[0] - len(tensor)
         # F.pad counts from the last dimension.
         return F.pad(tensor, (0, 0) * (tensor.dim() - 1) + (0, missing)) if missing else tensor
 
-    def _write(self, program: str, **arguments: Tensor) -> None:
-        loaded = self.program(program)
-        # Before the write: to record a trace is to run the program, and greedy_step changes its inputs.
-        self._trace(program)
+    def _run_trace(self, name: str, length: int | None = None, **arguments: Tensor) -> tuple[Any, ...]:
+        """What a program gives of these arguments; the host does not wait for it."""
+        self._write(self._key(name, length), arguments)
+        return self._replay(self._key(name, length))
+
+    def _write(self, key: ProgramKey, arguments: Mapping[str, Tensor]) -> None:
+        loaded = self.program(*key)
+        # Before the write: to record a trace is to run the program, and steps that pick change their inputs.
+        self._trace(key)
         for value in loaded.program.inputs_of(Role.ARGUMENT):
             assert isinstance(value.spec, TensorSpec)
-            host = self.device.host_tensor(self._for_every_chip(arguments[value.name]), value.spec)
-            self._queues.write(host, self._tensors[_key(program, value)])
+            host = self.device.host_tensor(self._for_every_chip(arguments[value.name], value.spec), value.spec)
+            self._queues.write(host, self._tensors[_input(key, value)])
 
-    def _replay(self, program: str) -> tuple[Any, ...]:
-        trace = self._trace(program)
+    def _replay(self, key: ProgramKey) -> tuple[Any, ...]:
+        trace = self._trace(key)
         self._queues.replay(trace)
-        if program == "encode":
+        if key[0] == "encode":
             self._hand_over(trace)
         return trace.outputs
 
@@ -161,33 +170,35 @@ class TtnnRunner(ProgramRunner):
         (logits,) = outputs
         return self.device.to_host(logits, torch.float32)[:rows]
 
-    def _trace(self, program: str) -> Trace | Untraced:
+    def _trace(self, key: ProgramKey) -> Trace | Untraced:
         """The program's trace. All are recorded together, after everything that lasts is allocated."""
-        if program not in self._traces:
+        if key not in self._traces:
             for name in _TRACED:
                 self.program(name)
+            self.program(*key)
             self._release()
-            for name in _TRACED:
-                self._traces[name] = self._record(name)
-        return self._traces[program]
+            # In the order in which one reads what another writes.
+            for each in sorted(self._loaded, key=lambda loaded: _TRACED.index(loaded[0])):
+                self._traces[each] = self._record(each)
+        return self._traces[key]
 
-    def _record(self, name: str) -> Trace | Untraced:
-        loaded = self.program(name)
+    def _record(self, key: ProgramKey) -> Trace | Untraced:
+        loaded = self.program(*key)
 
         def given() -> list[Any]:
-            return [self._tensors[_key(name, value)] for value in loaded.program.inputs]
+            return [self._tensors[_input(key, value)] for value in loaded.program.inputs]
 
         if slow_dispatch():
             return Untraced(loaded, given)
         trace = Trace(self.device.library, self.device.handle, loaded, given())
-        if name == "encode":
+        if key[0] == "encode":
             self._hand_over(trace)
         return trace
 
     def _hand_over(self, encoded: Trace | Untraced) -> None:
         """What encode gives is what cross_kv reads; of a trace it is the same tensor each time."""
         (handed_over,) = self.program("cross_kv").program.inputs_of(Role.HANDED_OVER)
-        (self._tensors[_key("cross_kv", handed_over)],) = encoded.outputs
+        (self._tensors[_input(self._key("cross_kv"), handed_over)],) = encoded.outputs
 
     def _release(self) -> None:
         for trace in self._traces.values():
@@ -195,9 +206,9 @@ class TtnnRunner(ProgramRunner):
         self._traces.clear()
 
 
-def _key(program: str, value: Value) -> tuple[str, str]:
+def _input(key: ProgramKey, value: Value) -> tuple[ProgramKey | None, str]:
     """What tells an input's tensor: the state's are every program's, by name; others are a program's own."""
-    return ("" if value.role is Role.STATE else program, value.name)
+    return (None if value.role is Role.STATE else key, value.name)
 
 
 def _require(state: _Generation, latest: _Generation, what: str) -> None:

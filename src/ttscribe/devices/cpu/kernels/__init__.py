@@ -75,7 +75,7 @@ _ARGUMENTS = {
     "ttscribe_encode": (POINTER(Model), c_void_p, c_int64, c_int),
     "ttscribe_memory_size": (POINTER(Model), c_int64),
     "ttscribe_remember": (POINTER(Model), c_void_p, c_int64, c_void_p, c_int),
-    "ttscribe_decode": (POINTER(Model), c_int64, c_int64, *(c_void_p,) * 6, c_int),
+    "ttscribe_decode": (POINTER(Model), c_int64, c_int64, *(c_void_p,) * 5, c_int64, *(c_void_p,) * 2, c_int),
 }
 
 

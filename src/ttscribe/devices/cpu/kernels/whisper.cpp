@@ -219,10 +219,11 @@ void ttscribe_remember(const Model* model, const float* states, int64_t length, 
   }
 }
 
-// Tokens at positions [windows, each] to logits [windows, each, vocabulary]; writes into the caches.
+// Tokens at positions [windows, each] to logits [windows, count, vocabulary] after those at these rows [count] of each;
+// writes into the caches.
 void ttscribe_decode(const Model* model, int64_t windows, int64_t each, const int64_t* tokens, const int64_t* positions,
-                     float* const* caches, const Bf16* const* memories, const int64_t* lengths, float* logits,
-                     int threads) {
+                     float* const* caches, const Bf16* const* memories, const int64_t* lengths, int64_t count,
+                     const int64_t* rows, float* logits, int threads) {
   Team team(threads);
   const Step step{windows * each, each, positions, caches, memories, lengths};
   Buffer<float> states(step.rows * model->width);
@@ -232,7 +233,12 @@ void ttscribe_decode(const Model* model, int64_t windows, int64_t each, const in
     cross_attention(team, *model, layer, step, states.get());
     feed_forward<2, float>(team, model->decoder[layer].feed_forward, states.get(), step.rows, model->width);
   }
-  const Quantised<2> last = normalised<2>(team, states.get(), step.rows, model->width, model->decoder_norm);
+  Buffer<float> wanted(windows * count * model->width);
+  for (int64_t row = 0; row < windows * count; ++row) {
+    const float* state = states.get() + (row / count * each + rows[row % count]) * model->width;
+    std::copy_n(state, model->width, wanted.get() + row * model->width);
+  }
+  const Quantised<2> last = normalised<2>(team, wanted.get(), windows * count, model->width, model->decoder_norm);
   multiply(team, last, model->head, [&](int64_t row, int64_t output, __m512 values) {
     store_within(logits + row * model->vocabulary, model->vocabulary, output, values);
   });

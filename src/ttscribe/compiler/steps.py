@@ -1,0 +1,126 @@
+"""Steps that pick the next token themselves, so that a device goes from token to token without the host."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ttscribe.whisper.config import ENGLISH_VOCABULARY
+from ttscribe.whisper.model import DecoderState, WhisperModel
+from ttscribe.whisper.tokenizer import special_tokens
+
+# Finite in bfloat16, and so far below any logit that its probability is zero.
+SUPPRESSED = -1e9
+
+
+class GreedyStep(nn.Module):
+    """One greedy step that needs nothing from the host: decode, suppress, pick, and make ready for the next."""
+
+    suppress: Tensor
+
+    def __init__(self, model: WhisperModel, suppress: Sequence[int]) -> None:
+        super().__init__()
+        self.model = model
+        # A sum, where the host writes minus infinity at these tokens: the compiler makes it the bias of the projection.
+        self.register_buffer("suppress", _suppressed(model, suppress))
+
+    def forward(self, token: Tensor, position: Tensor, state: DecoderState) -> tuple[Tensor, Tensor]:
+        """Token [1] at position [1] to the next token [1] and its probability [1] among those that are allowed.
+
+        Token and position are made ready for the next step in place.
+        """
+        logits = self.model.decode_step(token, position, state) + self.suppress
+        following = logits.argmax(-1)
+        token.copy_(following)
+        position.add_(1)
+        return following, logits.softmax(-1).amax(-1)
+
+
+@dataclass(frozen=True, slots=True)
+class TimestampIds:
+    """Of a vocabulary whose last tokens are the timestamps: ``begin`` is the id of <|0.00|>.
+
+    Text is below ``end_of_text``; ``no_timestamps`` is the id of <|notimestamps|>.
+    """
+
+    begin: int
+    end_of_text: int
+    no_timestamps: int
+
+
+def timestamp_ids(vocab_size: int) -> TimestampIds:
+    """Where Whisper's vocabulary of this size has them; of a smaller one, cut or made up, in its second half."""
+    if vocab_size < ENGLISH_VOCABULARY:
+        return TimestampIds(vocab_size // 2, vocab_size // 2 - 2, vocab_size // 2 - 1)
+    known = special_tokens(vocab_size)
+    return TimestampIds(*(known[name] for name in ("<|0.00|>", "<|endoftext|>", "<|notimestamps|>")))
+
+
+class TimedStep(nn.Module):
+    """One greedy step under the grammar of timestamps, as ``ttscribe.decoding.rules.TimestampGrammar`` has it.
+
+    What the grammar must know of the tokens so far is held in three tensors of one element: ``earliest``, the id of the
+    first timestamp that may come; whether the last token is a timestamp that ``opens`` a pair, so that only another or
+    the end may follow; whether it is one that ``closes`` a pair, so that none may.
+    """
+
+    suppress_text: Tensor
+    suppress_times: Tensor
+    words: Tensor
+    times: Tensor
+
+    def __init__(self, model: WhisperModel, suppress: Sequence[int]) -> None:
+        super().__init__()
+        self.model = model
+        self.ids = ids = timestamp_ids(model.config.vocab_size)
+        suppressed = _suppressed(model, (*suppress, ids.no_timestamps))
+        words = _suppressed(model, range(ids.end_of_text))[: ids.begin]
+        self.register_buffer("suppress_text", suppressed[: ids.begin].clone())
+        self.register_buffer("suppress_times", suppressed[ids.begin :].clone())
+        self.register_buffer("words", words.clone())
+        self.register_buffer("times", torch.arange(ids.begin, model.config.vocab_size))
+
+    def forward(
+        self, token: Tensor, position: Tensor, earliest: Tensor, opens: Tensor, closes: Tensor, state: DecoderState
+    ) -> tuple[Tensor, Tensor]:
+        """Token [1] at position [1] to the next token [1] and its probability [1] among those that are allowed.
+
+        ``earliest`` is an id [1], ``opens`` and ``closes`` are booleans [1]. All five are made ready for the next step
+        in place.
+        """
+        states = self.model.decoder.states(token[:, None], position[:, None], state)[:, 0]
+        # Two products: a slice of one, at a column that is no multiple of 32, would have to be taken out of its tiles.
+        weight = self.model.decoder.embed_tokens.weight
+        text = functional.linear(states, weight[: self.ids.begin]) + self.suppress_text
+        times = functional.linear(states, weight[self.ids.begin :]) + self.suppress_times
+        text = text + torch.where(opens[:, None], self.words, 0.0)
+        times = times + torch.where((self.times < earliest) | closes, SUPPRESSED, 0.0)
+        # Where timestamps together are likelier than the likeliest text token, one of them it is.
+        best = text.amax(-1, keepdim=True)
+        odds = (times - best).exp()
+        of_times = odds.sum(-1, keepdim=True)
+        is_time = of_times > 1
+        of_text = (text - best).exp().sum(-1, keepdim=True)
+        probability = torch.where(is_time, odds.amax(-1, keepdim=True) / of_times, (of_text + of_times).reciprocal())
+        is_time = is_time[:, 0]
+        time = times.argmax(-1) + self.ids.begin
+        following = torch.where(is_time, time, text.argmax(-1))
+        # A pair may repeat its time; anything else must move on.
+        was_time = opens | closes
+        from_here = torch.where(was_time, time + 1, time)
+        earliest.copy_(torch.where(is_time, from_here, earliest))
+        opens.copy_(is_time & ~was_time)
+        closes.copy_(is_time & was_time)
+        token.copy_(following)
+        position.add_(1)
+        return following, probability[:, 0]
+
+
+def _suppressed(model: WhisperModel, tokens: Sequence[int]) -> Tensor:
+    bias = torch.zeros(model.config.vocab_size, dtype=model.dtype)
+    bias[list(tokens)] = SUPPRESSED
+    return bias
