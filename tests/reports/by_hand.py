@@ -167,7 +167,7 @@ class StandIn:
         return self.takes("start")
 
     def prefill(self, tokens, _):
-        """Logits in which the likeliest tokens are suppressed ones, and text, which may not be first, before 7, a time."""
+        """Logits in which the likeliest are suppressed tokens and text, which may not be first, then 7, a time."""
         return self.takes("prefill", torch.tensor([9.0, 0, 0, 5, 0, 8, 0, 1]).expand(1, 1, 8))
 
     def greedy(self, picked, position, _, rules, *, limit, end):
