@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+from cost_model.bottom_up import bounds
+from cost_model.bottom_up import total as added_up
 from cost_model.fit import FORMS, MODEL, TTFT, Fit, Residual, fit
 from cost_model.gap import Gap, gaps, savings, small_overhead
 from cost_model.plots import roofline, time_by_kind
@@ -18,7 +20,7 @@ from ttscribe.compiler.program import Program
 from ttscribe.compiler.settings import CompileSettings, policy
 from ttscribe.reports.constants import CHIPS, CORE_RATE, PASSES, RELEASES, TILE_ROWS, Release, Software, Sourced
 from ttscribe.reports.pages import call_tables, ms, percent, projected_row, table
-from ttscribe.reports.projection import FIRST_TOKEN, WITHOUT_TIMESTAMPS, Projection, project
+from ttscribe.reports.projection import FIRST_TOKEN, NEXT_TOKEN, WITHOUT_TIMESTAMPS, Projection, project
 
 PAGE, TIME_PLOT, ROOFLINE_PLOT = "performance.md", "time_{board}.svg", "roofline_{board}.svg"
 # The release whose software a board's tables and plots suppose: the last published of each board.
@@ -69,6 +71,8 @@ def _page(subject: Subject) -> Iterator[str]:
     yield _INTRODUCTION.format(precision=subject.precision)
     yield "\n## Projected figures"
     yield from _figures(subject)
+    yield "\n## What the kernels add up to\n"
+    yield from _added_up(subject)
     yield "\n## Where the time goes"
     for board, projection in subject.latest().items():
         yield f"\n### {board}, software as of *{LATEST[board].name}*\n"
@@ -156,6 +160,40 @@ fit its overhead to. A chip of an n300 has the n150's constants.
 
 For {model} the estimate of a published build is the fit itself: it says what tt-metal's software would make of our
 programs, not how much faster ours are. What the fit leaves over is under *Calibration*."""
+
+
+_ADDED_UP = """\
+On an n150, with no value fitted to Whisper: what each kind of call takes, at least and at most, by what others measured
+of like operations on Wormhole, and the time between operations of a trace (`bench/cost_model/bottom_up.py`). The host's
+time before the first token is not in it. What is marked *assumed* nobody has published, and the whole has not been
+checked against models that it was not made from. It is narrower than floor and estimate above."""
+
+
+def _added_up(subject: Subject) -> Iterator[str]:
+    yield _ADDED_UP
+    steps = {"without timestamps": WITHOUT_TIMESTAMPS, "with timestamps": NEXT_TOKEN}
+    rows: list[Sequence[object]] = [
+        ("encode, cross_kv, prefill", *map(ms, added_up(subject.programs, FIRST_TOKEN)), "")
+    ]
+    for name, programs in steps.items():
+        low, high = added_up(subject.programs, programs)
+        rows.append((f"a step {name}", ms(low), ms(high), f"{1 / high:.0f} to {1 / low:.0f}"))
+    yield from table(("", "at least, ms", "at most, ms", "t/s/u"), rows)
+    for name in ("encode", *WITHOUT_TIMESTAMPS, *NEXT_TOKEN):
+        yield f"\n`{name}`, by kind of call:"
+        yield from table(
+            ("calls", "device operations", "at least, us", "at most, us", "from"),
+            (
+                (
+                    each.name,
+                    each.device_operations,
+                    f"{each.low * _MICRO:.0f}",
+                    f"{each.high * _MICRO:.0f}",
+                    each.source,
+                )
+                for each in bounds(subject.programs[name])
+            ),
+        )
 
 
 def _explanation(subject: Subject) -> Iterator[str]:

@@ -24,9 +24,9 @@ POLICIES = ("bf16-hifi3", "bfp8-hifi3")
 OPERATIONS_BY_HAND = {"encode": 364, "cross_kv": 12, "greedy_step": 52}
 # Of a step only: in its encoder sums have 16 bits, and so smaller buffers than ours.
 PEAK_L1_BY_HAND = 692_224
-# Device operations of the token's probability, which the program by hand does not give: a softmax, its maximum, and
-# the move into the maximum's shape. It is also where our step needs most L1: one softmax over the whole vocabulary.
-PROBABILITY = 3
+# Device operations of the token's probability, which the program by hand does not give: logits moved into 32 rows, the
+# largest of each and of them, differences and exponentials, their sums, the reciprocal.
+PROBABILITY = 10
 # Two minutes: what a person waits for without wondering.
 PATIENCE = 120
 
@@ -116,13 +116,8 @@ def test_fewer_operations_are_launched_than_by_hand(by_name):
 
 @group("distil-large-v3")
 def test_a_steps_peak_l1_is_at_most_that_of_the_program_by_hand(by_name):
-    """Of a step without the token's probability, which is a step with its logits."""
     assert by_name["decode_step"].peak_l1 <= PEAK_L1_BY_HAND
-
-
-@group("distil-large-v3")
-def test_a_greedy_step_needs_most_l1_for_the_probability(by_name):
-    assert by_name["greedy_step"].peak_l1_call == "ttnn.softmax"
+    assert by_name["greedy_step"].peak_l1 <= PEAK_L1_BY_HAND
 
 
 @group("distil-large-v3")

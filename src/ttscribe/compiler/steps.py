@@ -15,6 +15,9 @@ from ttscribe.whisper.tokenizer import special_tokens
 
 # Finite in bfloat16, and so far below any logit that its probability is zero.
 SUPPRESSED = -1e9
+# Logits of one token are a row of 1,600 tiles, of each of which 31 rows are padding, and TT-NN's sums and maxima along
+# rows have one core for a row of tiles. As 32 rows they are 50 full tiles.
+ROWS = 32
 
 
 class GreedyStep(nn.Module):
@@ -26,18 +29,21 @@ class GreedyStep(nn.Module):
         super().__init__()
         self.model = model
         # A sum, where the host writes minus infinity at these tokens: the compiler makes it the bias of the projection.
-        self.register_buffer("suppress", _suppressed(model, suppress))
+        self.register_buffer("suppress", _filled(_suppressed(model, suppress), SUPPRESSED))
 
     def forward(self, token: Tensor, position: Tensor, state: DecoderState) -> tuple[Tensor, Tensor]:
         """Token [1] at position [1] to the next token [1] and its probability [1] among those that are allowed.
 
         Token and position are made ready for the next step in place.
         """
-        logits = self.model.decode_step(token, position, state) + self.suppress
+        states = self.model.decoder.states(token[:, None], position[:, None], state)[:, 0]
+        logits = functional.linear(states, _filled(self.model.decoder.embed_tokens.weight)) + self.suppress
         following = logits.argmax(-1)
+        rows = logits.view(ROWS, -1)
+        probability = _total((rows - _largest(rows)).exp()).reciprocal()
         token.copy_(following)
         position.add_(1)
-        return following, logits.softmax(-1).amax(-1)
+        return following, probability[:, 0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +84,10 @@ class TimedStep(nn.Module):
         self.model = model
         self.ids = ids = timestamp_ids(model.config.vocab_size)
         suppressed = _suppressed(model, (*suppress, ids.no_timestamps))
-        words = _suppressed(model, range(ids.end_of_text))[: ids.begin]
-        self.register_buffer("suppress_text", suppressed[: ids.begin].clone())
+        words = _filled(_suppressed(model, range(ids.end_of_text))[: ids.begin])
+        self.register_buffer("suppress_text", _filled(suppressed[: ids.begin], SUPPRESSED))
         self.register_buffer("suppress_times", suppressed[ids.begin :].clone())
-        self.register_buffer("words", words.clone())
+        self.register_buffer("words", words.view(ROWS, -1))
         self.register_buffer("times", torch.arange(ids.begin, model.config.vocab_size))
 
     def forward(
@@ -95,20 +101,20 @@ class TimedStep(nn.Module):
         states = self.model.decoder.states(token[:, None], position[:, None], state)[:, 0]
         # Two products: a slice of one, at a column that is no multiple of 32, would have to be taken out of its tiles.
         weight = self.model.decoder.embed_tokens.weight
-        text = functional.linear(states, weight[: self.ids.begin]) + self.suppress_text
+        text = functional.linear(states, _filled(weight[: self.ids.begin])) + self.suppress_text
         times = functional.linear(states, weight[self.ids.begin :]) + self.suppress_times
-        text = text + torch.where(opens[:, None], self.words, 0.0)
+        text = text.view(ROWS, -1) + torch.where(opens[:, None], self.words, 0.0)
         times = times + torch.where((self.times < earliest) | closes, SUPPRESSED, 0.0)
         # Where timestamps together are likelier than the likeliest text token, one of them it is.
-        best = text.amax(-1, keepdim=True)
+        best = _largest(text)
         odds = (times - best).exp()
         of_times = odds.sum(-1, keepdim=True)
         is_time = of_times > 1
-        of_text = (text - best).exp().sum(-1, keepdim=True)
+        of_text = _total((text - best).exp())
         probability = torch.where(is_time, odds.amax(-1, keepdim=True) / of_times, (of_text + of_times).reciprocal())
         is_time = is_time[:, 0]
         time = times.argmax(-1) + self.ids.begin
-        following = torch.where(is_time, time, text.argmax(-1))
+        following = torch.where(is_time, time, text.view(1, -1).argmax(-1))
         # A pair may repeat its time; anything else must move on.
         was_time = opens | closes
         from_here = torch.where(was_time, time + 1, time)
@@ -118,6 +124,22 @@ class TimedStep(nn.Module):
         token.copy_(following)
         position.add_(1)
         return following, probability[:, 0]
+
+
+def _filled(vocabulary: Tensor, value: float = 0.0) -> Tensor:
+    """[V, ...] filled up so that V makes ROWS rows of whole tiles."""
+    missing = -len(vocabulary) % (ROWS * ROWS)
+    return functional.pad(vocabulary, (0, 0) * (vocabulary.dim() - 1) + (0, missing), value=value)
+
+
+def _largest(rows: Tensor) -> Tensor:
+    """[ROWS, ...] to [1, 1]."""
+    return rows.amax(-1, keepdim=True).amax(-2, keepdim=True)
+
+
+def _total(rows: Tensor) -> Tensor:
+    """[ROWS, ...] to [1, 1]."""
+    return rows.sum(-1, keepdim=True).sum(-2, keepdim=True)
 
 
 def _suppressed(model: WhisperModel, tokens: Sequence[int]) -> Tensor:
