@@ -5,18 +5,12 @@ from dataclasses import replace
 import pytest
 
 from cost_model.bottom_up import BETWEEN, bounds, total
-from cost_model.fit import stand_ins
 from reports.small_programs import linear
 from ttscribe.compiler.whisper_programs import PROGRAMS
 from ttscribe.reports.constants import N150, Software
 from ttscribe.reports.projection import operation_times
 
 pytestmark = pytest.mark.xdist_group("projected distil-large-v3")
-
-
-@pytest.fixture(scope="module")
-def programs():
-    return stand_ins()
 
 
 @pytest.mark.parametrize("name", PROGRAMS)

@@ -5,7 +5,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from cost_model.fit import FORMS, STEP, TTFT, fit, rounded, stand_ins
+from cost_model.fit import FORMS, STEP, TTFT, fit, rounded
 from cost_model.gap import ALTERNATIVES, gaps, savings
 from cost_model.page import PAGE, Subject, render
 from ttscribe.compiler.program import Role, TensorSpec
@@ -14,11 +14,6 @@ from ttscribe.reports.projection import FIRST_TOKEN, WITHOUT_TIMESTAMPS, project
 
 # One worker compiles the programs, once.
 pytestmark = pytest.mark.xdist_group("projected distil-large-v3")
-
-
-@pytest.fixture(scope="module")
-def programs():
-    return stand_ins()
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from ttscribe.compiler.cost import program_cost
 from ttscribe.compiler.settings import POLICIES, CompileSettings
 from ttscribe.compiler.whisper_programs import PROGRAMS, capture_program
 from ttscribe.whisper.config import WhisperConfig
-from ttscribe.whisper.model import random_model
+from ttscribe.whisper.model import shape_only_model
 
 # One worker makes what the tests share, once.
 pytestmark = pytest.mark.xdist_group("programs of distil-large-v3")
@@ -20,7 +20,7 @@ BY_HAND = {"encode": 364, "cross_kv": 12, "greedy_step": 52 + 10}
 
 @pytest.fixture(scope="module")
 def model():
-    return random_model(WhisperConfig.named("distil-large-v3"))
+    return shape_only_model(WhisperConfig.named("distil-large-v3"))
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
