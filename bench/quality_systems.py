@@ -43,7 +43,7 @@ class Ttscribe:
     def __init__(self, model: str) -> None:
         from ttscribe import load_model
 
-        self._model = load_model(model, offline=True)
+        self._model = load_model(model, precision="float32", offline=True)
 
     def transcribe(self, samples: Samples, language: str, options: Mapping[str, Any]) -> list[Heard]:
         segments, _ = self._model.transcribe(samples, sample_rate=16_000, language=language, **COMMON, **options)
