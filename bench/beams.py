@@ -21,7 +21,7 @@ KINDS = ("utt", "prompt", "cmd", "digits", "tts", "nonen", "noise", "long", "lon
 def rules_of(checkpoint: Checkpoint) -> Rules:
     """OpenAI's: its suppressed tokens, and timestamps in order."""
     tokenizer, latest = checkpoint.tokenizer, checkpoint.max_initial_timestamp_index
-    grammar = TimestampGrammar(tokenizer.timestamp_begin, tokenizer.eot, tokenizer.no_timestamps, latest)
+    grammar = TimestampGrammar.of(tokenizer, latest)
     return Rules.of(checkpoint.suppress_tokens, checkpoint.begin_suppress_tokens, grammar)
 
 

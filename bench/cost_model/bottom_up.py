@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, prod
+from statistics import harmonic_mean
 
-from ttscribe.compiler.program import Op, Program, Spec, TensorSpec
+from ttscribe.compiler.program import TILE_SIZE, Op, Program, Spec, TensorSpec
 from ttscribe.reports.constants import N150, Software
 from ttscribe.reports.projection import OperationTime, operation_times
 
-TILE = 32
 CORES = int(N150.cores.value)
 _MICRO, _GIGA, _TERA = 1e-6, 1e9, 1e12
 # A vocabulary's width, of which one row of tiles takes longer than what little there is to do in other calls of a step.
@@ -41,9 +41,8 @@ class Call:
     @property
     def tile_rows(self) -> int:
         """Of the first operand: as many cores have something to do in a norm or a reduction."""
-        return max(1, prod(self.operands[0].padded_shape[:-1]) // TILE)
+        return max(1, prod(self.operands[0].padded_shape[:-1]) // TILE_SIZE)
 
-    @property
     def is_row(self) -> bool:
         """Whether there is one row of tiles, as in a step or for a prompt."""
         return self.tile_rows <= 1
@@ -51,9 +50,8 @@ class Call:
     @property
     def columns(self) -> int:
         """Tiles of a row of the first operand."""
-        return ceil(self.operands[0].shape[-1] / TILE)
+        return ceil(self.operands[0].shape[-1] / TILE_SIZE)
 
-    @property
     def is_wide(self) -> bool:
         """Whether it has to do with logits of the whole vocabulary."""
         return max(prod(spec.shape) for spec in (*self.operands[:1], self.result)) > _WIDE
@@ -93,7 +91,7 @@ def _row_of_weights(slow: float, fast: float) -> Callable[[Call], Seconds]:
     """Weights at so many GB/s, but no block of them in less than 0.6 us; with up to 5 us around."""
 
     def seconds(call: Call) -> Seconds:
-        tiles = call.operands[1].shape[-2] // TILE
+        tiles = call.operands[1].shape[-2] // TILE_SIZE
         # core_grid takes blocks of one tile where the sum is 40 long, of two where it is longer.
         chain = 0.6 * _MICRO * (tiles if tiles <= 40 else tiles / 2)
         low, high = (call.weight_bytes / rate / _GIGA for rate in (fast, slow))
@@ -103,8 +101,11 @@ def _row_of_weights(slow: float, fast: float) -> Callable[[Call], Seconds]:
 
 
 # TFLOP/s of large products with weights in DRAM; of HiFi3 nothing is published: the mean of the two times beside it.
-_RATES = {"HiFi4": (47.5, 51.0), "HiFi2": (65.3, 72.0)}
-_RATES["HiFi3"] = tuple(2 / (1 / four + 1 / two) for four, two in zip(_RATES["HiFi4"], _RATES["HiFi2"], strict=True))  # type: ignore[assignment]
+_RATES = {
+    "HiFi4": (47.5, 51.0),
+    "HiFi3": (harmonic_mean((47.5, 65.3)), harmonic_mean((51.0, 72.0))),
+    "HiFi2": (65.3, 72.0),
+}
 _CYCLES = {"HiFi2": 34.5, "HiFi3": 51.0, "HiFi4": 67.5}
 
 
@@ -118,16 +119,16 @@ def _large_product(call: Call) -> Seconds:
     low, high = call.cost.flops / fast / _TERA, call.cost.flops / slow / _TERA / 0.85
     if call.op.attribute("activation") != "gelu":
         return low, high
-    tiles = ceil(call.tile_rows * call.result.shape[-1] / TILE / CORES)
+    tiles = ceil(call.tile_rows * call.result.shape[-1] / TILE_SIZE / CORES)
     return low + 2.3 * _MICRO * tiles, high + 2.85 * _MICRO * tiles
 
 
 def _large_attention(call: Call) -> Seconds:
     """The busiest core's products of tiles, in chunks of 256 queries; its matrix engine is busy 60 to 80 % of it."""
-    heads, queries = call.result.shape[1], ceil(call.result.shape[-2] / TILE)
+    heads, queries = call.result.shape[1], ceil(call.result.shape[-2] / TILE_SIZE)
     units = heads * ceil(queries / 8)
     share = ceil(units / CORES) / (units / CORES)
-    cycles = call.cost.flops / (2 * TILE**3) / CORES * share * _CYCLES[_fidelity(call)]
+    cycles = call.cost.flops / (2 * TILE_SIZE**3) / CORES * share * _CYCLES[_fidelity(call)]
     return cycles / N150.clock.value / 0.8, cycles / N150.clock.value / 0.6
 
 
@@ -143,51 +144,37 @@ def _norm(low: float, high: float) -> Callable[[Call], Seconds]:
 
 def _wide_elements(call: Call) -> Seconds:
     """Tiles spread over all cores, 0.4 to 1.5 us each, and never less than a small operation's 2 to 4 us."""
-    tiles = ceil(max(call.tile_rows * call.columns, 1) / CORES)
+    tiles = ceil(call.tile_rows * call.columns / CORES)
     return max(2.0, 0.4 * tiles) * _MICRO, max(4.0, 1.5 * tiles) * _MICRO
 
 
-def _one_row(call: Call) -> bool:
-    return call.is_row
-
-
-def _many_rows(call: Call) -> bool:
-    return not call.is_row
-
-
-def _wide(call: Call) -> bool:
-    return call.is_wide
-
-
-_ELEMENTS = ("add", "subtract", "multiply", "divide", "exp", "where", "reciprocal")
+_ELEMENTS = ("add", "subtract", "divide", "exp", "where", "reciprocal")
 PARTS: Sequence[Part] = (
     Part(
         ("linear",),
         _row_of_weights(150, 185),
         "tt-metal pull requests 13340 (160 GB/s), 21252",
-        lambda call: call.is_row and call.is_wide,
+        lambda call: call.is_row() and call.is_wide(),
     ),
     Part(
         ("linear",),
         _row_of_weights(130, 170),
         "tt-metal pull requests 42593 (a multicast product beside a DRAM-sharded one; 0.6 us a block), 13340",
-        _one_row,
+        Call.is_row,
     ),
     Part(
         ("linear",),
         _large_product,
         "tt-metal tech_reports/GEMM_FLOPS; GELU: issue 52407, pull request 27283",
-        _many_rows,
     ),
     Part(("conv1d",), _each(80, 200), "assumed: 18 GFLOP and ten operations in 0.8 to 1.5 ms"),
     Part(("layer_norm",), _norm(0.38, 1.2), "tt-metal qwen3_tts PERF_NOTES (0.38 us a tile), tt-mlir issue 7717 (1.2)"),
     Part(("max", "sum"), _norm(0.38, 1.2), "as a norm's tiles: a core for each row of tiles"),
-    Part(("softmax",), _norm(0.76, 2.4), "as two passes of a norm"),
     Part(
         ("scaled_dot_product_attention",),
         _moved(110, 240),
         "tt-metal qwen3_tts PERF_NOTES (26.8 us for 352 keys)",
-        lambda call: call.result.shape[-2] <= TILE,
+        lambda call: call.result.shape[-2] <= TILE_SIZE,
     ),
     Part(
         ("scaled_dot_product_attention",),
@@ -196,13 +183,13 @@ PARTS: Sequence[Part] = (
     ),
     Part(("scaled_dot_product_attention_decode",), _each(10, 20), "tt-metal llama3_subdevices, pull request 20131"),
     Part(("nlp_create_qkv_heads_decode",), _each(8, 13.3), "tt-metal llama3_subdevices (8.2), qwen3_tts (13.3)"),
-    Part(("nlp_create_qkv_heads",), _each(8, 12), "tt-metal qwen3_tts (31 us for 128 tiles on one core)", _one_row),
+    Part(("nlp_create_qkv_heads",), _each(8, 12), "tt-metal qwen3_tts (31 us for 128 tiles on one core)", Call.is_row),
     Part(("nlp_create_qkv_heads",), _moved(140, 190), "assumed: what it writes to DRAM"),
     Part(
         ("nlp_concat_heads",),
         _each(6, 12),
         "tt-metal qwen3_tts (12), llama3_subdevices (6.6)",
-        lambda call: call.result.shape[-2] <= TILE,
+        lambda call: call.result.shape[-2] <= TILE_SIZE,
     ),
     Part(("nlp_concat_heads",), _moved(170, 220), "its bytes in DRAM"),
     Part(("paged_update_cache",), _each(5.3, 7.9), "tt-metal qwen3_tts PERF_NOTES"),
@@ -211,27 +198,27 @@ PARTS: Sequence[Part] = (
         _ELEMENTS,
         _wide_elements,
         "tt-metal llama3_subdevices (0.9 to 2.4 us), issue 20681 (2.9 to 4.6)",
-        _one_row,
+        Call.is_row,
     ),
     Part(_ELEMENTS, _moved(180, 220), "its bytes in DRAM"),
-    Part(("argmax",), _each(30, 50), "tt-metal pull request 43255 (25 ns a value of a core)", _wide),
+    Part(("argmax",), _each(30, 50), "tt-metal pull request 43255 (25 ns a value of a core)", Call.is_wide),
     Part(
         ("argmax",),
         _each(5, 12),
         "the same, of fewer values",
     ),
-    Part(("to_layout",), _each(15, 40), "assumed, of logits", _wide),
-    Part(("reshape",), _each(15, 40), "assumed, of logits", _wide),
+    Part(("to_layout",), _each(15, 40), "assumed, of logits", Call.is_wide),
+    Part(("reshape",), _each(15, 40), "assumed, of logits", Call.is_wide),
     Part(("reshape",), _each(5, 10), "assumed"),
     Part(("plus_one", "copy"), _each(1, 2), "tt-metal llama3_subdevices"),
     Part(
-        ("embedding", "typecast", "to_layout", "lt", "gt", "logical_or", "logical_and", "logical_not", "permute"),
+        ("embedding", "typecast", "to_layout", "lt", "gt", "logical_or", "logical_and", "logical_not"),
         _each(2.2, 6),
         "tt-metal llama3_subdevices (typecast 2.2)",
     ),
 )
 BETWEEN: Seconds = (0.7 * _MICRO, 1.0 * _MICRO)
-"""From one replayed operation to the next: tt-metal qwen3_tts PERF_NOTES, llama3_subdevices."""
+"""From one replayed operation to the next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +240,7 @@ def bounds(program: Program) -> list[Bound]:
         part = part_of(call)
         low, high = part.seconds(call)
         key = (call.name, part.source)
-        before = found.get(key, Bound(*key[:1], 0, 0.0, 0.0, part.source))
+        before = found.get(key, Bound(call.name, 0, 0.0, 0.0, part.source))
         operations = before.device_operations + call.cost.device_operations
         found[key] = Bound(call.name, operations, before.low + low, before.high + high, part.source)
         launched += call.cost.device_operations

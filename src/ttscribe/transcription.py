@@ -375,7 +375,7 @@ class Transcriber(Closable):
         latest = checkpoint.max_initial_timestamp_index
         if options.max_initial_timestamp is not None:
             latest = round(options.max_initial_timestamp / SECONDS_PER_TIMESTAMP)
-        grammar = TimestampGrammar(tokenizer.timestamp_begin, tokenizer.eot, tokenizer.no_timestamps, latest)
+        grammar = TimestampGrammar.of(tokenizer, latest)
         repetition = RepetitionRules(options.repetition_penalty, options.no_repeat_ngram_size, tokenizer.eot)
         return Rules.of(
             self._suppressed(options.suppress_tokens),

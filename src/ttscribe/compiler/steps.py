@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ttscribe.compiler.program import TILE_SIZE
 from ttscribe.whisper.config import ENGLISH_VOCABULARY
 from ttscribe.whisper.model import DecoderState, WhisperModel
 from ttscribe.whisper.tokenizer import special_tokens
@@ -58,6 +60,7 @@ class TimestampIds:
     no_timestamps: int
 
 
+@cache
 def timestamp_ids(vocab_size: int) -> TimestampIds:
     """Where Whisper's vocabulary of this size has them; of a smaller one, cut or made up, in its second half."""
     if vocab_size < ENGLISH_VOCABULARY:
@@ -128,7 +131,7 @@ class TimedStep(nn.Module):
 
 def _filled(vocabulary: Tensor, value: float = 0.0) -> Tensor:
     """[V, ...] filled up so that V makes ROWS rows of whole tiles."""
-    missing = -len(vocabulary) % (ROWS * ROWS)
+    missing = -len(vocabulary) % (ROWS * TILE_SIZE)
     return functional.pad(vocabulary, (0, 0) * (vocabulary.dim() - 1) + (0, missing), value=value)
 
 

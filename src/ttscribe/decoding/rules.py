@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ttscribe.errors import ModelError
+from ttscribe.whisper.tokenizer import Tokenizer
 
 FORBIDDEN = -torch.inf
 
@@ -23,6 +24,11 @@ class TimestampGrammar:
     end_of_text: int
     no_timestamps: int
     max_initial_index: int
+
+    @classmethod
+    def of(cls, tokenizer: Tokenizer, max_initial_index: int) -> "TimestampGrammar":
+        """The grammar of a tokenizer's ids."""
+        return cls(tokenizer.timestamp_begin, tokenizer.eot, tokenizer.no_timestamps, max_initial_index)
 
     def apply(self, logits: Tensor, sampled: Sequence[int]) -> None:
         """Forbid, in place, what may not follow ``sampled`` in ``logits`` [V]."""

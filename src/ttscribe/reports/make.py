@@ -157,7 +157,7 @@ def _exercise(runner: ProgramRunner, checkpoint: Checkpoint) -> None:
     state = runner.start(runner.encode(torch.zeros(1, config.num_mel_bins, config.mel_frames)))
     runner.prefill(torch.tensor([prompt]), state)
     runner.decode_step(torch.tensor([tokenizer.eot]), torch.tensor([len(prompt)]), state)
-    grammar = TimestampGrammar(tokenizer.timestamp_begin, tokenizer.eot, tokenizer.no_timestamps, 0)
+    grammar = TimestampGrammar.of(tokenizer, checkpoint.max_initial_timestamp_index)
     for timestamps in (None, grammar):
         picked, rules = Picks([tokenizer.eot], [0.0]), Rules.of(checkpoint.suppress_tokens, (), timestamps)
         # No token is -1, so that it goes on to the limit.

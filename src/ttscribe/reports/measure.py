@@ -62,9 +62,7 @@ def measure(runner: ProgramRunner, checkpoint: Checkpoint, speech: Sequence[Clip
     tokenizer = checkpoint.tokenizer
     prompt = tokenizer.prompt(checkpoint.languages[0], "transcribe", timestamps=True)
     longest = runner.config.max_target_positions - len(prompt)
-    grammar = TimestampGrammar(
-        tokenizer.timestamp_begin, tokenizer.eot, tokenizer.no_timestamps, checkpoint.max_initial_timestamp_index
-    )
+    grammar = TimestampGrammar.of(tokenizer, checkpoint.max_initial_timestamp_index)
     rules = Rules.of(checkpoint.suppress_tokens, checkpoint.begin_suppress_tokens, grammar)
 
     def timed(clip: Clip, limit: int) -> tuple[float, float, int]:
