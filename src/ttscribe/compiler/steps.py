@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ttscribe.compiler.program import TILE_SIZE
+from ttscribe.compiler.vocabulary import centred
 from ttscribe.whisper.config import ENGLISH_VOCABULARY
 from ttscribe.whisper.model import DecoderState, WhisperModel
 from ttscribe.whisper.tokenizer import special_tokens
@@ -38,8 +39,9 @@ class GreedyStep(nn.Module):
 
         Token and position are made ready for the next step in place.
         """
-        states = self.model.decoder.states(token[:, None], position[:, None], state)[:, 0]
-        logits = functional.linear(states, _filled(self.model.decoder.embed_tokens.weight)) + self.suppress
+        states = self.model.step_states(token, position, state)
+        weight, _ = centred(self.model)
+        logits = functional.linear(states, _filled(weight)) + self.suppress
         following = logits.argmax(-1)
         rows = logits.view(ROWS, -1)
         probability = _total((rows - _largest(rows)).exp()).reciprocal()
@@ -101,9 +103,9 @@ class TimedStep(nn.Module):
         ``earliest`` is an id [1], ``opens`` and ``closes`` are booleans [1]. All five are made ready for the next step
         in place.
         """
-        states = self.model.decoder.states(token[:, None], position[:, None], state)[:, 0]
+        states = self.model.step_states(token, position, state)
         # Two products: a slice of one, at a column that is no multiple of 32, would have to be taken out of its tiles.
-        weight = self.model.decoder.embed_tokens.weight
+        weight, _ = centred(self.model)
         text = functional.linear(states, _filled(weight[: self.ids.begin])) + self.suppress_text
         times = functional.linear(states, weight[self.ids.begin :]) + self.suppress_times
         text = text.view(ROWS, -1) + torch.where(opens[:, None], self.words, 0.0)

@@ -12,6 +12,7 @@ from ttscribe.compiler.capture.export import capture_method
 from ttscribe.compiler.capture.graph import CapturedGraph
 from ttscribe.compiler.program import Role
 from ttscribe.compiler.steps import GreedyStep, TimedStep
+from ttscribe.compiler.vocabulary import Logits
 from ttscribe.whisper.config import WhisperConfig
 from ttscribe.whisper.model import DecoderState, KeyValue, WhisperModel
 
@@ -45,10 +46,11 @@ def capture_program(
 
     encode(mel [1, 2 S, bins]) takes time before bins, as the convolution on the device does. cross_kv(encoder_states,
     cross attention of the state) writes into the latter. prefill(tokens [1, length], rows [2], state) gives the logits
-    of these rows [1, 2, V]. greedy_step(token [1], position [1], state) decodes, picks the
-    likeliest token that is not suppressed, writes it into ``token``, adds one to ``position``, and returns the token
-    and its probability. timed_step(token, position, earliest, opens, closes [1] each, state) does so under the
-    grammar of timestamps, and keeps what that must know in the three (``TimedStep``).
+    of these rows, and decode_step(token [1], position [1], state) those after it, in the parts [..., V + 1] that
+    ``Logits`` tells of. greedy_step(token [1], position [1], state) decodes, picks the likeliest token that is not
+    suppressed, writes it into ``token``, adds one to ``position``, and returns the token and its probability.
+    timed_step(token, position, earliest, opens, closes [1] each, state) does so under the grammar of timestamps, and
+    keeps what that must know in the three (``TimedStep``).
     """
     config, state = model.config, _example_state(model)
     # Tensors: numbers would be constants of the graph, and there would be a program for each position.
@@ -63,10 +65,12 @@ def capture_program(
     if name == "prefill":
         tokens = torch.zeros(1, length or prompt_length(1, config), dtype=torch.int64)
         prompt = {"tokens": tokens, "state": state, "rows": torch.zeros(PROMPT_ROWS, dtype=torch.int64)}
-        return capture_method(name, model, model.prefill, prompt, roles=_ROLES)
+        logits = Logits(model)
+        return capture_method(name, logits, logits.prefill, prompt, roles=_ROLES)
     step = {"token": token, "position": position, "state": state}
     if name == "decode_step":
-        return capture_method(name, model, model.decode_step, step, roles=_ROLES)
+        logits = Logits(model)
+        return capture_method(name, logits, logits.decode_step, step, roles=_ROLES)
     if name == "greedy_step":
         greedy = GreedyStep(model, suppress)
         return capture_method(name, greedy, greedy.forward, step, roles=_ROLES)

@@ -14,6 +14,7 @@ from ttscribe.compiler.compilation import Compiled, compile_graph
 from ttscribe.compiler.program import Program, Role, TensorSpec
 from ttscribe.compiler.settings import CompileSettings
 from ttscribe.compiler.steps import TimestampIds, timestamp_ids
+from ttscribe.compiler.vocabulary import whole_logits
 from ttscribe.compiler.whisper_programs import capture_program, filled_prompt, prompt_length
 from ttscribe.decoding import LAST, Closable, Picks, Rules, greedy_on_host
 from ttscribe.devices.torch_runner import require_batch
@@ -204,7 +205,7 @@ class ProgramRunner(Closable):
 
     def _on_host(self, rows: Sequence[tuple[Any, ...]]) -> Tensor:
         """Logits that a program gave for each row."""
-        return torch.cat([self.device.to_host(logits, torch.float32) for (logits,) in rows])
+        return whole_logits(torch.cat([self.device.to_host(parts, torch.float32) for (parts,) in rows]))
 
     def _run(self, name: str, state: _State, length: int | None = None, **arguments: Tensor) -> tuple[Any, ...]:
         loaded = self.program(name, length)

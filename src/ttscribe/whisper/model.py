@@ -161,14 +161,12 @@ class Decoder(nn.Module):
         self.layers = nn.ModuleList(DecoderLayer(width, heads, ffn) for _ in range(config.decoder_layers))
         self.layer_norm = nn.LayerNorm(width)
 
-    def forward(self, tokens: Tensor, positions: Tensor, state: DecoderState, rows: Tensor | None = None) -> Tensor:
-        """Tokens [B, T] at ``positions`` [B, T] to logits [B, T, V]; writes into ``state``.
+    def forward(self, tokens: Tensor, positions: Tensor, state: DecoderState) -> Tensor:
+        """Tokens [B, T] at ``positions`` [B, T] to logits [B, T, V]; writes into ``state``."""
+        return self.logits(self.states(tokens, positions, state))
 
-        With ``rows`` [R], indices into T, to theirs alone: [B, R, V].
-        """
-        states = self.states(tokens, positions, state)
-        if rows is not None:
-            states = states.index_select(1, rows)
+    def logits(self, states: Tensor) -> Tensor:
+        """[..., D] to [..., V]."""
         # The projection is tied to the token embedding and has no bias.
         return functional.linear(states, self.embed_tokens.weight)
 
@@ -216,17 +214,26 @@ class WhisperModel(nn.Module):
         )
 
     def prefill(self, tokens: Tensor, state: DecoderState, rows: Tensor | None = None) -> Tensor:
-        """Tokens [B, T] from position 0 on to logits [B, T, V]; of ``rows`` [R] alone [B, R, V].
+        """Tokens [B, T] from position 0 on to logits [B, T, V]; of ``rows`` [R] alone [B, R, V]."""
+        return self.decoder.logits(self.prompt_states(tokens, state, rows))
+
+    def prompt_states(self, tokens: Tensor, state: DecoderState, rows: Tensor | None = None) -> Tensor:
+        """What ``prefill`` projects to logits: [B, T, D], or with ``rows`` [R] [B, R, D].
 
         The first T slots of the cache are written. What stands after a prompt, to fill T up, changes nothing of the
         rows before it, and its slots are written again before they are read.
         """
         positions = torch.arange(tokens.shape[1], device=tokens.device).expand_as(tokens)
-        return self.decoder(tokens, positions, state, rows)  # type: ignore[no-any-return]
+        states = self.decoder.states(tokens, positions, state)
+        return states if rows is None else states.index_select(1, rows)
 
     def decode_step(self, token: Tensor, position: Tensor, state: DecoderState) -> Tensor:
         """One token [B] at each sequence's position [B] to logits [B, V]; fills that slot of the cache."""
-        return self.decoder(token[:, None], position[:, None], state)[:, 0]  # type: ignore[no-any-return]
+        return self.decoder.logits(self.step_states(token, position, state))
+
+    def step_states(self, token: Tensor, position: Tensor, state: DecoderState) -> Tensor:
+        """What ``decode_step`` projects to logits: [B, D]; fills that slot of the cache."""
+        return self.decoder.states(token[:, None], position[:, None], state)[:, 0]
 
 
 def random_model(config: WhisperConfig, *, seed: int = 0, dtype: torch.dtype = torch.float32) -> WhisperModel:

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from ttscribe.compiler.program import Role, TensorSpec, Value
 from ttscribe.compiler.settings import CompileSettings
+from ttscribe.compiler.vocabulary import whole_logits
 from ttscribe.compiler.whisper_programs import filled_prompt
 from ttscribe.decoding import LAST, Picks, Rules, greedy_on_host
 from ttscribe.devices.programs import LoadedProgram, ProgramKey, ProgramRunner, step_arguments
@@ -167,8 +168,8 @@ class TtnnRunner(ProgramRunner):
         return trace.outputs
 
     def _logits(self, outputs: Sequence[Any], rows: int) -> Tensor:
-        (logits,) = outputs
-        return self.device.to_host(logits, torch.float32)[:rows]
+        (parts,) = outputs
+        return whole_logits(self.device.to_host(parts, torch.float32)[:rows])
 
     def _trace(self, key: ProgramKey) -> Trace | Untraced:
         """The program's trace. All are recorded together, after everything that lasts is allocated."""
