@@ -110,7 +110,7 @@ def test_no_speech_is_lost_and_no_window_is_too_long(seed):
 
 def test_where_nobody_speaks_there_is_none():
     noise = np.random.default_rng(0).normal(0, 0.01, 160_000).astype(np.float32)
-    assert speech_spans(noise) == []
+    assert speech_spans(noise) == speech_spans(noise / 1000) == []
     assert speech_spans(np.zeros(0, np.float32)) == []
 
 
@@ -119,6 +119,13 @@ def test_where_somebody_speaks_in_silence(beckett):
     spans = speech_spans(samples)
     assert 19 < spans[0].start < 20.5
     assert 28 < spans[-1].end < 31
+
+
+@pytest.mark.parametrize("decibels", [-30, -50])
+def test_quiet_speech_is_heard_as_speech_that_is_not(two_cities, decibels):
+    samples = load_audio(two_cities)
+    quiet, usual = (speech_spans(each) for each in (samples * np.float32(10 ** (decibels / 20)), samples))
+    assert [(span.start, span.end) for span in quiet] == pytest.approx([(s.start, s.end) for s in usual], abs=0.1)
 
 
 @pytest.mark.parametrize(

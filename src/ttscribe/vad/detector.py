@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ttscribe.options import VadOptions
 from ttscribe.types import Samples
+from ttscribe.vad.level import Level
 from ttscribe.vad.silero import CONTEXT, FRAME, SileroNetwork, load_silero
 from ttscribe.vad.speech import Span, Speech
 
@@ -26,6 +27,7 @@ class FrameListener:
     def __init__(self) -> None:
         self._network = load_silero()
         self._state = SileroNetwork.first_state()
+        self._level = Level()
         # What is not heard yet, after the end of what is: the frames' context.
         self._held = torch.zeros(CONTEXT)
 
@@ -38,7 +40,8 @@ class FrameListener:
         for start in range(0, count, _BLOCK):
             stop = min(start + _BLOCK, count)
             frames = joined[start : stop + CONTEXT].unfold(0, CONTEXT + FRAME, FRAME)
-            heard, self._state = self._network(frames, self._state)
+            gain = self._level.gain(frames[:, CONTEXT:])
+            heard, self._state = self._network(frames if gain == 1 else frames * gain, self._state)
             found.append(heard)
         self._held = joined[count:].clone()
         return found
