@@ -10,8 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from cost_model.bottom_up import bounds
-from cost_model.bottom_up import total as added_up
 from cost_model.fit import FORMS, MODEL, TTFT, Fit, Residual, fit
 from cost_model.gap import Gap, gaps, savings, small_overhead
 from cost_model.plots import roofline, time_by_kind
@@ -19,7 +17,8 @@ from ttscribe.compiler.passes.precision import choose_precision
 from ttscribe.compiler.program import Program
 from ttscribe.compiler.settings import CompileSettings, policy
 from ttscribe.reports.constants import CHIPS, CORE_RATE, PASSES, RELEASES, TILE_ROWS, Release, Software, Sourced
-from ttscribe.reports.pages import call_tables, ms, percent, projected_row, table
+from ttscribe.reports.kernel_times import first_token, kernel_times, total
+from ttscribe.reports.pages import call_tables, kernel_tables, ms, percent, projected_row, table, text
 from ttscribe.reports.projection import FIRST_TOKEN, NEXT_TOKEN, WITHOUT_TIMESTAMPS, Projection, project
 
 PAGE, TIME_PLOT, ROOFLINE_PLOT = "performance.md", "time_{board}.svg", "roofline_{board}.svg"
@@ -69,10 +68,11 @@ def render(subject: Subject) -> dict[str, str]:
 def _page(subject: Subject) -> Iterator[str]:
     yield f"# {MODEL}: projected performance\n"
     yield _INTRODUCTION.format(precision=subject.precision)
-    yield "\n## Projected figures"
-    yield from _figures(subject)
     yield "\n## What the kernels add up to\n"
     yield from _added_up(subject)
+    yield "\n## The board's limits, and tt-metal's software\n"
+    yield _LIMITS
+    yield from _figures(subject)
     yield "\n## Where the time goes"
     for board, projection in subject.latest().items():
         yield f"\n### {board}, software as of *{LATEST[board].name}*\n"
@@ -99,9 +99,11 @@ def _page(subject: Subject) -> Iterator[str]:
 
 _INTRODUCTION = """\
 Every time and rate on this page is *projected*: computed from the compiled programs (`{precision}`) and published
-constants. None was measured by us, and no card was involved. What others published is called *published*.
+constants. None was measured by us, and no card was involved. What others published is called *published*."""
 
-For each TT-NN call of a program:
+_LIMITS = """\
+What the boards could do at their peak rates, and what tt-metal's software, as it was fitted to what is published of its
+own Whisper, would make of our programs. For each TT-NN call of a program:
 
     compute  = FLOPs, padded to tiles of 32 x 32 / rate of products at the call's math fidelity
     DRAM     = bytes of operands and results in DRAM, padded / DRAM rate; what is in L1 counts nothing
@@ -118,7 +120,7 @@ slowdown x measured rates + device operations x overhead, with both values from 
 TTFT is from samples in memory to the first token: host + `encode` + `cross_kv` + `prefill`; its floor has no time of
 the host. t/s/u is 1 / `greedy_step`: the floor of a step is the ceiling of t/s/u. So tt-metal defines them, whose demo
 asks for no timestamps. `transcribe` does, and its step is then `timed_step`, which applies their grammar on the card:
-the rows *with timestamps*, and the figures of the model table, are of it."""
+the rows *with timestamps* are of it."""
 
 
 _GAP = """\
@@ -162,38 +164,16 @@ For {model} the estimate of a published build is the fit itself: it says what tt
 programs, not how much faster ours are. What the fit leaves over is under *Calibration*."""
 
 
-_ADDED_UP = """\
-On an n150, with no value fitted to Whisper: what each kind of call takes, at least and at most, by what others measured
-of like operations on Wormhole, and the time between operations of a trace (`bench/cost_model/bottom_up.py`). The host's
-time before the first token is not in it. What is marked *assumed* nobody has published, and the whole has not been
-checked against models that it was not made from. It is narrower than floor and estimate above."""
-
-
 def _added_up(subject: Subject) -> Iterator[str]:
-    yield _ADDED_UP
-    steps = {"without timestamps": WITHOUT_TIMESTAMPS, "with timestamps": NEXT_TOKEN}
-    rows: list[Sequence[object]] = [
-        ("encode, cross_kv, prefill", *map(ms, added_up(subject.programs, FIRST_TOKEN)), "")
-    ]
-    for name, programs in steps.items():
-        low, high = added_up(subject.programs, programs)
+    yield text("kernels.md")
+    names = (*FIRST_TOKEN, *NEXT_TOKEN, *WITHOUT_TIMESTAMPS)
+    times = [each for name in names for each in kernel_times(subject.programs[name])]
+    rows: list[Sequence[object]] = [("TTFT", *map(ms, first_token(times)), "")]
+    for name, programs in {"with timestamps": NEXT_TOKEN, "without timestamps": WITHOUT_TIMESTAMPS}.items():
+        low, high = total(times, programs)
         rows.append((f"a step {name}", ms(low), ms(high), f"{1 / high:.0f} to {1 / low:.0f}"))
     yield from table(("", "at least, ms", "at most, ms", "t/s/u"), rows)
-    for name in ("encode", *WITHOUT_TIMESTAMPS, *NEXT_TOKEN):
-        yield f"\n`{name}`, by kind of call:"
-        yield from table(
-            ("calls", "device operations", "at least, us", "at most, us", "from"),
-            (
-                (
-                    each.name,
-                    each.device_operations,
-                    f"{each.low * _MICRO:.0f}",
-                    f"{each.high * _MICRO:.0f}",
-                    each.source,
-                )
-                for each in bounds(subject.programs[name])
-            ),
-        )
+    yield from kernel_tables(times)
 
 
 def _explanation(subject: Subject) -> Iterator[str]:

@@ -35,8 +35,8 @@ _HEADS = (
 _NOTES = """
 ᵛ validated on a mock board, ᵉ emulated, ˢ simulated, ᵖ projected by the cost model, ᵐ measured; empty: could not be
 taken here.
-A projected range goes from what tt-metal's software, as fitted to its published figures, would make of our programs to
-the board's limit; for TTFT the limit is the lower number, for t/s/u the higher.
+A projected range adds up what each call takes at least and at most, by what others measured of its like on the same
+chip; a step is one with timestamps, and TTFT has the host's features in it, 5 to 15 ms.
 ✅ every operation lowered, every call accepted, accuracy contract met; 🚧 accuracy not judged for want of weights."""
 
 
@@ -67,7 +67,7 @@ def _cells(report: ModelReport, *names: str) -> str:
 
 
 def _range(report: ModelReport, low: str, high: str) -> str:
-    """What is projected has a limit of the board and an estimate; what is measured is one number."""
+    """What is projected is a range; what is measured is one number."""
     known = [figure for figure in (report.figure(low), report.figure(high)) if figure is not None]
     taken = [figure for figure in known if figure.provenance is Provenance.MEASURED] or known
     return "–".join(f"{figure.value:.0f}" for figure in taken) + _mark(taken)

@@ -13,7 +13,17 @@ from markdown_it import MarkdownIt
 
 from ttscribe.check import ProgramCheck
 from ttscribe.files import make_folder, write_text
-from ttscribe.reports.schema import FIGURES, CallTimes, Figure, ModelReport, Projected, Variation, in_order, to_json
+from ttscribe.reports.schema import (
+    FIGURES,
+    CallTimes,
+    Figure,
+    KernelTimes,
+    ModelReport,
+    Projected,
+    Variation,
+    in_order,
+    to_json,
+)
 
 _STATUSES = ("lowered", "fused", "removed", "constant", "host", "blocked")
 _VARIATION = ("input variation", "programs", "nodes", "status", "TT-NN calls", "isolated PCC", "host", "reason")
@@ -22,6 +32,10 @@ _CALLS = (
     *("call", "device operations", "GFLOP", "DRAM, MB", "bound", "floor, ms", "measured rates, ms", "estimate, ms"),
     "of estimate",
 )
+_PROJECTED_ONLY = """\
+Every time and rate on this page is *projected*: computed from the compiled programs (`{precision}`) and published
+constants. None was measured by us, and no card was involved."""
+_KERNELS = ("calls", "device operations", "at least, us", "at most, us", "from")
 _TEXTS = files("ttscribe.reports").joinpath("texts")
 
 
@@ -32,7 +46,7 @@ def pages(report: ModelReport) -> dict[str, str]:
         "input_variations.md": "\n".join(_trace(report)) + "\n" if report.variations else "",
         "performance.md": "\n".join(_performance(report)) + "\n" if report.calls else "",
     }
-    html = Template(_text("page.html")).substitute(
+    html = Template(text("page.html")).substitute(
         title=escape(f"{report.model} on {report.board}"),
         # No raw HTML: messages of TT-NN's and types of C++ have angle brackets.
         body=MarkdownIt("commonmark", {"html": False}).enable("table").render("\n".join(markdown.values())),
@@ -53,7 +67,7 @@ def write(report: ModelReport, folder: Path) -> list[Path]:
     return [folder / name for name in texts]
 
 
-def _text(name: str) -> str:
+def text(name: str) -> str:
     return _TEXTS.joinpath(name).read_text(encoding="utf-8")
 
 
@@ -95,7 +109,7 @@ def _summary(report: ModelReport) -> Iterator[str]:
     reasons = f" Not done: {'; '.join(report.reasons)}." if report.reasons else ""
     how = f"{report.status.value} on {report.board}, `{report.precision}`, batch {report.batch}"
     yield f"{how}; weights: {report.weights}.{reasons}\n"
-    yield _text("words.md") + "\n## Figures"
+    yield text("words.md") + "\n## Figures"
     rows = [
         (FIGURES[name][1], shown(figure), figure.provenance.value, figure.source) for name, figure in in_order(report)
     ]
@@ -110,7 +124,7 @@ def _summary(report: ModelReport) -> Iterator[str]:
     nothing = "Nothing ran: there are no weights of this model here." if ran is None else "No difference."
     yield from _listed("What ran and what was compiled", ran or (), nothing)
     if is_whisper(report):
-        yield "\n## On a card\n\n" + Template(_text("card.md")).substitute(command=card_command(report))
+        yield "\n## On a card\n\n" + Template(text("card.md")).substitute(command=card_command(report))
     yield f"\nVersions: {', '.join(f'{name} {number}' for name, number in report.versions.items())}."
 
 
@@ -138,7 +152,7 @@ def _program_row(program: ProgramCheck) -> Sequence[object]:
 
 def _trace(report: ModelReport) -> Iterator[str]:
     yield f"# {report.model}: operation trace\n"
-    yield Template(_text("trace.md")).substitute(precision=report.precision) + "\n## Summary"
+    yield Template(text("trace.md")).substitute(precision=report.precision) + "\n## Summary"
     groups = {target: list(alike) for target, alike in groupby(report.variations, key=lambda each: each.target)}
     rows = [_operation_row(target, alike) for target, alike in groups.items()]
     yield from table(("ATen operation", "variations", "nodes", *_STATUSES, "lowest isolated PCC"), rows)
@@ -173,7 +187,13 @@ def _pcc(pcc: float | None) -> str:
 
 def _performance(report: ModelReport) -> Iterator[str]:
     yield f"# {report.model}: projected performance on {report.board}\n"
-    yield Template(_text("performance.md")).substitute(precision=report.precision) + "\n## Projected figures"
+    yield _PROJECTED_ONLY.format(precision=report.precision)
+    if report.kernels:
+        yield "\n## What the kernels add up to\n"
+        yield text("kernels.md")
+        yield from kernel_tables(report.kernels)
+    yield "\n## The board's limits, and tt-metal's software\n"
+    yield text("performance.md")
     yield from table(_PROJECTED, map(projected_row, report.projected))
     yield f"\n## Where the time goes, software as of *{report.projected[-1].software}*"
     yield from call_tables(report.calls)
@@ -182,6 +202,24 @@ def _performance(report: ModelReport) -> Iterator[str]:
 def projected_row(each: Projected) -> Sequence[object]:
     """A release's figures, as the columns of _PROJECTED have them."""
     return (each.software, f"{each.ttft_floor:.1f}", f"{each.ttft:.1f}", f"{each.tsu_ceiling:.0f}", f"{each.tsu:.1f}")
+
+
+def kernel_tables(times: Iterable[KernelTimes]) -> Iterator[str]:
+    """A table for each program, with its sum."""
+    for program, found in groupby(times, key=lambda each: each.program):
+        parts = [*found]
+        rows = [_kernel_row(each) for each in parts]
+        sums = (sum(each.least_s for each in parts), sum(each.most_s for each in parts))
+        yield f"\n`{program}`:"
+        yield from table(_KERNELS, [*rows, ("all", parts[-1].device_operations, *map(_micro, sums), "")])
+
+
+def _kernel_row(each: KernelTimes) -> Sequence[object]:
+    return (each.call, each.device_operations, _micro(each.least_s), _micro(each.most_s), each.source)
+
+
+def _micro(seconds: float) -> str:
+    return f"{1e6 * seconds:.0f}"
 
 
 def call_tables(calls: Iterable[CallTimes]) -> Iterator[str]:

@@ -1,8 +1,8 @@
 """What the kernels of an n150 would take, added up from what others measured of like operations on Wormhole.
 
 No value here is fitted to Whisper, and each has its source. ``PARTS`` says for a kind of call how many seconds it takes
-at least and at most; ``bounds`` adds them up over a program as it was compiled, with the time between operations that
-are replayed from a trace. All of it is *projected*. What is marked "assumed" nobody has published.
+at least and at most; ``kernel_times`` adds them up over a program as it was compiled, with the time between operations
+that are replayed from a trace. All of it is *projected*. What is marked "assumed" nobody has published.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from math import ceil, prod
 from statistics import harmonic_mean
 
 from ttscribe.compiler.program import TILE_SIZE, Op, Program, Spec, TensorSpec
-from ttscribe.reports.constants import N150, Software
-from ttscribe.reports.projection import OperationTime, operation_times
+from ttscribe.reports.constants import N150, Chip, Software
+from ttscribe.reports.projection import FIRST_TOKEN, NEXT_TOKEN, OperationTime, operation_times
+from ttscribe.reports.schema import KernelTimes
 
 CORES = int(N150.cores.value)
 _MICRO, _GIGA, _TERA = 1e-6, 1e9, 1e12
@@ -217,49 +218,54 @@ PARTS: Sequence[Part] = (
         "tt-metal llama3_subdevices (typecast 2.2)",
     ),
 )
+_OTHERS = Part((), _each(2.2, 40), "assumed: of no call of Whisper's programs")
 BETWEEN: Seconds = (0.7 * _MICRO, 1.0 * _MICRO)
 """From one replayed operation to the next."""
 
+HOST: Seconds = (5e-3, 15e-3)
+"""Before the first token: log-mel features of 30 s, *measured* on a thread of two CPUs, 6.1 ms for 80 bins and 11.5 to
+13.8 for 128; what crosses to the card, 1 MB of them, is nothing beside that."""
 
-@dataclass(frozen=True, slots=True)
-class Bound:
-    """A program's calls of one part: how many device operations, and their seconds at least and at most."""
-
-    name: str
-    device_operations: int
-    low: float
-    high: float
-    source: str
+KNOWN = (N150,)
+"""Chips that the parts are of. Of a p150 nothing like them is published."""
 
 
-def bounds(program: Program) -> list[Bound]:
+def added_up(programs: Mapping[str, Program], chip: Chip) -> tuple[KernelTimes, ...]:
+    """The programs that count for Whisper's figures, by kind of call; of other programs, and other chips, nothing."""
+    counted = (*FIRST_TOKEN, *NEXT_TOKEN)
+    if chip not in KNOWN or not {*counted} <= {*programs}:
+        return ()
+    return tuple(each for name in counted for each in kernel_times(programs[name]))
+
+
+def kernel_times(program: Program) -> list[KernelTimes]:
     """A program's seconds by kind of call, the most first; the last is the time between operations."""
-    found: dict[tuple[str, str], Bound] = {}
+    found: dict[tuple[str, str], KernelTimes] = {}
     launched = 0
     for call in _calls(program):
         part = part_of(call)
         low, high = part.seconds(call)
         key = (call.name, part.source)
-        before = found.get(key, Bound(call.name, 0, 0.0, 0.0, part.source))
+        before = found.get(key, KernelTimes(program.name, call.name, 0, 0.0, 0.0, part.source))
         operations = before.device_operations + call.cost.device_operations
-        found[key] = Bound(call.name, operations, before.low + low, before.high + high, part.source)
+        found[key] = KernelTimes(
+            program.name, call.name, operations, before.least_s + low, before.most_s + high, part.source
+        )
         launched += call.cost.device_operations
-    between = Bound(
+    between = KernelTimes(
+        program.name,
         "between operations",
         launched,
         launched * BETWEEN[0],
         launched * BETWEEN[1],
         "tt-metal qwen3_tts PERF_NOTES, llama3_subdevices",
     )
-    return [*sorted(found.values(), key=lambda each: -each.high), between]
+    return [*sorted(found.values(), key=lambda each: -each.most_s), between]
 
 
 def part_of(call: Call) -> Part:
-    """The first part that a call is of; LookupError for a call that nothing is known of."""
-    for part in PARTS:
-        if call.name in part.names and part.when(call):
-            return part
-    raise LookupError(f"nothing is known of {call.op.target}")
+    """The first part that a call is of."""
+    return next((part for part in PARTS if call.name in part.names and part.when(call)), _OTHERS)
 
 
 def _calls(program: Program) -> Iterator[Call]:
@@ -272,7 +278,13 @@ def _calls(program: Program) -> Iterator[Call]:
         yield Call(cost, operands, result)
 
 
-def total(programs: Mapping[str, Program], names: Sequence[str]) -> Seconds:
+def total(times: Sequence[KernelTimes], programs: Sequence[str]) -> Seconds:
     """Seconds of several programs, one after the other."""
-    parts = [bound for name in names for bound in bounds(programs[name])]
-    return sum(part.low for part in parts), sum(part.high for part in parts)
+    parts = [each for each in times if each.program in programs]
+    return sum(part.least_s for part in parts), sum(part.most_s for part in parts)
+
+
+def first_token(times: Sequence[KernelTimes]) -> Seconds:
+    """From samples in memory to the first token."""
+    low, high = total(times, FIRST_TOKEN)
+    return low + HOST[0], high + HOST[1]
