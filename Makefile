@@ -9,13 +9,16 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup --no-l
 DEMO_SPEECH := 'from importlib.util import find_spec as find; \
 	print(find("moonshine_voice").submodule_search_locations[0] + "/assets/two_cities.wav")'
 
-.PHONY: env browser speech golden golden-files check-pythons check-sizes demo test lint types tests format bench reports clean
+.PHONY: serve env browser speech golden golden-files check-pythons check-sizes demo test lint types tests format bench reports clean
 
 env: ## set .venv up
 	@scripts/setup-env
 
 demo: env ## transcribe 44 s of read English with Whisper base
 	@$(BIN)/ttscribe transcribe --model base --format vtt "$$($(BIN)/python -c $(DEMO_SPEECH))"
+
+serve: env ## serve OpenAI's transcription API with Whisper base; ADDRESS and PORT choose where
+	@$(BIN)/ttscribe serve --model base --host $(or $(ADDRESS),127.0.0.1) --port $(or $(PORT),8000)
 
 test: lint types tests ## everything that CI runs
 

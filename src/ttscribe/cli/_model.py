@@ -73,13 +73,14 @@ def load(
     show_warnings(quiet=quiet)
     if quiet:
         disable_progress_bars()
-    if model is None:
-        model = _unnamed(language=language, task=task, offline=offline, quiet=quiet)
+    model = named(model, language=language, task=task, offline=offline, quiet=quiet)
     return load_model(model, device=device, precision=precision, threads=threads, offline=offline)
 
 
-def _unnamed(*, language: str | None, task: "Task", offline: bool, quiet: bool) -> str:
-    """The model where none is named; says on standard error which, where it is not the default."""
+def named(model: str | None, *, language: str | None, task: "Task", offline: bool, quiet: bool) -> str:
+    """``model``, or which one it is where none is named; says so on standard error, where it is not the default."""
+    if model is not None:
+        return model
     from ttscribe.whisper.checkpoints.unnamed import choose
 
     choice = choose(language=language, task=task, offline=offline)

@@ -24,6 +24,7 @@ from ttscribe.cli.listen import listen
 from ttscribe.cli.models import models
 from ttscribe.cli.record import record
 from ttscribe.cli.report import report
+from ttscribe.cli.serve import serve
 from ttscribe.cli.transcribe import transcribe
 from ttscribe.errors import TtscribeError
 
@@ -62,6 +63,7 @@ def _common(
 
 app.command(cls=GroupedCommand, context_settings={"token_normalize_func": dashes})(transcribe)
 app.command()(listen)
+app.command()(serve)
 app.command()(languages)
 app.command(name="compile")(compile_)
 app.command()(check)

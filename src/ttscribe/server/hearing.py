@@ -1,0 +1,146 @@
+"""A recording, transcribed by a worker's thread for a request that waits in the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass
+from typing import BinaryIO, NamedTuple, TypeAlias
+
+from fastapi import Request
+
+from ttscribe.errors import TtscribeError
+from ttscribe.options import DecodingOptions
+from ttscribe.server import problems
+from ttscribe.server.log import FIELDS
+from ttscribe.server.metrics import Metrics
+from ttscribe.server.models import Models
+from ttscribe.server.problems import Problem
+from ttscribe.server.settings import Limits
+from ttscribe.server.work import Job, Work
+from ttscribe.types import Segment, Task, TranscriptionInfo
+
+logger = logging.getLogger("ttscribe.server")
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is to be done with a recording; ``model`` is one that ``Models.named`` gave."""
+
+    sound: BinaryIO
+    model: str
+    task: Task
+    language: str | None
+    options: DecodingOptions
+    words: bool
+
+
+class Heard(NamedTuple):
+    """What comes of a recording, piece by piece: what is known of it first, and then segments."""
+
+    info: TranscriptionInfo
+    segment: Segment | None
+
+
+_Event: TypeAlias = Heard | Problem | None
+"""None is the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hearing:
+    """What requests share."""
+
+    models: Models
+    work: Work
+    limits: Limits
+    metrics: Metrics
+
+    async def heard(self, request: Request, wish: Wish) -> AsyncGenerator[Heard, None]:
+        """What is known of the recording, and its segments as they come.
+
+        Raises Problem. Where the client goes, or the iterator is closed, the work stops at the end of a window.
+        """
+        loop, events = asyncio.get_running_loop(), asyncio.Queue[_Event]()
+        began = time.monotonic()
+
+        def tell(event: _Event) -> None:
+            loop.call_soon_threadsafe(events.put_nowait, event)
+
+        def run(job: Job) -> None:
+            self._run(job, wish, tell, request.state.request_id, began)
+
+        job = self.work.submit(_client(request), run)
+        gone = asyncio.create_task(_gone(request))
+        try:
+            while (event := await _next(events, gone, began + self.limits.seconds - time.monotonic())) is not None:
+                if isinstance(event, Problem):
+                    raise event
+                yield event
+        except TimeoutError:
+            raise problems.took_too_long(self.limits.seconds) from None
+        finally:
+            job.cancel()
+            gone.cancel()
+        self.metrics.seconds.observe(time.monotonic() - began)
+
+    def _run(self, job: Job, wish: Wish, tell: Callable[[_Event], None], request_id: str, began: float) -> None:
+        """In a worker's thread: whatever goes wrong is told, and not raised."""
+        took = time.monotonic()
+        try:
+            with self.models.lease(wish.model) as transcriber:
+                segments, info = transcriber.transcribe(
+                    wish.sound,
+                    task=wish.task,
+                    language=wish.language,
+                    word_timestamps=wish.words,
+                    max_duration=self.limits.duration,
+                    options=wish.options,
+                    progress=job.check,
+                )
+                tell(Heard(info, None))
+                for segment in segments:
+                    if not segment.id:
+                        self.metrics.first_text.observe(time.monotonic() - began)
+                    self.metrics.tokens.inc(len(segment.tokens))
+                    tell(Heard(info, segment))
+                    job.check()
+            self.metrics.audio.inc(info.duration)
+            tell(None)
+        except Problem as problem:
+            tell(problem)
+        except TtscribeError as error:
+            tell(problems.of(error))
+        except Exception:
+            # Of a client that has gone the file is closed, perhaps while it was read.
+            if not job.is_cancelled:
+                logger.exception("failed", extra={FIELDS: {"request": request_id}})
+            tell(problems.internal(request_id))
+        finally:
+            self.metrics.busy.inc(time.monotonic() - took)
+
+
+async def _next(events: asyncio.Queue[_Event], gone: asyncio.Task[None], seconds: float) -> _Event:
+    """The next event. Raises TimeoutError after so many seconds, and Problem where the client is ``gone`` before."""
+    coming = asyncio.ensure_future(events.get())
+    try:
+        done, _ = await asyncio.wait({coming, gone}, timeout=max(0, seconds), return_when=asyncio.FIRST_COMPLETED)
+        if coming in done:
+            return coming.result()
+        if gone in done:
+            raise problems.gone()
+        raise TimeoutError
+    finally:
+        coming.cancel()
+
+
+async def _gone(request: Request) -> None:
+    """Ends when the client does: after a request's body nothing else comes."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _client(request: Request) -> str:
+    """Who is served in turn with others: a key's owner, or an address."""
+    return request.headers.get("authorization") or (request.client.host if request.client else "")
