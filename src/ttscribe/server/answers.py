@@ -33,13 +33,22 @@ def text(segments: Sequence[Segment]) -> str:
     return " ".join(segment.text for segment in segments)
 
 
-def delta(segment: Segment, *, first: bool) -> str:
-    """A segment's text as an event; joined, all deltas are the text."""
-    return event({"type": "transcript.text.delta", "delta": segment.text if first else f" {segment.text}"})
+def delta(segment: Segment, info: TranscriptionInfo, *, first: bool) -> str:
+    """A segment's text as an event; joined, all deltas are the text. OpenAI's have no ``segment`` nor ``duration``."""
+    return event(
+        {
+            "type": "transcript.text.delta",
+            "delta": segment.text if first else f" {segment.text}",
+            "duration": info.duration,
+            "segment": {"start": segment.start, "end": segment.end, "words": [_word(word) for word in segment.words]},
+        }
+    )
 
 
 def done(segments: Sequence[Segment], info: TranscriptionInfo) -> str:
-    return event({"type": "transcript.text.done", "text": text(segments), "usage": _usage(info)})
+    """The last event. OpenAI's has no ``language`` and no ``duration``."""
+    known = {"language": LANGUAGES[info.language], "duration": info.duration}
+    return event({"type": "transcript.text.done", "text": text(segments), "usage": _usage(info), **known})
 
 
 def event(data: dict[str, Any]) -> str:

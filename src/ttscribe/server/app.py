@@ -24,6 +24,7 @@ from ttscribe.server.guard import Guard
 from ttscribe.server.hearing import Hearing, Wish
 from ttscribe.server.metrics import Metrics
 from ttscribe.server.models import Models
+from ttscribe.server.page import add_page
 from ttscribe.server.problems import Problem
 from ttscribe.server.settings import ServerSettings
 from ttscribe.server.work import Work
@@ -69,6 +70,7 @@ def create_app(settings: ServerSettings) -> FastAPI:
     _add_health(app, ready, metrics)
     _add_models(app, models)
     _add_audio(app, hearing, ready)
+    add_page(app)
     return app
 
 
@@ -195,7 +197,7 @@ def _add_audio(app: FastAPI, hearing: Hearing, ready: asyncio.Event) -> None:
     ) -> Response:
         """What is said in a recording."""
         granularities = timestamp_granularities or ["segment"]
-        if timestamp_granularities and response_format != "verbose_json":
+        if timestamp_granularities and response_format != "verbose_json" and not stream:
             raise Problem(400, "timestamp_granularities[] needs response_format verbose_json.", param="response_format")
         if stream and response_format not in ("json", "text"):
             raise Problem(400, "stream gives text: leave response_format out.", param="response_format")
@@ -265,7 +267,7 @@ async def _streamed(hearing: Hearing, request: Request, wish: Wish) -> Streaming
             try:
                 async for _, segment in coming:
                     if segment is not None:
-                        yield answers.delta(segment, first=not segments)
+                        yield answers.delta(segment, info, first=not segments)
                         segments.append(segment)
             except Problem as problem:
                 yield answers.event({"type": "error", **problem.body()})
