@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from math import ceil, prod
 from statistics import harmonic_mean
 
-from ttscribe.compiler.program import TILE_SIZE, Op, Program, Spec, TensorSpec
+from ttscribe.compiler.program import TILE_SIZE, Config, Op, Program, Spec, TensorSpec
 from ttscribe.reports.constants import N150, Chip, Software
 from ttscribe.reports.projection import FIRST_TOKEN, NEXT_TOKEN, OperationTime, operation_times
 from ttscribe.reports.schema import KernelTimes
@@ -57,6 +57,11 @@ class Call:
         """Whether it has to do with logits of the whole vocabulary."""
         return max(prod(spec.shape) for spec in (*self.operands[:1], self.result)) > _WIDE
 
+    def is_configured(self, name: str) -> bool:
+        """Whether its program configuration is of this class."""
+        config = self.op.attribute("program_config")
+        return isinstance(config, Config) and config.kind == name
+
     @property
     def weight_bytes(self) -> int:
         return self.operands[1].bytes
@@ -73,6 +78,11 @@ class Part:
     seconds: Callable[[Call], Seconds]
     source: str
     when: Callable[[Call], bool] = lambda _call: True
+
+
+def sharded_weights(size: float) -> Seconds:
+    """A product of one row of tiles with so many bytes of weights in the shards of the DRAM banks."""
+    return size / 238 / _GIGA + 5.4 * _MICRO, size / 200 / _GIGA + 8 * _MICRO
 
 
 def _each(low: float, high: float) -> Callable[[Call], Seconds]:
@@ -151,6 +161,18 @@ def _wide_elements(call: Call) -> Seconds:
 
 _ELEMENTS = ("add", "subtract", "divide", "exp", "where", "reciprocal")
 PARTS: Sequence[Part] = (
+    Part(
+        ("linear",),
+        lambda call: sharded_weights(call.weight_bytes),
+        "tt-metal qwen3_tts (5.4 us and bytes at 238 GB/s), tt-mlir issue 8676 (70 to 80 % of the peak)",
+        lambda call: call.is_configured("MatmulMultiCoreReuseMultiCastDRAMShardedProgramConfig"),
+    ),
+    Part(
+        ("layer_norm",),
+        _each(7, 11),
+        "tt-metal issue 48279 (7.0 us), qwen3_tts PERF_NOTES (9 to 11)",
+        lambda call: call.is_row() and call.is_configured("LayerNormShardedMultiCoreProgramConfig"),
+    ),
     Part(
         ("linear",),
         _row_of_weights(150, 185),
