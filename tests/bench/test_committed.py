@@ -8,6 +8,7 @@ from msgspec.structs import replace
 import model_reports
 from cost_model import page
 from reports.by_hand import same_but_for_time
+from sizes import DISTIL_LARGE_V3
 from ttscribe.reports.model_table import BEGIN, END, model_table
 from ttscribe.reports.pages import pages, summary_page
 from ttscribe.reports.schema import from_json
@@ -57,12 +58,12 @@ def made():
     return model_reports.whisper_files("distil-large-v3")
 
 
-@pytest.mark.xdist_group("projected distil-large-v3")
+@pytest.mark.xdist_group(DISTIL_LARGE_V3)
 def test_the_figures_of_the_bring_up_are_those_of_this_code(made):
     assert same_but_for_time(made[0], committed(MODELS / "distil-large-v3" / "report.json")) == [], STALE
 
 
-@pytest.mark.xdist_group("projected distil-large-v3")
+@pytest.mark.xdist_group(DISTIL_LARGE_V3)
 def test_the_pages_of_the_bring_up_are_those_of_this_code(made):
     """But for seconds of a machine, which are as committed."""
     report, files = made

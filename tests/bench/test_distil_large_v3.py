@@ -8,12 +8,13 @@ import pytest
 from cost_model.fit import FORMS, STEP, TTFT, fit, rounded
 from cost_model.gap import ALTERNATIVES, gaps, savings
 from cost_model.page import PAGE, Subject, render
+from sizes import DISTIL_LARGE_V3
 from ttscribe.compiler.program import Role, TensorSpec
 from ttscribe.reports.constants import CHIPS, CORE_RATE, N150, P150, PASSES, RELEASES, TILE_ROWS, Software
 from ttscribe.reports.projection import FIRST_TOKEN, WITHOUT_TIMESTAMPS, project
 
 # One worker compiles the programs, once.
-pytestmark = pytest.mark.xdist_group("projected distil-large-v3")
+pytestmark = pytest.mark.xdist_group(DISTIL_LARGE_V3)
 
 
 @pytest.fixture(scope="module")

@@ -5,12 +5,13 @@ from dataclasses import replace
 import pytest
 
 from reports.small_programs import linear
+from sizes import DISTIL_LARGE_V3
 from ttscribe.compiler.whisper_programs import PROGRAMS
 from ttscribe.reports.constants import N150, P150, Software
 from ttscribe.reports.kernel_times import BETWEEN, HOST, added_up, first_token, kernel_times, total
 from ttscribe.reports.projection import operation_times
 
-pytestmark = pytest.mark.xdist_group("projected distil-large-v3")
+pytestmark = pytest.mark.xdist_group(DISTIL_LARGE_V3)
 
 
 @pytest.mark.parametrize("name", PROGRAMS)

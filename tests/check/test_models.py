@@ -9,15 +9,13 @@ from functools import cache
 
 import pytest
 
+from sizes import captured
 from ttscribe.check import check_programs
 from ttscribe.check.programs import checkable
 from ttscribe.compiler.boards import BOARDS
 from ttscribe.compiler.compilation import compile_graph
 from ttscribe.compiler.cost import program_cost
 from ttscribe.compiler.settings import CompileSettings, policy
-from ttscribe.compiler.whisper_programs import PROGRAMS, capture_program
-from ttscribe.whisper.config import SIZES
-from ttscribe.whisper.model import shape_only_model
 
 POLICIES = ("bf16-hifi3", "bfp8-hifi3")
 # A hand-written program of distil-large-v3, counted and measured on the mock n150, its weights bfloat8_b.
@@ -44,7 +42,7 @@ if os.environ.get("TTSCRIBE_CHECK") == "all":
 
 def group(size):
     """Tests of one size run in one process, which captures its programs once."""
-    return pytest.mark.xdist_group(f"check-{size}")
+    return pytest.mark.xdist_group(size)
 
 
 every_check = pytest.mark.parametrize(
@@ -53,15 +51,9 @@ every_check = pytest.mark.parametrize(
 
 
 @cache
-def captured(size):
-    model = shape_only_model(SIZES[size])
-    return [capture_program(name, model) for name in PROGRAMS]
-
-
-@cache
 def compiled(size, precision, board):
     settings = CompileSettings(policy(precision), BOARDS[board])
-    return [checkable(compile_graph(graph, settings)) for graph in captured(size)]
+    return [checkable(compile_graph(graph, settings)) for graph in captured(size).values()]
 
 
 @cache

@@ -16,7 +16,7 @@ from ttscribe.compiler.whisper_programs import PROGRAMS, capture_program
 from ttscribe.whisper.config import SIZES
 from ttscribe.whisper.model import shape_only_model
 
-pytestmark = pytest.mark.xdist_group("check-tiny.en")
+pytestmark = pytest.mark.xdist_group("tiny.en")
 
 CUTS_HEADS = "ttnn.experimental.nlp_create_qkv_heads"
 # The worker, with a list of one where TT-NN wants as many tensors as it has results: so cross_kv was once.

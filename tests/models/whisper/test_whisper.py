@@ -21,7 +21,7 @@ from ttscribe.check import check_programs
 from ttscribe.check.programs import capture_calls, checkable
 from ttscribe.compiler.compilation import compile_graph
 from ttscribe.compiler.settings import CompileSettings, policy
-from ttscribe.compiler.whisper_programs import PROGRAMS, capture_program
+from ttscribe.compiler.whisper_programs import PROGRAMS
 from ttscribe.devices.ttnn.device import CARDS
 from ttscribe.errors import ModelNotFound
 from ttscribe.reports.measure import ledger_differences
@@ -29,7 +29,6 @@ from ttscribe.reports.schema import FIGURES, Status, from_json
 from ttscribe.transcription import Transcriber
 from ttscribe.whisper.checkpoints import load_checkpoint
 from ttscribe.whisper.config import SIZES
-from ttscribe.whisper.model import shape_only_model
 
 # One worker makes the report of tiny.en.
 pytestmark = pytest.mark.xdist_group(GROUP)
@@ -102,38 +101,6 @@ def test_distil_large_v3_with_its_own_weights_says_on_the_emulator_what_it_says_
     found, _ = ours.transcribe(dummy_utterance, sample_rate=16_000)
     assert [segment.text for segment in found] == [segment.text for segment in expected]
     assert ledger_differences(ours.runner) == ()
-
-
-@pytest.fixture(scope="module")
-def shape_of_distil_large_v3():
-    """Its programs at the true shape by name, compiled of no weights at all."""
-    model, settings = shape_only_model(SIZES["distil-large-v3"]), CompileSettings(policy(POLICY))
-    return {name: compile_graph(capture_program(name, model), settings).program for name in PROGRAMS}
-
-
-def test_the_shape_of_distil_large_v3_without_weights_compiles_whole(shape_of_distil_large_v3):
-    assert all(program.ops and program.host_segments == [] for program in shape_of_distil_large_v3.values())
-
-
-def test_the_shape_of_distil_large_v3_without_weights_is_its_true_shape_at_batch_1(shape_of_distil_large_v3):
-    config, programs = SIZES["distil-large-v3"], shape_of_distil_large_v3
-    (mel,) = programs["encode"].inputs
-    assert mel.spec.shape == (1, 3000, config.num_mel_bins)
-    token, position, *state = programs["greedy_step"].inputs
-    assert (token.spec.shape, position.spec.shape) == ((1,), (1,))
-    assert len(state) == 4 * config.decoder_layers == 8
-    attended = {"encode": 32, "cross_kv": 0, "prefill": 4, "decode_step": 4, "greedy_step": 4, "timed_step": 4}
-    assert {
-        name: sum("scaled_dot_product_attention" in op.target for op in program.ops)
-        for name, program in programs.items()
-    } == attended
-
-
-def test_the_shape_of_distil_large_v3_without_weights_is_compiled_for_bfloat16(shape_of_distil_large_v3):
-    programs = shape_of_distil_large_v3.values()
-    assert {program.precision for program in programs} == {POLICY}
-    constants = {constant.value.spec.dtype.value for program in programs for constant in program.constants}
-    assert {name for name in constants if "float" in name} == {"bfloat16"}
 
 
 @pytest.fixture(scope="module")
