@@ -39,6 +39,7 @@ MAY_IMPORT = {
     "languages": {"whisper", "decoding", "windows"},
     "backend": {"compiler", "devices"},
     "transcription": {"audio", "whisper", "devices", "decoding", "alignment", "vad", "windows", "languages", "live"},
+    "batch": {"", "transcription", "writers"},
     "server": {"", "whisper", "devices", "transcription", "writers"},
     "check": {"whisper", "compiler", "devices"},
     "evaluation": {"audio", "whisper", "decoding", "devices"},
@@ -48,7 +49,7 @@ MAY_IMPORT = {
     "lockstep": {"audio", "whisper", "compiler", "devices", "check", "evaluation"},
     "cli": {
         *("", "audio", "writers", "whisper", "compiler", "devices", "decoding", "transcription", "live"),
-        *("bench", "cases", "check", "evaluation", "lockstep", "reports", "server"),
+        *("batch", "bench", "cases", "check", "evaluation", "lockstep", "reports", "server"),
     },
 }
 

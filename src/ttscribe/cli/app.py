@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 from ttscribe import __version__
 from ttscribe.cli._decoding import GroupedCommand, dashes
 from ttscribe.cli._terminal import complain
+from ttscribe.cli.batch import batch
 from ttscribe.cli.bench import bench
 from ttscribe.cli.check import check
 from ttscribe.cli.compare import compare
@@ -62,6 +63,7 @@ def _common(
 
 
 app.command(cls=GroupedCommand, context_settings={"token_normalize_func": dashes})(transcribe)
+app.command(cls=GroupedCommand, context_settings={"token_normalize_func": dashes})(batch)
 app.command()(listen)
 app.command()(serve)
 app.command()(languages)

@@ -1,9 +1,10 @@
 """``ttscribe transcribe``: recordings to text, on standard output or in files."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -19,28 +20,49 @@ from ttscribe.writers import FormatName, SubtitleLayout, format_writer, write_tr
 
 if TYPE_CHECKING:
     from ttscribe.transcription import Transcriber
-    from ttscribe.types import InputFormat, Task, TranscriptionInfo, WindowLength
+    from ttscribe.types import TranscriptionInfo
 
 
 @dataclass(frozen=True, slots=True)
-class _Options:
+class Options:
+    """``arguments`` are those of ``Transcriber.transcribe``."""
+
     format_name: FormatName
-    language: str | None
-    task: "Task"
-    input_format: "InputFormat | None"
-    sample_rate: int | None
-    max_duration: float
-    vad_filter: bool | None
-    vad_parameters: VadOptions
-    batch_size: int
-    window: "WindowLength"
-    multilingual: bool
-    language_detection_segments: int
-    language_detection_threshold: float
-    decoding: DecodingOptions
-    word_timestamps: bool
     layout: SubtitleLayout | None
-    quiet: bool
+    arguments: dict[str, Any]
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> "Options":
+        """What the command's options, by their names, come to. Raises OptionError where they do not go together."""
+        own = {name: given[name] for name in _ARGUMENTS}
+        own["vad_filter"] = given["vad"]
+        own["vad_parameters"] = VadOptions(
+            threshold=given["vad_threshold"], min_silence_duration_ms=given["vad_min_silence_duration_ms"]
+        )
+        own["options"] = DecodingOptions(
+            temperature=decoding.ladder(given["temperature"], given["temperature_increment_on_fallback"]),
+            log_prob_threshold=given["logprob_threshold"],
+            suppress_tokens=decoding.token_ids(given["suppress_tokens"]),
+            **{name: given[name] for name in _DECODING},
+        )
+        layout = words.layout(
+            given["format_name"],
+            word_timestamps=given["word_timestamps"],
+            **{name: given[name] for name in _LAYOUT},
+        )
+        return cls(given["format_name"], layout, own)
+
+
+_ARGUMENTS = (
+    *("language", "task", "input_format", "sample_rate", "max_duration", "batch_size", "window", "multilingual"),
+    *("language_detection_segments", "language_detection_threshold", "word_timestamps"),
+)
+_DECODING = (
+    *("compression_ratio_threshold", "no_speech_threshold", "beam_size", "patience", "best_of", "length_penalty"),
+    *("repetition_penalty", "no_repeat_ngram_size", "max_initial_timestamp", "initial_prompt", "hotwords", "prefix"),
+    *("condition_on_previous_text", "seed"),
+)
+_LAYOUT = ("highlight_words", "max_line_width", "max_line_count", "max_words_per_line")
 
 
 def transcribe(
@@ -82,7 +104,7 @@ def transcribe(
     quiet: Annotated[
         bool, typer.Option("--quiet/--no-quiet", help="Say nothing on standard error but errors.")
     ] = False,
-    config: Annotated[  # noqa: ARG001 - its callback has used it
+    config: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
@@ -128,50 +150,7 @@ def transcribe(
     The transcript goes to standard output as it comes, or with --output-dir to one file per recording, which appears
     only when it is complete. A file that cannot be used is reported and the others are done; the exit status is then 1.
     """
-    options = _Options(
-        format_name,
-        language,
-        task,
-        input_format,
-        sample_rate,
-        max_duration,
-        vad,
-        VadOptions(threshold=vad_threshold, min_silence_duration_ms=vad_min_silence_duration_ms),
-        batch_size,
-        window,
-        multilingual,
-        language_detection_segments,
-        language_detection_threshold,
-        DecodingOptions(
-            temperature=decoding.ladder(temperature, temperature_increment_on_fallback),
-            compression_ratio_threshold=compression_ratio_threshold,
-            log_prob_threshold=logprob_threshold,
-            no_speech_threshold=no_speech_threshold,
-            beam_size=beam_size,
-            patience=patience,
-            best_of=best_of,
-            length_penalty=length_penalty,
-            repetition_penalty=repetition_penalty,
-            no_repeat_ngram_size=no_repeat_ngram_size,
-            suppress_tokens=decoding.token_ids(suppress_tokens),
-            max_initial_timestamp=max_initial_timestamp,
-            initial_prompt=initial_prompt,
-            hotwords=hotwords,
-            prefix=prefix,
-            condition_on_previous_text=condition_on_previous_text,
-            seed=seed,
-        ),
-        word_timestamps,
-        words.layout(
-            format_name,
-            word_timestamps=word_timestamps,
-            highlight_words=highlight_words,
-            max_line_width=max_line_width,
-            max_line_count=max_line_count,
-            max_words_per_line=max_words_per_line,
-        ),
-        quiet,
-    )
+    options = Options.of(locals())
     jobs, passed_over = plan(files, format_name, output_dir, resume=resume)
     if passed_over:
         note(f"{output_dir}: passed over {passed_over} of {passed_over + len(jobs)}, done already", quiet=quiet)
@@ -187,47 +166,30 @@ def transcribe(
         offline=offline,
         quiet=quiet,
     )
-    succeeded = [_attempt(transcriber, job, options, named=len(jobs) > 1) for job in jobs]
+    succeeded = [_attempt(transcriber, job, options, named=len(jobs) > 1, quiet=quiet) for job in jobs]
     if not all(succeeded):
         raise typer.Exit(1)
 
 
-def _attempt(transcriber: "Transcriber", job: Job, options: _Options, *, named: bool) -> bool:
+def _attempt(transcriber: "Transcriber", job: Job, options: Options, *, named: bool, quiet: bool) -> bool:
     """Do one file and say whether it could be done; what keeps the others from being done too is raised."""
     if named:
-        note(f"==> {job.name} <==", quiet=options.quiet)
+        note(f"==> {job.name} <==", quiet=quiet)
     began = time.perf_counter()
     try:
-        info = _run(transcriber, job, options)
+        info = _run(transcriber, job, options, quiet=quiet)
     except (AudioError, OutputError) as error:
         if isinstance(error, OutputError) and job.output is None:
             raise
         complain(error)
         return False
-    note(_summary(info, time.perf_counter() - began, job.output), quiet=options.quiet)
+    note(_summary(info, time.perf_counter() - began, job.output), quiet=quiet)
     return True
 
 
-def _run(transcriber: "Transcriber", job: Job, options: _Options) -> "TranscriptionInfo":
-    with progress_bar(job.name, quiet=options.quiet) as bar:
-        segments, info = transcriber.transcribe(
-            job.source,
-            language=options.language,
-            task=options.task,
-            input_format=options.input_format,
-            sample_rate=options.sample_rate,
-            max_duration=options.max_duration,
-            word_timestamps=options.word_timestamps,
-            progress=bar.update,
-            vad_filter=options.vad_filter,
-            vad_parameters=options.vad_parameters,
-            batch_size=options.batch_size,
-            window=options.window,
-            multilingual=options.multilingual,
-            language_detection_segments=options.language_detection_segments,
-            language_detection_threshold=options.language_detection_threshold,
-            options=options.decoding,
-        )
+def _run(transcriber: "Transcriber", job: Job, options: Options, *, quiet: bool) -> "TranscriptionInfo":
+    with progress_bar(job.name, quiet=quiet) as bar:
+        segments, info = transcriber.transcribe(job.source, progress=bar.update, **options.arguments)
         if job.output is not None:
             write_transcript(job.output, options.format_name, segments, info, options.layout)
             return info

@@ -1,0 +1,185 @@
+"""Many recordings: what is written, and what is left to do, whatever dies."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import threading
+import time
+import wave
+
+import psutil
+import pytest
+
+from cli.conftest import COMMAND
+from ttscribe import load_model
+from ttscribe.audio import SAMPLE_RATE, load_audio
+from ttscribe.batch import Entry, Index, Item, Plan, run
+from ttscribe.errors import ModelNotFound, OutputError
+
+pytestmark = pytest.mark.xdist_group("batch")
+LOAD = {"name_or_path": "tiny.en", "precision": "float32", "threads": 1, "offline": True}
+PIECES, SECONDS = 4, 6
+
+
+@pytest.fixture(scope="module")
+def folder(two_cities, tmp_path_factory):
+    """Pieces of read English, one of them in a folder of its own."""
+    folder = tmp_path_factory.mktemp("recordings")
+    samples = (load_audio(two_cities) * 32767).astype("<i2")
+    for at in range(PIECES):
+        path = folder / ("inner" if at == 0 else "") / f"{at}.wav"
+        path.parent.mkdir(exist_ok=True)
+        with wave.open(str(path), "wb") as file:
+            file.setparams((1, 2, SAMPLE_RATE, 0, "NONE", ""))
+            file.writeframes(samples[at * SECONDS * SAMPLE_RATE : (at + 1) * SECONDS * SAMPLE_RATE].tobytes())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def texts(folder):
+    """What the same model writes without a batch, by recording."""
+    transcriber = load_model(**LOAD)
+
+    def text(path):
+        segments, _ = transcriber.transcribe(path)
+        return " ".join(segment.text for segment in segments)
+
+    return {str(path): text(path) for path in sorted(folder.rglob("*.wav"))}
+
+
+def batch(*arguments):
+    command = [*COMMAND, "batch", *map(str, arguments), "--model", "tiny.en", "--precision", "float32", "--offline"]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def index(output):
+    return Index(output).entries()
+
+
+def test_every_recording_is_written_and_indexed_once_and_a_bad_one_fails_alone(folder, texts, tmp_path):
+    bad = tmp_path / "bad.wav"
+    bad.write_bytes(b"no sound")
+    manifest = tmp_path / "list.csv"
+    manifest.write_text(f"path\n{bad}\n")
+    output = tmp_path / "out"
+    done = batch(folder, manifest, "--output", output, "--format", "vtt", "--workers", 2)
+    assert done.returncode == 1
+    assert f"{PIECES} done, 1 failed" in done.stderr
+    assert "Traceback" not in done.stderr
+    entries = {entry.source: entry for entry in index(output)}
+    assert {source: entry.text for source, entry in entries.items() if entry.error is None} == texts
+    assert "not audio" in entries[str(bad)].error
+    first = entries[str(folder / "1.wav")]
+    assert (first.model, first.device, first.precision, first.language) == ("tiny.en", "cpu", "float32", "en")
+    assert first.seconds == pytest.approx(SECONDS, abs=0.1)
+    assert (output / "1.vtt").read_text(encoding="utf-8").startswith("WEBVTT")
+
+    again = batch(folder, "--output", output)
+    assert again.returncode == 1
+    assert "--resume goes on with it" in again.stderr
+    (output / "1.vtt").unlink()
+    resumed = batch(folder, "--output", output, "--format", "vtt", "--resume")
+    assert resumed.returncode == 0
+    assert f"passed over {PIECES - 1} of {PIECES}" in resumed.stderr
+    assert (output / "1.vtt").is_file()
+    assert len(index(output)) == PIECES + 2
+
+
+def items(folder, output):
+    return [Item(str(path), output / f"{path.stem}.txt") for path in sorted(folder.rglob("*.wav"))]
+
+
+def workers():
+    """Processes of this test's that multiprocessing has spawned, but for its tracker."""
+    children = psutil.Process().children()
+    return [child.pid for child in children if any("spawn_main" in argument for argument in child.cmdline())]
+
+
+def test_a_recording_whose_worker_is_killed_is_done_by_another(folder, texts, tmp_path):
+    settled = run(items(folder, tmp_path), Plan(LOAD, {}, "txt"), 1)
+    first = next(settled)
+    (pid,) = workers()
+    os.kill(pid, signal.SIGKILL)
+    entries = [first, *settled]
+    assert {entry.source: entry.text for entry in entries} == texts
+    assert sorted(entry.attempts for entry in entries) == [1] * (PIECES - 1) + [2]
+    assert workers() == []
+
+
+def test_a_recording_that_no_worker_survives_is_given_up(folder, tmp_path):
+    killed = []
+
+    def kill():
+        while len(killed) < 3:
+            for pid in set(workers()) - set(killed):
+                os.kill(pid, signal.SIGKILL)
+                killed.append(pid)
+            time.sleep(0.05)
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    (entry,) = run(items(folder, tmp_path)[:1], Plan(LOAD, {}, "txt"), 1)
+    thread.join()
+    assert (entry.error, entry.attempts) == ("its worker died 3 times (killed by signal 9)", 3)
+
+
+def test_what_keeps_all_from_being_done_is_raised(folder, tmp_path):
+    with pytest.raises(ModelNotFound, match="nothing"):
+        list(run(items(folder, tmp_path), Plan({**LOAD, "name_or_path": "nothing"}, {}, "txt"), 2))
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_after_the_command_was_killed_at_any_moment_nothing_is_lost_and_nothing_done_twice(
+    seed, folder, texts, tmp_path
+):
+    command = [*COMMAND, "batch", str(folder), "--output", str(tmp_path), "--model", "tiny.en"]
+    command += ["--precision", "float32", "--offline", "--resume"]
+    # Between the first line of the index and the last, most likely.
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
+        while not index(tmp_path) and process.poll() is None:
+            time.sleep(0.02)
+        time.sleep(random.Random(seed).uniform(0, 0.5))
+        process.kill()
+    before = index(tmp_path)
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+    entries = index(tmp_path)
+    assert entries[: len(before)] == before
+    assert sorted(entry.source for entry in entries) == sorted(texts)
+    assert {entry.source: entry.text for entry in entries} == texts
+
+
+def test_ctrl_c_ends_it_and_its_workers_at_once(folder, tmp_path):
+    command = [*COMMAND, "batch", str(folder), "--output", str(tmp_path), "--model", "tiny.en", "--offline"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        while not index(tmp_path):
+            time.sleep(0.02)
+        children = psutil.Process(process.pid).children()
+        began = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 130
+        assert time.monotonic() - began < 2
+        said = process.stderr.read()
+    assert said.endswith("ttscribe: error: interrupted\n")
+    assert "Traceback" not in said
+    assert psutil.wait_procs(children, timeout=2)[1] == []
+
+
+def test_a_line_that_was_cut_short_is_forgotten_and_written_over(tmp_path):
+    whole = Index(tmp_path)
+    for number in range(2):
+        whole.add(Entry(f"{number}.wav", f"{number}.txt", text="ä"))
+    content = whole.path.read_bytes()
+    for cut in range(len(content) // 2 + 1, len(content)):
+        whole.path.write_bytes(content[:cut])
+        assert [entry.source for entry in whole.entries()] == ["0.wav"]
+    whole.mend()
+    whole.add(Entry("2.wav", "2.txt"))
+    assert [json.loads(line)["source"] for line in whole.path.read_text().splitlines()] == ["0.wav", "2.wav"]
+
+
+def test_another_file_of_that_name_is_no_index(tmp_path):
+    (tmp_path / "index.jsonl").write_text('{"a": 1}\n')
+    with pytest.raises(OutputError, match="is no index of ttscribe batch"):
+        Index(tmp_path).entries()
