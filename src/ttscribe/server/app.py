@@ -22,6 +22,7 @@ from ttscribe.server import answers, problems
 from ttscribe.server.answers import Granularity, ResponseFormat
 from ttscribe.server.guard import Guard
 from ttscribe.server.hearing import Hearing, Wish
+from ttscribe.server.live import add_live
 from ttscribe.server.metrics import Metrics
 from ttscribe.server.models import Models
 from ttscribe.server.page import add_page
@@ -70,6 +71,7 @@ def create_app(settings: ServerSettings) -> FastAPI:
     _add_health(app, ready, metrics)
     _add_models(app, models)
     _add_audio(app, hearing, ready)
+    add_live(app, models, limits.streams)
     add_page(app)
     return app
 

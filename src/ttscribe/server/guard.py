@@ -32,6 +32,9 @@ class Guard:
         self._app, self._keys, self._limits, self._metrics = app, keys, limits, metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await self._socket(scope, receive, send)
+            return
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -51,6 +54,15 @@ class Guard:
             await JSONResponse(problem.body(), problem.status, problem.headers)(scope, receive, answered.send)
         finally:
             self._told(scope, answered.status, request_id, time.monotonic() - began)
+
+    async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A WebSocket, which is refused with status 403 where its key is wrong."""
+        try:
+            self._require_key(scope["path"], dict(scope["headers"]))
+        except Problem as problem:
+            await send({"type": "websocket.close", "code": 1008, "reason": problem.message[:120]})
+            return
+        await self._app(scope, receive, send)
 
     def _require_key(self, path: str, headers: dict[bytes, bytes]) -> None:
         if self._keys is None or not path.startswith(KEPT):

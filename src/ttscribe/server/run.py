@@ -16,6 +16,9 @@ from ttscribe.server.log import write_log
 BACKLOG_SECONDS = 60
 """After SIGTERM or Ctrl-C, for requests that are being served; a second signal ends at once."""
 
+MESSAGE = 1 << 20
+"""Bytes of a WebSocket's message: ten seconds of sound in base64."""
+
 
 class Server(uvicorn.Server):
     """Ends in order at the first signal, and so that the command ends with status 0."""
@@ -30,6 +33,7 @@ class Server(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                ws_max_size=MESSAGE,
                 timeout_graceful_shutdown=BACKLOG_SECONDS,
             )
         )

@@ -19,6 +19,7 @@ class Limits:
         seconds: from the request's last byte to its answer's.
         pause: seconds without a byte of the body after which a client is given up.
         models: that are loaded at once.
+        streams: of live sound that are heard at once.
     """
 
     workers: int = 2
@@ -28,6 +29,7 @@ class Limits:
     seconds: float = 3600.0
     pause: float = 30.0
     models: int = 2
+    streams: int = 4
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,134 @@
+"""Sound that comes while it is heard: this server's own WebSocket, and OpenAI's client of its realtime API."""
+
+import base64
+import json
+import threading
+
+import numpy as np
+import openai
+import pytest
+import soxr
+
+from server.conftest import KEY, running
+from ttscribe.audio import SAMPLE_RATE, load_audio
+
+client = pytest.importorskip("websockets.sync.client", reason="the extra server is not installed: make env")
+exceptions = pytest.importorskip("websockets.exceptions")
+pytestmark = pytest.mark.xdist_group("server")
+BEARER = {"Authorization": f"Bearer {KEY}"}
+
+
+@pytest.fixture(scope="module")
+def live():
+    with running(streams=1) as server:
+        server.wait_until_ready()
+        yield server
+
+
+@pytest.fixture(scope="module")
+def samples(beckett):
+    return load_audio(beckett)
+
+
+def pcm(samples, rate=SAMPLE_RATE):
+    return (soxr.resample(samples, SAMPLE_RATE, rate) * 32767).astype("<i2").tobytes()
+
+
+def connect(server, path="/v1/live", headers=BEARER):
+    return client.connect(f"ws{server.address.removeprefix('http')}{path}", additional_headers=headers)
+
+
+def words(text):
+    return [word.strip(".,!?").lower() for word in text.split()]
+
+
+EXPECTED = words("Ever tried ever failed no matter try again fail again fail better")
+
+
+def test_text_comes_while_sound_does_and_what_is_committed_stays(live, samples):
+    sound = pcm(np.concatenate([samples, np.zeros(2 * SAMPLE_RATE, np.float32)]))
+    heard = []
+    with connect(live, "/v1/live?language=en") as socket:
+        reading = threading.Thread(target=lambda: heard.extend(json.loads(message) for message in socket))
+        reading.start()
+        for start in range(0, len(sound), 32_000):
+            socket.send(sound[start : start + 32_000])
+        socket.send("end")
+        reading.join(60)
+    committed = [each["text"] for each in heard if each["committed"]]
+    assert len(committed) > 1
+    assert words("".join(committed)) == EXPECTED
+    assert any(not each["committed"] and each["text"] for each in heard)
+
+
+# OpenAI's client opens its socket in a way that websockets has deprecated since.
+@pytest.mark.filterwarnings(r"ignore:connect\(\) must be used as a context manager:DeprecationWarning")
+def test_openais_client_hears_items_that_it_ends_itself(live, samples):
+    sound = pcm(samples, 24_000)
+    kinds, texts = [], []
+    with live.client().realtime.connect(model="whisper-1") as session:
+        session.session.update(
+            session={
+                "type": "transcription",
+                "audio": {"input": {"transcription": {"model": "tiny.en", "language": "en"}, "turn_detection": None}},
+            }
+        )
+        for _ in range(2):
+            for start in range(0, len(sound), 96_000):
+                piece = sound[start : start + 96_000]
+                session.input_audio_buffer.append(audio=base64.b64encode(piece).decode())
+            session.input_audio_buffer.commit()
+        session.input_audio_buffer.commit()
+        for event in session:
+            kinds.append(event.type)
+            if event.type.endswith("completed"):
+                texts.append((event.item_id, words(event.transcript)))
+            if event.type == "error":
+                assert event.error.code == "input_audio_buffer_commit_empty"
+                break
+    assert kinds[:2] == ["session.created", "session.updated"]
+    assert kinds.count("input_audio_buffer.committed") == 2
+    assert kinds.count("conversation.item.input_audio_transcription.delta") > 2
+    assert texts == [("item_1", EXPECTED), ("item_2", EXPECTED)]
+
+
+def test_a_stream_needs_a_key_and_a_place_and_a_model(live):
+    with pytest.raises(exceptions.InvalidStatus) as refused:
+        connect(live, headers={})
+    assert refused.value.response.status_code == 403
+    with connect(live, "/v1/live?model=nothing") as socket:
+        assert json.loads(socket.recv())["error"]["code"] == "model_not_found"
+    with connect(live), connect(live) as second, pytest.raises(exceptions.ConnectionClosed) as closed:
+        second.recv()
+    assert closed.value.rcvd.code == 1013
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        ("no JSON", "a message must be an event as JSON"),
+        ('{"type": "response.create"}', "'response.create' is no event of a transcription session"),
+        ('{"type": "input_audio_buffer.append", "audio": "*"}', "audio must be base64"),
+        (
+            '{"type": "session.update", "session": {"audio": {"input": {"turn_detection": {"type": "server_vad"}}}}}',
+            "turns are the client's to end",
+        ),
+    ],
+)
+def test_events_that_cannot_be_honoured_are_answered(live, message, said):
+    with connect(live, "/v1/realtime?intent=transcription") as socket:
+        assert json.loads(socket.recv())["type"] == "session.created"
+        socket.send(message)
+        answer = json.loads(socket.recv())
+    assert answer["type"] == "error"
+    assert said in answer["error"]["message"]
+    assert openai.types.realtime.RealtimeErrorEvent.model_validate(answer)
+
+
+def test_who_goes_leaves_the_place_to_others(live, samples):
+    for _ in range(3):
+        with connect(live) as socket:
+            socket.send(pcm(samples[: 3 * SAMPLE_RATE]))
+    with connect(live) as socket:
+        socket.send("end")
+        assert list(socket) == []
