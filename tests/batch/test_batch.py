@@ -16,6 +16,8 @@ from cli.conftest import COMMAND
 from ttscribe import load_model
 from ttscribe.audio import SAMPLE_RATE, load_audio
 from ttscribe.batch import Entry, Index, Item, Plan, run
+from ttscribe.cli._jobs import Job
+from ttscribe.cli.batch import _left
 from ttscribe.errors import ModelNotFound, OutputError
 
 pytestmark = pytest.mark.xdist_group("batch")
@@ -85,6 +87,24 @@ def test_every_recording_is_written_and_indexed_once_and_a_bad_one_fails_alone(f
     assert f"passed over {PIECES - 1} of {PIECES}" in resumed.stderr
     assert (output / "1.vtt").is_file()
     assert len(index(output)) == PIECES + 2
+
+    other = tmp_path / "1.wav"
+    other.write_bytes((folder / "1.wav").read_bytes())
+    refused = batch(other, "--output", output, "--format", "vtt", "--resume")
+    assert refused.returncode == 1
+    assert f"is the transcript of {folder / '1.wav'}: name another folder" in refused.stderr
+
+
+def test_what_is_left_is_what_has_not_the_very_transcript_that_is_asked_for(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before = [Entry("a.wav", "a.txt"), Entry("b.wav", "b.txt", "it was damaged"), Entry("c.wav", "c.txt")]
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / name).touch()
+    jobs = [Job(str(tmp_path / f"{name}.wav"), tmp_path / f"{name}.txt") for name in "abcd"]
+    items, passed_over = _left(jobs, before)
+    assert [item.output.name for item in items] == ["b.txt", "c.txt", "d.txt"]
+    assert passed_over == 1
+    assert _left([Job("a.wav", tmp_path / "a.srt")], before)[1] == 0
 
 
 def items(folder, output):

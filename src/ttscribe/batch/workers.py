@@ -95,6 +95,9 @@ def _done(transcriber: ttscribe.Transcriber, source: str, output: str, plan: Pla
         return Entry(source, output, " ".join(str(error).split()), version=ttscribe.__version__)
     except TtscribeError as error:
         return error
+    except Exception as error:  # noqa: BLE001 - it is told, and costs this recording alone
+        said = f"failed in a way that nobody expected: {type(error).__name__}: {error}"
+        return Entry(source, output, " ".join(said.split()), version=ttscribe.__version__)
     return Entry(
         source,
         output,

@@ -82,11 +82,25 @@ def batch(
 
 
 def _left(jobs: list[Job], before: "list[Entry]") -> "tuple[list[Item], int]":
-    """What is still to be done, and how many are done already."""
+    """What is still to be done, and how many are done already: those that have the very transcript that is asked for.
+
+    Raises OptionError where a transcript would overwrite that of another recording.
+    """
     from ttscribe.batch import Item
 
-    done = {entry.source for entry in before if entry.error is None and Path(entry.output).is_file()}
-    left = [Item(job.source, job.output) for job in jobs if job.source not in done and job.output is not None]
+    # However a path is spelled. The last line of a recording counts.
+    known = {os.path.abspath(entry.output): entry for entry in before}  # noqa: PTH100 - links are not followed
+    left = []
+    for job in jobs:
+        assert job.output is not None
+        entry = known.get(os.path.abspath(job.output))  # noqa: PTH100
+        if entry is not None and os.path.abspath(entry.source) != os.path.abspath(job.source):  # noqa: PTH100
+            raise OptionError(
+                f"{job.output} is the transcript of {entry.source}: name another folder for {job.source}, "
+                "or both in one batch"
+            )
+        if entry is None or entry.error is not None or not job.output.is_file():
+            left.append(Item(job.source, job.output))
     return left, len(jobs) - len(left)
 
 
