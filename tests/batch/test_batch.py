@@ -8,6 +8,7 @@ import subprocess
 import threading
 import time
 import wave
+from contextlib import suppress
 
 import psutil
 import pytest
@@ -113,8 +114,12 @@ def items(folder, output):
 
 def workers(parent=None):
     """Processes of the parent's, or of this one's, that multiprocessing has spawned, but for its tracker."""
-    children = psutil.Process(parent).children()
-    return [child.pid for child in children if any("spawn_main" in argument for argument in child.cmdline())]
+    found = []
+    for child in psutil.Process(parent).children():
+        with suppress(psutil.Error):  # it has ended since
+            if any("spawn_main" in argument for argument in child.cmdline()):
+                found.append(child.pid)
+    return found
 
 
 def test_a_recording_whose_worker_is_killed_is_done_by_another(folder, texts, tmp_path):

@@ -3,6 +3,7 @@
 import base64
 import json
 import threading
+from contextlib import suppress
 
 import numpy as np
 import openai
@@ -123,6 +124,15 @@ def test_events_that_cannot_be_honoured_are_answered(live, message, said):
     assert answer["type"] == "error"
     assert said in answer["error"]["message"]
     assert openai.types.realtime.RealtimeErrorEvent.model_validate(answer)
+
+
+def test_a_stream_that_cannot_be_heard_is_told_of_at_once_however_much_is_sent(live):
+    for _ in range(2):
+        with connect(live, "/v1/live?language=xx") as socket:
+            with suppress(exceptions.ConnectionClosed):
+                for _ in range(1000):
+                    socket.send(bytes(200))
+            assert "xx" in json.loads(socket.recv())["error"]["message"]
 
 
 def test_who_goes_leaves_the_place_to_others(live, samples):

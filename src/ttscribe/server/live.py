@@ -8,7 +8,7 @@ import json
 import logging
 import queue
 import threading
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from typing import Any
 
 from fastapi import FastAPI, WebSocket, WebSocketDisconnect
@@ -33,17 +33,26 @@ class Stream:
         self._loop = asyncio.get_running_loop()
         self._sound: queue.Queue[bytes | None] = queue.Queue(_PIECES)
         self._said: asyncio.Queue[LiveText | Problem | None] = asyncio.Queue()
-        self._gone = False
+        self._changed = asyncio.Event()
+        self._gone, self._over = False, False
         arguments = (models, model, language, sample_rate)
         threading.Thread(target=self._listen, args=arguments, daemon=True).start()
 
     async def hear(self, sound: bytes) -> None:
-        """More sound; waits where much of it waits."""
-        await asyncio.to_thread(self._sound.put, sound)
+        """More sound; waits where much of it waits, but not for a thread that has ended."""
+        await self._put(sound)
 
     async def end(self) -> None:
         """No more sound comes: what was said until then is still given."""
-        await asyncio.to_thread(self._sound.put, None)
+        await self._put(None)
+
+    async def _put(self, piece: bytes | None) -> None:
+        while not self._over and self._sound.full():
+            # The thread has it set by this loop, so not between these two lines.
+            self._changed.clear()
+            await self._changed.wait()
+        if not self._over:
+            self._sound.put_nowait(piece)
 
     def leave(self) -> None:
         """Nobody wants the text any more."""
@@ -75,10 +84,14 @@ class Stream:
         except Exception:
             logger.exception("a stream failed")
             self._tell(problems.internal("of this stream"))
-        self._tell(None)
+        finally:
+            self._over = True
+            self._in_loop(self._changed.set)
+            self._tell(None)
 
     def _pieces(self) -> Iterator[bytes]:
         while (piece := self._sound.get()) is not None:
+            self._in_loop(self._changed.set)
             if self._gone:
                 raise Cancelled
             yield piece
@@ -86,8 +99,11 @@ class Stream:
             raise Cancelled
 
     def _tell(self, said: LiveText | Problem | None) -> None:
+        self._in_loop(self._said.put_nowait, said)
+
+    def _in_loop(self, do: Callable[..., None], *arguments: object) -> None:
         if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._said.put_nowait, said)
+            self._loop.call_soon_threadsafe(do, *arguments)
 
 
 def add_live(app: FastAPI, models: Models, most: int) -> None:
@@ -103,8 +119,8 @@ def add_live(app: FastAPI, models: Models, most: int) -> None:
             stream = Stream(models, await asyncio.to_thread(models.named, model), language, sample_rate)
             telling = asyncio.create_task(_told(socket, stream))
             try:
-                while "bytes" in (message := await _received(socket)):
-                    await stream.hear(message["bytes"])
+                while (sound := await _sound(socket, telling)) is not None:
+                    await stream.hear(sound)
                 await stream.end()
                 await telling
             finally:
@@ -121,6 +137,19 @@ def add_live(app: FastAPI, models: Models, most: int) -> None:
 async def _told(socket: WebSocket, stream: Stream) -> None:
     async for text in stream.said():
         await socket.send_json({"start": text.start, "end": text.end, "text": text.text, "committed": text.committed})
+
+
+async def _sound(socket: WebSocket, telling: asyncio.Task[None]) -> bytes | None:
+    """The next message of sound; None where another comes instead, or the stream has ended by itself.
+
+    Raises WebSocketDisconnect.
+    """
+    receiving = asyncio.create_task(_received(socket))
+    done, _ = await asyncio.wait({receiving, telling}, return_when=asyncio.FIRST_COMPLETED)
+    if receiving not in done:
+        receiving.cancel()
+        return None
+    return receiving.result().get("bytes")
 
 
 async def _received(socket: WebSocket) -> dict[str, Any]:
