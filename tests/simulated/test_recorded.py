@@ -28,13 +28,12 @@ EXACT = (
     "create_qkv_heads",
     "concat",
 )
-ONE_UNIT = ("gelu", "exp", "softmax", "sigmoid", "silu", "rms_norm", "pow")
+ONE_UNIT = ("gelu", "conv1d", "exp", "softmax", "sigmoid", "silu", "rms_norm", "pow")
 # Correlated, and why no more.
 CORRELATED = {
     "sdpa": (0.9999, "several chunks are merged in another order than ours in the last bit"),
     "layer_norm": (0.9999, "mean and variance are taken in float32, not on the engine"),
     "real.": (0.9999, "as layer_norm; products with gelu or without are exact up to it"),
-    "conv1d": (0.9999, "the order in which taps and channels are added up is not known"),
     "gelu.linear.program_config.gelu_tanh": (0.9999, "the vector unit's tanh is not known"),
     "gelu.conv1d.gelu_tanh": (0.9999, "the vector unit's tanh is not known"),
     "softmax.default": (0.9999, "its sums are kept in 16 bits, which none of our programs asks for"),

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ttscribe.compiler.operations.attention_kernels import attend, attend_in_a_step
+from ttscribe.compiler.operations.convolution_kernels import channels_of_a_core, convolved
 from ttscribe.compiler.operations.emulation import Call
 from ttscribe.compiler.operations.engine import Arithmetic, away, product, sums
 from ttscribe.compiler.operations.vector_unit import (
@@ -25,7 +25,7 @@ from ttscribe.compiler.operations.vector_unit import (
     sigmoid,
     silu,
 )
-from ttscribe.compiler.program import TILE_SIZE, Config, DType
+from ttscribe.compiler.program import TILE_SIZE, Config, DType, Layout
 from ttscribe.errors import EmulationError
 
 # What the grid of an n150 has.
@@ -129,22 +129,17 @@ def _block(call: Call, first: Tensor, second: Tensor) -> int:
 
 
 def convolution(call: Call, signals: Tensor, weight: Tensor, bias: Tensor | None, length: int) -> Tensor:
-    """Padded signals [B, channels, L] and weight [outputs, channels, taps] to [B, length, outputs], and activation.
-
-    As the product that TT-NN makes of it, a block a tap. In which order a card adds the taps and channels up is not
-    known: results differ from recorded ones by as much as other orders would.
-    """
+    """Padded signals [B, channels, L] and weight [outputs, channels, taps] to [B, length, outputs], and activation."""
     how, groups = Arithmetic.of(call, "HiFi4", "compute_config"), call.attribute("groups", 1)
-    taps = torch.arange(length)[:, None] * call.attribute("stride", 1)
-    taps = taps + torch.arange(weight.shape[2]) * call.attribute("dilation", 1)
-    parts = []
-    for part, filters in zip(signals.chunk(groups, 1), weight.chunk(groups), strict=True):
-        padded = -part.shape[1] % TILE_SIZE
-        # [batch, length, taps, channels] by [taps, channels, output channels].
-        rows = F.pad(part[:, :, taps].permute(0, 2, 3, 1), (0, padded))
-        matrix = F.pad(filters.permute(2, 1, 0), (0, 0, 0, padded)).flatten(0, 1)
-        parts.append(product(rows.flatten(2), matrix, how, rows.shape[3] // TILE_SIZE, ends_in_l1=bias is not None))
-    made = torch.cat(parts, -1)
+    # Groups are one product, of weights that are zero where they do not belong.
+    filters = weight.permute(2, 1, 0)  # [taps, channels of a group, outputs]
+    matrix = torch.stack([torch.block_diag(*tap.chunk(groups, 1)) for tap in filters])  # type: ignore[no-untyped-call]
+    positions = torch.arange(length)[:, None] * call.attribute("stride", 1)
+    positions = positions + torch.arange(len(filters)) * call.attribute("dilation", 1)
+    taps = signals[:, :, positions].permute(0, 2, 3, 1)
+    tiled = call.operands[0].spec.layout is Layout.TILE
+    width = channels_of_a_core(signals.shape[1], matrix.shape[2], len(matrix), len(signals) * length, tiled=tiled)
+    made = convolved(taps, matrix, how, width, ends_in_l1=bias is not None)
     if bias is not None:
         made = made + bias.flatten() if how.wide else sums(made, bias.flatten())
     config: Config | None = call.attribute("conv_config")
