@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ttscribe.cases.case import Case, attribute
+from ttscribe.cases.call import called, destinations
+from ttscribe.cases.case import Case
 from ttscribe.compiler.operations import OPERATIONS, Operation, SpecError
 from ttscribe.compiler.operations.emulation import Call, DeviceTensor, settled
 from ttscribe.compiler.program import Config, Op, Value
@@ -19,7 +20,6 @@ from ttscribe.evaluation.correlation import correlation
 
 # Arguments that say how a call is computed and nothing of what: TT-NN has more of them than the table of operations.
 _HOW = ("program_config", "core_grid", "numeric_stable", "fast_and_approximate_mode", "device")
-_DESTINATIONS = "output_tensors"
 _DIGITS = 8
 
 
@@ -49,49 +49,18 @@ def reference(case: Case, values: Mapping[str, Tensor]) -> Reference | None:
     except (SpecError, EmulationError, RuntimeError, KeyError, TypeError, ValueError, IndexError):
         return None
     after = {name: each.data for name, each in tensors.items()}
-    destinations, results = _destinations(case), [each.data for each in made]
+    named, results = destinations(case), [each.data for each in made]
     # Named twice, a tensor holds the first result that is written to it, of its shape.
-    after |= dict(reversed(list(zip(destinations, results, strict=False))))
+    after |= dict(reversed(list(zip(named, results, strict=False))))
     # TT-NN gives back what it has written.
-    returned = destinations or ([] if results else operation.written(op))
+    returned = named or ([] if results else operation.written(op))
     return Reference(tuple(after[name] for name in returned) or tuple(results), after)
 
 
 def _op(case: Case, operation: Operation) -> Op:
-    """The call as a Program has it; raises KeyError for a positional argument that has no name there."""
-    operands: list[str] = []
-    attributes: dict[str, Any] = {}
-    rest = list(operation.positional)
-    for given in case.args:
-        listed = given if isinstance(given, list) and any(map(_is_tensor, given)) else [given]
-        if all(map(_is_tensor, listed)):
-            operands += [each["tensor"] for each in listed]
-        else:
-            attributes[_next(rest)] = attribute(given)
-    keywords: dict[str, str] = {}
-    for name, given in case.kwargs.items():
-        if name == _DESTINATIONS and len(given) > 1:
-            continue
-        one = given[0] if isinstance(given, list) and len(given) == 1 and _is_tensor(given[0]) else given
-        if not _is_tensor(one):
-            attributes[name] = attribute(given)
-        elif name in operation.operand_names:
-            operands.append(one["tensor"])
-        else:
-            keywords[name] = one["tensor"]
-    return Op(case.target, tuple(operands), (), tuple(keywords.items()), tuple(_known(attributes).items()))
-
-
-def _destinations(case: Case) -> list[str]:
-    """Names of the inputs that are to take the results, where there are several: a Program names one at most."""
-    listed = case.kwargs.get(_DESTINATIONS, [])
-    return [each["tensor"] for each in listed] if len(listed) > 1 else []
-
-
-def _next(names: list[str]) -> str:
-    if not names:
-        raise KeyError("a positional argument that the table of operations does not know")
-    return names.pop(0)
+    """The call, of which only what is computed is left; raises KeyError as ``called`` does."""
+    op = called(case, operation)
+    return replace(op, attributes=tuple(_known(dict(op.attributes)).items()))
 
 
 def _known(attributes: Mapping[str, Any]) -> dict[str, Any]:
@@ -110,10 +79,6 @@ def _known(attributes: Mapping[str, Any]) -> dict[str, Any]:
 
 def _plain(activation: Config) -> str:
     return str(activation["op"]).removesuffix("_TANH")
-
-
-def _is_tensor(given: Any) -> bool:
-    return isinstance(given, dict) and "tensor" in given
 
 
 def compared(result: Tensor, wanted: Tensor) -> dict[str, Any]:
@@ -142,7 +107,7 @@ def written(case: Case) -> tuple[str, ...]:
     if operation is None:
         return ()
     try:
-        return (*operation.written(_op(case, operation)), *_destinations(case))
+        return (*operation.written(_op(case, operation)), *destinations(case))
     except (KeyError, IndexError, TypeError):
         return ()
 
