@@ -108,5 +108,15 @@ def test_a_library_takes_the_place_of_an_older_one(elsewhere, monkeypatch, tmp_p
     old = tmp_path / "libttscribe-000000000000.so"
     old.touch()
     monkeypatch.setenv("CXX", compiler(tmp_path, 'for last; do :; done; echo library >"$last"'))
-    assert elsewhere["build"]() == elsewhere["LIBRARY"]
+    made = [elsewhere["LIBRARY"], elsewhere["HALVES"]]
+    assert elsewhere["build"]() == made
+    assert sorted(tmp_path.glob("libttscribe*")) == sorted(made)
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    assert elsewhere["build"]() == made
+
+
+def test_a_compiler_that_knows_no_float16_makes_the_other_library(elsewhere, monkeypatch, tmp_path):
+    made = 'for last; do :; done; case "$*" in *avx512fp16*) exit 1;; esac; echo library >"$last"'
+    monkeypatch.setenv("CXX", compiler(tmp_path, made))
+    assert elsewhere["build"]() == [elsewhere["LIBRARY"]]
     assert [*tmp_path.glob("libttscribe*")] == [elsewhere["LIBRARY"]]

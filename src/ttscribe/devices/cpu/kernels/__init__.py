@@ -1,4 +1,4 @@
-"""Whisper's layers in C++ for CPUs with AVX-512 VNNI and BF16: 8-bit products, bfloat16 attention.
+"""Whisper's layers in C++ for CPUs with AVX-512 VNNI and BF16: 8-bit products, attention in bfloat16 or float16.
 
 ``library`` gives what was compiled when ttscribe was installed. Structures are those of ``whisper.cpp``.
 """
@@ -8,12 +8,16 @@ from __future__ import annotations
 import ctypes
 from ctypes import POINTER, Structure, c_int, c_int64, c_void_p
 from functools import cache
+from pathlib import Path
 
-from ttscribe.devices.cpu.kernels.building import LIBRARY
+from ttscribe.devices.cpu.kernels.building import HALVES, LIBRARY
 from ttscribe.processor import instructions
 
 NEEDED = ("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni", "avx512_bf16")
 """Flags of /proc/cpuinfo without which the library does not run: Zen 4, Cooper Lake, Sapphire Rapids and later."""
+
+FLOAT16 = "avx512_fp16"
+"""With it the encoder's attention is in float16, twice as much at once as float32: Sapphire Rapids and later."""
 
 HEAD = 64
 """Width of an attention head that the library is written for: that of every published Whisper."""
@@ -88,12 +92,17 @@ def why_not() -> str | None:
     return None
 
 
-@cache
 def library() -> ctypes.CDLL:
-    """The compiled library; only where ``why_not`` is None."""
-    loaded = ctypes.CDLL(str(LIBRARY))
+    """The compiled library for this CPU; only where ``why_not`` is None."""
+    return loaded(HALVES if FLOAT16 in instructions() and HALVES.exists() else LIBRARY)
+
+
+@cache
+def loaded(path: Path) -> ctypes.CDLL:
+    """A compiled library, its functions declared."""
+    found = ctypes.CDLL(str(path))
     for name, arguments in _ARGUMENTS.items():
-        function = getattr(loaded, name)
+        function = getattr(found, name)
         function.argtypes, function.restype = arguments, None
-    loaded.ttscribe_memory_size.restype = c_int64
-    return loaded
+    found.ttscribe_memory_size.restype = c_int64
+    return found

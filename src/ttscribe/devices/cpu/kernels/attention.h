@@ -16,7 +16,15 @@ inline constexpr float kQueryScale = 0.125f * 1.44269504f;
 // Keys and values of one head as the products read them, filled up to a multiple of 32 keys:
 // keys [length / 16, 32, 16, 2] and values [length / 2, 64, 2], pairs of what is summed beside each other.
 inline int64_t filled(int64_t length) { return rounded_up(length, kKeys); }
-inline int64_t packed_head(int64_t length) { return 2 * filled(length) * kHead; }
+
+// Elements of a packed head.
+template <class Element>
+int64_t packed_head(int64_t length);
+
+template <>
+inline int64_t packed_head<Bf16>(int64_t length) {
+  return 2 * filled(length) * kHead;
+}
 
 // A head of keys and values, [length, stride] in bfloat16, to be packed.
 inline void pack_head(const Bf16* keys, const Bf16* values, int64_t stride, int64_t length, Bf16* to) {

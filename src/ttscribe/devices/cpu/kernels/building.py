@@ -8,10 +8,11 @@ import platform
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
-SOURCES = ("whisper.cpp", "attention.h", "products.h", "vectors.h", "pool.h")
+SOURCES = ("whisper.cpp", "halves.h", "attention.h", "products.h", "vectors.h", "pool.h")
 # GCC's own headers of intrinsics use values that are undefined on purpose, and it warns of them.
 FLAGS = (
     *("-O3", "-std=c++20", "-shared", "-fPIC", "-pthread", "-Wall", "-Wextra"),
@@ -30,30 +31,44 @@ def _key() -> str:
 
 # Named by its source: what was compiled of another is not taken for it.
 LIBRARY = FOLDER / f"libttscribe-{_key()}.so"
+HALVES = LIBRARY.with_name(f"{LIBRARY.stem}-fp16.so")
+"""The same for CPUs with AVX-512 FP16, with attention in float16; GCC compiles it from version 12 on."""
 
 
 class CannotBuild(Exception):
     """Why the library cannot be compiled, in a line."""
 
 
-def build() -> Path:
-    """Compile the library beside its source, unless it is there; raises CannotBuild."""
-    if LIBRARY.exists():
-        return LIBRARY
+def build() -> list[Path]:
+    """Compile what is not there beside its source, and give what there is; raises CannotBuild for ``LIBRARY``."""
     if (sys.platform, platform.machine()) != ("linux", "x86_64"):
         raise CannotBuild(f"it is for Linux on x86_64, and this is {sys.platform} on {platform.machine()}")
+    wanted = {LIBRARY: FLAGS, HALVES: (*FLAGS, "-mavx512fp16")}
+    missing = {path: flags for path, flags in wanted.items() if not path.exists()}
     compiler = shutil.which(os.environ.get("CXX", "g++"))
-    if compiler is None:
+    if compiler is None and LIBRARY in missing:
         raise CannotBuild("there is no C++ compiler: install g++")
-    new = LIBRARY.with_suffix(f".{os.getpid()}")
+    for old in FOLDER.glob("libttscribe-*.so"):
+        if old not in wanted:
+            old.unlink()
+    if compiler is not None:
+        # At the same time, as each takes a core some ten seconds.
+        with ThreadPoolExecutor() as pool:
+            failures = {path: pool.submit(_compile, compiler, flags, path) for path, flags in missing.items()}
+        if LIBRARY in failures and (complaint := failures[LIBRARY].result()):
+            raise CannotBuild(f"{compiler} fails: {complaint}")
+    return [path for path in wanted if path.exists()]
+
+
+def _compile(compiler: str, flags: tuple[str, ...], path: Path) -> str:
+    """What the compiler complains of, in a line; empty where the library is there."""
+    new = path.with_suffix(f".{os.getpid()}")
     try:
-        command = [compiler, *FLAGS, str(FOLDER / SOURCES[0]), "-o", str(new)]
+        command = [compiler, *flags, str(FOLDER / SOURCES[0]), "-o", str(new)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
         if done.returncode:
-            raise CannotBuild(f"{compiler} fails: {done.stderr.strip().partition(chr(10))[0]}")
-        for old in FOLDER.glob("libttscribe-*.so"):
-            old.unlink()
-        new.replace(LIBRARY)
+            return done.stderr.strip().partition("\n")[0] or f"exit status {done.returncode}"
+        new.replace(path)
+        return ""
     finally:
         new.unlink(missing_ok=True)
-    return LIBRARY

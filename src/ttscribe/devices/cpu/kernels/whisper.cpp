@@ -3,9 +3,20 @@
 // Everything is float32 between products, but for what is only read by one; matrices are row after row. The encoder's
 // activations are in 8 bits: it waits for products. The decoder's are in 16, since it waits for weights.
 
+#ifdef __AVX512FP16__
+#include "halves.h"
+#else
 #include "attention.h"
+#endif
 
 namespace ttscribe {
+
+// What the encoder's attention multiplies. The decoder's waits for memory, and keeps keys and values in bfloat16.
+#ifdef __AVX512FP16__
+using Attended = Half;
+#else
+using Attended = Bf16;
+#endif
 
 struct Attention {
   Norm norm;
@@ -66,17 +77,18 @@ void feed_forward(Team& team, const FeedForward& layer, float* states, int64_t r
 }
 
 // Packs keys and values of each head from [length, stride], where they begin at the given columns.
-void pack_heads(Team& team, const Bf16* keys, const Bf16* values, int64_t stride, int64_t length, int64_t heads,
-                Bf16* to) {
+template <class Element>
+void pack_heads(Team& team, const Element* keys, const Element* values, int64_t stride, int64_t length, int64_t heads,
+                Element* to) {
   team.run(heads, [&](int64_t head) {
-    pack_head(keys + head * kHead, values + head * kHead, stride, length, to + head * packed_head(length));
+    pack_head(keys + head * kHead, values + head * kHead, stride, length, to + head * packed_head<Element>(length));
   });
 }
 
 void encoder_attention(Team& team, const Attention& layer, float* states, int64_t length, int64_t width,
                        int64_t heads) {
   const int64_t stride = 3 * width;
-  Buffer<Bf16> projected(length * stride), packed(heads * packed_head(length));
+  Buffer<Attended> projected(length * stride), packed(heads * packed_head<Attended>(length));
   Buffer<float> attended(length * width);
   multiply(team, normalised<1>(team, states, length, width, layer.norm), layer.in,
            [&](int64_t row, int64_t output, __m512 values) {
@@ -88,7 +100,7 @@ void encoder_attention(Team& team, const Attention& layer, float* states, int64_
   team.run(heads * blocks, [&](int64_t task) {
     const int64_t head = task / blocks, from = task % blocks * together;
     attend(projected.get() + from * stride + head * kHead, stride, std::min(together, length - from),
-           packed.get() + head * packed_head(length), length, attended.get() + from * width + head * kHead, width);
+           packed.get() + head * packed_head<Attended>(length), length, attended.get() + from * width + head * kHead, width);
   });
   add_product(team, quantised<1>(team, attended.get(), length, width), layer.out, states);
 }
@@ -135,7 +147,7 @@ void cross_attention(Team& team, const Model& model, int64_t at, const Step& ste
       // Beams share a window: their rows read it once.
       for (next = window + 1; next < windows && step.memories[next] == step.memories[window];) ++next;
       const int64_t length = step.lengths[window], row = window * step.each;
-      const Bf16* memory = step.memories[window] + (at * model.heads + head) * packed_head(length);
+      const Bf16* memory = step.memories[window] + (at * model.heads + head) * packed_head<Bf16>(length);
       attend(queries.get() + row * width + head * kHead, width, (next - window) * step.each, memory, length,
              attended.get() + row * width + head * kHead, width);
     }
@@ -201,7 +213,7 @@ void ttscribe_encode(const Model* model, float* states, int64_t length, int thre
 
 // Elements of the memory of a window.
 int64_t ttscribe_memory_size(const Model* model, int64_t length) {
-  return model->decoder_layers * model->heads * packed_head(length);
+  return model->decoder_layers * model->heads * packed_head<Bf16>(length);
 }
 
 // The encoder's states [length, width] to what every step attends to: keys and values of each layer and head.
@@ -215,7 +227,7 @@ void ttscribe_remember(const Model* model, const float* states, int64_t length, 
       store(projected.get() + row * stride + output, values);
     });
     pack_heads(team, projected.get(), projected.get() + width, stride, length, model->heads,
-               memory + layer * model->heads * packed_head(length));
+               memory + layer * model->heads * packed_head<Bf16>(length));
   }
 }
 
