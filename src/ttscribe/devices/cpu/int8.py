@@ -45,18 +45,27 @@ class Int8Runner(Closable):
     @torch.inference_mode()
     def encode(self, mel: Tensor) -> Tensor:
         require_batch(len(mel), self.max_batch)
-        states = self._convolved(mel)
-        for row in states:
-            kernels.library().ttscribe_encode(self._pointer, row.data_ptr(), len(row), torch.get_num_threads())
-        return states
+        encoded = torch.stack([self._convolved(window) for window in mel])
+        for states in encoded:
+            kernels.library().ttscribe_encode(self._pointer, states.data_ptr(), len(states), torch.get_num_threads())
+        return encoded
 
     def _convolved(self, mel: Tensor) -> Tensor:
-        packed = self._packed
-        states = functional.gelu(functional.conv1d(mel, packed["conv1.weight"], packed["conv1.bias"], padding=1))
-        states = functional.conv1d(states, packed["conv2.weight"], packed["conv2.bias"], stride=2, padding=1)
-        states = functional.gelu(states).transpose(1, 2)
-        # A sum keeps its operands' order in memory, which is not the kernels'.
-        return (states + packed["audio_positions"][: states.shape[1]]).contiguous()
+        """Of features [bins, frames] both convolutions, and the positions: [frames / 2, width]."""
+        first, second, width = self._model.conv1, self._model.conv2, self.config.d_model
+        # Before and after them nothing is heard; a position's channels lie beside each other.
+        heard = functional.pad(mel.T, (0, 0, 1, 1)).contiguous()
+        frames, bins = mel.shape[1], mel.shape[0]
+        between = torch.zeros(frames + 2, width)
+        self._convolve(first, heard, bins, between[1:-1])
+        states = torch.empty((frames + 1) // 2, width)
+        self._convolve(second, between, 2 * width, states)
+        return states.add_(self._packed["audio_positions"][: len(states)])
+
+    def _convolve(self, convolution: kernels.Convolution, heard: Tensor, stride: int, result: Tensor) -> None:
+        kernels.library().ttscribe_convolve(
+            convolution, heard.data_ptr(), stride, len(result), result.data_ptr(), torch.get_num_threads()
+        )
 
     def encoder_states(self, encoded: Tensor) -> Tensor:
         return encoded

@@ -60,6 +60,10 @@ class DecoderLayer(Structure):
     )
 
 
+class Convolution(Structure):
+    _fields_ = (("product", Linear), ("rest", Linear))
+
+
 class Model(Structure):
     _fields_ = (
         *((name, c_int64) for name in ("width", "heads", "encoder_layers", "decoder_layers", "slots", "vocabulary")),
@@ -67,6 +71,8 @@ class Model(Structure):
         ("decoder", POINTER(DecoderLayer)),
         ("encoder_norm", Norm),
         ("decoder_norm", Norm),
+        ("conv1", Convolution),
+        ("conv2", Convolution),
         ("head", Linear),
         ("embedding", c_void_p),
         ("positions", c_void_p),
@@ -76,6 +82,7 @@ class Model(Structure):
 _ARGUMENTS = {
     "ttscribe_pack": (c_void_p, c_int64, c_int64, c_void_p, c_void_p, c_void_p),
     "ttscribe_linear": (POINTER(Linear), c_void_p, c_int64, c_void_p, c_int),
+    "ttscribe_convolve": (POINTER(Convolution), c_void_p, c_int64, c_int64, c_void_p, c_int),
     "ttscribe_encode": (POINTER(Model), c_void_p, c_int64, c_int),
     "ttscribe_memory_size": (POINTER(Model), c_int64),
     "ttscribe_remember": (POINTER(Model), c_void_p, c_int64, c_void_p, c_int),

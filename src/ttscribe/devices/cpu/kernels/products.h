@@ -145,11 +145,17 @@ void each_row(Team& team, int64_t rows, Row&& row) {
   });
 }
 
+// Rows of so many inputs, each of which begins ``stride`` after the one before.
+template <int PARTS, class T>
+Quantised<PARTS> quantised(Team& team, const T* from, int64_t rows, int64_t inputs, int64_t stride) {
+  Quantised<PARTS> to(rows, inputs);
+  each_row(team, rows, [&](int64_t row) { to.set(row, from + row * stride); });
+  return to;
+}
+
 template <int PARTS, class T>
 Quantised<PARTS> quantised(Team& team, const T* from, int64_t rows, int64_t inputs) {
-  Quantised<PARTS> to(rows, inputs);
-  each_row(team, rows, [&](int64_t row) { to.set(row, from + row * inputs); });
-  return to;
+  return quantised<PARTS>(team, from, rows, inputs, inputs);
 }
 
 template <int PARTS>

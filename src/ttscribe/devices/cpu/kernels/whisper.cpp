@@ -39,11 +39,17 @@ struct DecoderLayer {
   FeedForward feed_forward;
 };
 
+// Weights [width, three taps of all channels], and what rounding took from them.
+struct Convolution {
+  Linear product, rest;
+};
+
 struct Model {
   int64_t width, heads, encoder_layers, decoder_layers, slots, vocabulary;
   const EncoderLayer* encoder;
   const DecoderLayer* decoder;
   Norm encoder_norm, decoder_norm;
+  Convolution conv1, conv2;
   Linear head;
   const _Float16* embedding;  // [vocabulary, width]
   const float* positions;     // [slots, width]
@@ -100,7 +106,8 @@ void encoder_attention(Team& team, const Attention& layer, float* states, int64_
   team.run(heads * blocks, [&](int64_t task) {
     const int64_t head = task / blocks, from = task % blocks * together;
     attend(projected.get() + from * stride + head * kHead, stride, std::min(together, length - from),
-           packed.get() + head * packed_head<Attended>(length), length, attended.get() + from * width + head * kHead, width);
+           packed.get() + head * packed_head<Attended>(length), length, attended.get() + from * width + head * kHead,
+           width);
   });
   add_product(team, quantised<1>(team, attended.get(), length, width), layer.out, states);
 }
@@ -196,6 +203,21 @@ void ttscribe_linear(const Linear* linear, const float* input, int64_t rows, flo
   multiply(team, quantised<1>(team, input, rows, linear->inputs), *linear, [&](int64_t row, int64_t at, __m512 values) {
     store_within(output + row * linear->outputs, linear->outputs, at, values);
   });
+}
+
+// A convolution of three taps and GELU: input [positions, channels], in which a result begins every ``stride`` numbers,
+// to output [rows, outputs]. Weights and activations have 16 bits, as all else is made of what it gives.
+void ttscribe_convolve(const Convolution* convolution, const float* input, int64_t stride, int64_t rows, float* output,
+                       int threads) {
+  Team team(threads);
+  const auto& [product, rest] = *convolution;
+  multiply(team, quantised<2>(team, input, rows, product.inputs, stride), product,
+           [&](int64_t row, int64_t at, __m512 values) { store(output + row * product.outputs + at, values); });
+  multiply(team, quantised<1>(team, input, rows, rest.inputs, stride), rest,
+           [&](int64_t row, int64_t at, __m512 values) {
+             float* to = output + row * rest.outputs + at;
+             store(to, gelu(_mm512_add_ps(load(to), values)));
+           });
 }
 
 // States [length, width] after the convolutions and positions become the encoder's, in place.
