@@ -80,12 +80,6 @@ def test_threads_take_turns_on_what_serves_one_at_a_time(tiny_en, card):
     assert heard_by_threads(card(tiny_en)) == [expected("tiny.en", name).ids for name in NAMES]
 
 
-@ENGLISH
-def test_threads_share_an_emulator_that_has_compiled_nothing_yet(tiny_en):
-    shared = Transcriber(tiny_en, "emulator", "exact")
-    assert heard_by_threads(shared) == [expected("tiny.en", name).ids for name in NAMES]
-
-
 @MULTILINGUAL
 def test_what_another_recording_has_overwritten_is_made_again(base, card):
     """Both languages are detected before either text is read: the device then holds the second recording only."""
