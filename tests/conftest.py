@@ -1,7 +1,10 @@
-"""Real recordings that every test may use."""
+"""Real recordings that every test may use, and the command."""
 
 import importlib.util
+import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +17,18 @@ def package_file(package: str, *parts: str) -> Path:
     if spec is None or spec.origin is None:
         pytest.skip(f"package {package} is not installed: make env")
     return Path(spec.origin).parent.joinpath(*parts)
+
+
+@pytest.fixture
+def ttscribe(monkeypatch) -> Callable[..., Any]:
+    """Run ``ttscribe ARGUMENTS`` here; standard output and standard error apart."""
+    from typer.testing import CliRunner
+
+    from ttscribe.cli.app import app
+
+    # Whoever runs the tests may have a configuration file.
+    monkeypatch.setenv("TTSCRIBE_CONFIG", os.devnull)
+    return lambda *arguments, **options: CliRunner().invoke(app, [str(a) for a in arguments], **options)
 
 
 @pytest.fixture(scope="session")

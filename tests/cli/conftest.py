@@ -6,9 +6,7 @@ import sys
 from collections.abc import Callable
 
 import pytest
-from typer.testing import CliRunner, Result
 
-from ttscribe.cli.app import app
 from ttscribe.whisper.checkpoints.bundled import installed
 
 COMMAND = [sys.executable, "-c", "from ttscribe.cli import main; main()"]
@@ -18,12 +16,6 @@ COMMAND = [sys.executable, "-c", "from ttscribe.cli import main; main()"]
 def no_configuration(monkeypatch):
     """Whoever runs the tests may have a configuration file."""
     monkeypatch.setenv("TTSCRIBE_CONFIG", os.devnull)
-
-
-@pytest.fixture
-def ttscribe() -> Callable[..., Result]:
-    """Run ``ttscribe ARGUMENTS`` here; standard output and standard error apart."""
-    return lambda *arguments, **options: CliRunner().invoke(app, [str(a) for a in arguments], **options)
 
 
 @pytest.fixture
