@@ -99,15 +99,17 @@ def test_encoder_states_and_logits_are_nearly_those_of_float32(int8, float32, wi
     assert min(correlation(*pair) for pair in zip(ours.flatten(0, 1), theirs.flatten(0, 1), strict=True)) > 0.998
 
 
-@pytest.mark.skipif(kernels.FLOAT16 not in kernels.instructions(), reason=f"this CPU has no {kernels.FLOAT16}")
-def test_attention_in_float16_is_as_near_to_float32_as_in_bfloat16(int8, float32, windows, monkeypatch):
+@pytest.mark.parametrize("flag", kernels.FASTER)
+def test_attention_of_each_library_is_as_near_to_float32s(int8, float32, windows, monkeypatch, flag):
+    if flag not in kernels.instructions():
+        pytest.skip(f"this CPU has no {flag}")
     wanted, found = float32.encoder_states(float32.encode(windows)).double(), []
-    for path in (kernels.HALVES, kernels.LIBRARY):
+    for path in (kernels.FASTER[flag], kernels.LIBRARY):
         monkeypatch.setattr(kernels, "library", lambda path=path: kernels.loaded(path))
         found.append(int8.encode(windows).double())
-    halves, bfloats = ((states - wanted).norm() / wanted.norm() for states in found)
+    faster, plain = ((states - wanted).norm() / wanted.norm() for states in found)
     assert not torch.equal(*found)
-    assert halves < 1.25 * bfloats
+    assert faster < 1.25 * plain
 
 
 def test_windows_together_are_bit_for_bit_what_each_is_alone(int8, windows, prompt):

@@ -14,7 +14,7 @@ from ttscribe.errors import DeviceUnavailable, OptionError
 from ttscribe.whisper.config import WhisperConfig
 from ttscribe.whisper.model import random_model
 
-FAST = frozenset({*kernels.NEEDED, "avx2"})
+FAST = frozenset({*kernels.NEEDED, "avx2", "avx512_bf16"})
 
 
 @pytest.fixture
@@ -28,6 +28,7 @@ def cpu(monkeypatch, tmp_path):
         monkeypatch.setattr(kernels, "instructions", lambda: features)
         monkeypatch.setattr(processor, "instructions", lambda: features)
         monkeypatch.setattr(kernels, "LIBRARY", library)
+        monkeypatch.setattr(kernels, "FASTER", {})
 
     return make
 
@@ -108,15 +109,16 @@ def test_a_library_takes_the_place_of_an_older_one(elsewhere, monkeypatch, tmp_p
     old = tmp_path / "libttscribe-000000000000.so"
     old.touch()
     monkeypatch.setenv("CXX", compiler(tmp_path, 'for last; do :; done; echo library >"$last"'))
-    made = [elsewhere["LIBRARY"], elsewhere["HALVES"]]
+    made = [elsewhere[name] for name in ("LIBRARY", "BFLOATS", "HALVES")]
     assert elsewhere["build"]() == made
     assert sorted(tmp_path.glob("libttscribe*")) == sorted(made)
     monkeypatch.setenv("CXX", "no-such-compiler")
     assert elsewhere["build"]() == made
 
 
-def test_a_compiler_that_knows_no_float16_makes_the_other_library(elsewhere, monkeypatch, tmp_path):
-    made = 'for last; do :; done; case "$*" in *avx512fp16*) exit 1;; esac; echo library >"$last"'
-    monkeypatch.setenv("CXX", compiler(tmp_path, made))
-    assert elsewhere["build"]() == [elsewhere["LIBRARY"]]
-    assert [*tmp_path.glob("libttscribe*")] == [elsewhere["LIBRARY"]]
+def test_a_compiler_that_knows_no_float16_makes_the_others(elsewhere, monkeypatch, tmp_path):
+    script = 'for last; do :; done; case "$*" in *avx512fp16*) exit 1;; esac; echo library >"$last"'
+    monkeypatch.setenv("CXX", compiler(tmp_path, script))
+    made = [elsewhere["LIBRARY"], elsewhere["BFLOATS"]]
+    assert elsewhere["build"]() == made
+    assert sorted(tmp_path.glob("libttscribe*")) == sorted(made)

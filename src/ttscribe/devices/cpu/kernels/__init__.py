@@ -1,4 +1,4 @@
-"""Whisper's layers in C++ for CPUs with AVX-512 VNNI and BF16: 8-bit products, attention in bfloat16 or float16.
+"""Whisper's layers in C++ for CPUs with AVX-512 VNNI: 8-bit products, attention in bfloat16 or float16.
 
 ``library`` gives what was compiled when ttscribe was installed. Structures are those of ``whisper.cpp``.
 """
@@ -10,14 +10,14 @@ from ctypes import POINTER, Structure, c_int, c_int64, c_void_p
 from functools import cache
 from pathlib import Path
 
-from ttscribe.devices.cpu.kernels.building import HALVES, LIBRARY
+from ttscribe.devices.cpu.kernels.building import BFLOATS, HALVES, LIBRARY
 from ttscribe.processor import instructions
 
-NEEDED = ("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni", "avx512_bf16")
-"""Flags of /proc/cpuinfo without which the library does not run: Zen 4, Cooper Lake, Sapphire Rapids and later."""
+NEEDED = ("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni")
+"""Flags of /proc/cpuinfo without which no library runs: Intel Cascade Lake and Ice Lake, AMD Zen 4, and later."""
 
-FLOAT16 = "avx512_fp16"
-"""With it the encoder's attention is in float16, twice as much at once as float32: Sapphire Rapids and later."""
+FASTER = {"avx512_fp16": HALVES, "avx512_bf16": BFLOATS}
+"""Libraries for CPUs that have more, the fastest first: Sapphire Rapids and later; Zen 4, Cooper Lake and later."""
 
 HEAD = 64
 """Width of an attention head that the library is written for: that of every published Whisper."""
@@ -101,7 +101,8 @@ def why_not() -> str | None:
 
 def library() -> ctypes.CDLL:
     """The compiled library for this CPU; only where ``why_not`` is None."""
-    return loaded(HALVES if FLOAT16 in instructions() and HALVES.exists() else LIBRARY)
+    faster = (path for flag, path in FASTER.items() if flag in instructions() and path.exists())
+    return loaded(next(faster, LIBRARY))
 
 
 @cache

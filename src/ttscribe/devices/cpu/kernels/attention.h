@@ -56,10 +56,10 @@ inline __attribute__((always_inline)) void tile(const Bf16* rows, int64_t stride
   __m512 sums[ROWS][2];
   for (int row = 0; row < ROWS; ++row) sums[row][0] = sums[row][1] = _mm512_setzero_ps();
   for (int64_t at = 0; at < inputs; at += 2, left += step, right += step) {
-    const __m512bh first = (__m512bh)_mm512_loadu_si512(left), second = (__m512bh)_mm512_loadu_si512(right);
+    const Pairs first = load_pairs(left), second = load_pairs(right);
 #pragma GCC unroll 12
     for (int row = 0; row < ROWS; ++row) {
-      const __m512bh both = pairs(rows + row * stride + at);
+      const Pairs both = pairs(rows + row * stride + at);
       add_products(sums[row][0], first, both);
       add_products(sums[row][1], second, both);
     }

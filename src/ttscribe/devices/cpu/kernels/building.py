@@ -17,10 +17,7 @@ SOURCES = ("whisper.cpp", "halves.h", "attention.h", "products.h", "vectors.h", 
 FLAGS = (
     *("-O3", "-std=c++20", "-shared", "-fPIC", "-pthread", "-Wall", "-Wextra"),
     *("-Wno-uninitialized", "-Wno-maybe-uninitialized"),
-    *(
-        f"-m{name}"
-        for name in ("avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512vnni", "avx512bf16", "fma", "f16c")
-    ),
+    *(f"-m{name}" for name in ("avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512vnni", "fma", "f16c")),
 )
 
 
@@ -31,8 +28,16 @@ def _key() -> str:
 
 # Named by its source: what was compiled of another is not taken for it.
 LIBRARY = FOLDER / f"libttscribe-{_key()}.so"
-HALVES = LIBRARY.with_name(f"{LIBRARY.stem}-fp16.so")
-"""The same for CPUs with AVX-512 FP16, with attention in float16; GCC compiles it from version 12 on."""
+"""For every CPU that the kernels are for; attention's products in bfloat16 are made of float32's."""
+
+BFLOATS, HALVES = (LIBRARY.with_name(f"{LIBRARY.stem}-{name}.so") for name in ("bf16", "fp16"))
+"""For those that multiply bfloat16, or float16 too: attention is faster there. GCC knows float16 from version 12 on."""
+
+_WANTED = {
+    LIBRARY: FLAGS,
+    BFLOATS: (*FLAGS, "-mavx512bf16"),
+    HALVES: (*FLAGS, "-mavx512bf16", "-mavx512fp16"),
+}
 
 
 class CannotBuild(Exception):
@@ -43,13 +48,12 @@ def build() -> list[Path]:
     """Compile what is not there beside its source, and give what there is; raises CannotBuild for ``LIBRARY``."""
     if (sys.platform, platform.machine()) != ("linux", "x86_64"):
         raise CannotBuild(f"it is for Linux on x86_64, and this is {sys.platform} on {platform.machine()}")
-    wanted = {LIBRARY: FLAGS, HALVES: (*FLAGS, "-mavx512fp16")}
-    missing = {path: flags for path, flags in wanted.items() if not path.exists()}
+    missing = {path: flags for path, flags in _WANTED.items() if not path.exists()}
     compiler = shutil.which(os.environ.get("CXX", "g++"))
     if compiler is None and LIBRARY in missing:
         raise CannotBuild("there is no C++ compiler: install g++")
     for old in FOLDER.glob("libttscribe-*.so"):
-        if old not in wanted:
+        if old not in _WANTED:
             old.unlink()
     if compiler is not None:
         # At the same time, as each takes a core some ten seconds.
@@ -57,7 +61,7 @@ def build() -> list[Path]:
             failures = {path: pool.submit(_compile, compiler, flags, path) for path, flags in missing.items()}
         if LIBRARY in failures and (complaint := failures[LIBRARY].result()):
             raise CannotBuild(f"{compiler} fails: {complaint}")
-    return [path for path in wanted if path.exists()]
+    return [path for path in _WANTED if path.exists()]
 
 
 def _compile(compiler: str, flags: tuple[str, ...], path: Path) -> str:

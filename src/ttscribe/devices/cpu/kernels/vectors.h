@@ -53,10 +53,20 @@ inline __m512 load(const Bf16* from) {
 
 inline void store(float* to, __m512 values) { _mm512_storeu_ps(to, values); }
 
+#ifdef __AVX512BF16__
 inline void store(Bf16* to, __m512 values) {
   const __m256bh rounded = _mm512_cvtneps_pbh(values);
   __builtin_memcpy(to, &rounded, sizeof rounded);
 }
+#else
+// Ties to even; what is no number may become infinite.
+inline void store(Bf16* to, __m512 values) {
+  const __m512i bits = _mm512_castps_si512(values);
+  const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+  const __m512i rounded = _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7FFF)), odd);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_cvtepi32_epi16(_mm512_srli_epi32(rounded, 16)));
+}
+#endif
 
 // In assembly, as GCC 12 copies every sum before and after it adds to one.
 // sum += four products of each lane, of unsigned and signed bytes.
@@ -64,16 +74,37 @@ inline void add_products(__m512i& sum, __m512i activations, __m512i weights) {
   asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(activations), "v"(weights));
 }
 
-// sum += two products of each lane.
-inline void add_products(__m512& sum, __m512bh left, __m512bh right) {
-  asm("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(left), "v"(right));
-}
+// Two neighbours in bfloat16 in each lane.
+#ifdef __AVX512BF16__
+using Pairs = __m512bh;
+#else
+using Pairs = __m512i;
+#endif
 
-// Two neighbours in bfloat16, in every pair of lanes.
-inline __m512bh pairs(const Bf16* from) {
+inline Pairs load_pairs(const Bf16* from) { return (Pairs)_mm512_loadu_si512(from); }
+
+// The same two for every lane.
+inline Pairs pairs(const Bf16* from) {
   int32_t both;
   __builtin_memcpy(&both, from, sizeof both);
-  return (__m512bh)_mm512_set1_epi32(both);
+  return (Pairs)_mm512_set1_epi32(both);
 }
+
+// sum += two products of each lane.
+#ifdef __AVX512BF16__
+inline void add_products(__m512& sum, Pairs left, Pairs right) {
+  asm("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(left), "v"(right));
+}
+#else
+inline __m512 first(Pairs both) { return _mm512_castsi512_ps(_mm512_slli_epi32(both, 16)); }
+inline __m512 second(Pairs both) {
+  return _mm512_castsi512_ps(_mm512_and_si512(both, _mm512_set1_epi32(static_cast<int>(0xFFFF0000))));
+}
+
+inline void add_products(__m512& sum, Pairs left, Pairs right) {
+  sum = _mm512_fmadd_ps(first(left), first(right), sum);
+  sum = _mm512_fmadd_ps(second(left), second(right), sum);
+}
+#endif
 
 }  // namespace ttscribe
