@@ -13,6 +13,7 @@ _FEATURES = {
     "AVX-512": {"avx512f"},
     "VNNI": {"avx512_vnni", "avx_vnni"},
     "avx512_bf16": {"avx512_bf16"},
+    "avx512_fp16": {"avx512_fp16"},
     "AMX": {"amx_tile"},
 }
 

@@ -91,25 +91,23 @@ def test_rows_of_zeros_and_weights_of_zeros_give_the_bias():
     assert torch.equal(multiplied(torch.zeros(32, 64), bias, torch.zeros(2, 64)), bias.expand(2, -1))
 
 
-def test_encoder_states_and_logits_are_nearly_those_of_float32(int8, float32, windows, prompt):
+@pytest.fixture
+def library(request, monkeypatch):
+    """The library of that name in place of the fastest."""
+    if not kernels.instructions().issuperset(kernels.NEEDS[request.param]):
+        pytest.skip(f"this CPU cannot run the library {request.param}")
+    monkeypatch.setattr(kernels, "best", lambda: request.param)
+    return request.param
+
+
+@pytest.mark.parametrize("library", kernels.NEEDS, indirect=True)
+def test_states_and_logits_of_each_library_are_nearly_those_of_float32(library, int8, float32, windows, prompt):
     ours, theirs = (runner.encoder_states(runner.encode(windows)) for runner in (int8, float32))
-    assert correlation(ours, theirs) > 0.999
+    # Activations have 7 bits there.
+    assert correlation(ours, theirs) > (0.998 if library == "avx2" else 0.999)
     ours, theirs = (said(runner, windows, prompt) for runner in (int8, float32))
     assert torch.equal(ours.argmax(-1), theirs.argmax(-1))
     assert min(correlation(*pair) for pair in zip(ours.flatten(0, 1), theirs.flatten(0, 1), strict=True)) > 0.998
-
-
-@pytest.mark.parametrize("flag", kernels.FASTER)
-def test_attention_of_each_library_is_as_near_to_float32s(int8, float32, windows, monkeypatch, flag):
-    if flag not in kernels.instructions():
-        pytest.skip(f"this CPU has no {flag}")
-    wanted, found = float32.encoder_states(float32.encode(windows)).double(), []
-    for path in (kernels.FASTER[flag], kernels.LIBRARY):
-        monkeypatch.setattr(kernels, "library", lambda path=path: kernels.loaded(path))
-        found.append(int8.encode(windows).double())
-    faster, plain = ((states - wanted).norm() / wanted.norm() for states in found)
-    assert not torch.equal(*found)
-    assert faster < 1.25 * plain
 
 
 def test_windows_together_are_bit_for_bit_what_each_is_alone(int8, windows, prompt):

@@ -14,7 +14,7 @@ from ttscribe.errors import DeviceUnavailable, OptionError
 from ttscribe.whisper.config import WhisperConfig
 from ttscribe.whisper.model import random_model
 
-FAST = frozenset({*kernels.NEEDED, "avx2", "avx512_bf16"})
+FAST = frozenset(kernels.NEEDS["bf16"])
 
 
 @pytest.fixture
@@ -22,13 +22,13 @@ def cpu(monkeypatch, tmp_path):
     """A CPU of these features, on which the library was built, or not."""
 
     def make(features, *, built=True):
-        library = tmp_path / "libttscribe.so"
+        libraries = {name: tmp_path / f"{name}.so" for name in kernels.NEEDS}
         if built:
-            library.touch()
+            for library in libraries.values():
+                library.touch()
         monkeypatch.setattr(kernels, "instructions", lambda: features)
         monkeypatch.setattr(processor, "instructions", lambda: features)
-        monkeypatch.setattr(kernels, "LIBRARY", library)
-        monkeypatch.setattr(kernels, "FASTER", {})
+        monkeypatch.setattr(kernels, "LIBRARIES", libraries)
 
     return make
 
@@ -36,10 +36,12 @@ def cpu(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("features", "built", "chosen", "why"),
     [
-        (FAST, True, "int8", "this CPU multiplies 8-bit numbers"),
-        (FAST, False, "bfloat16", "no int8: libttscribe.so was not built: install g++"),
-        (FAST - {"avx512_vnni"}, True, "bfloat16", "no int8: this CPU has no avx512_vnni"),
-        (frozenset({"avx2"}), True, "float32", "no bfloat16: this CPU has neither amx_bf16 nor avx512_bf16"),
+        (FAST, True, "int8", "this CPU multiplies 8-bit numbers (AVX-512 VNNI, and bfloat16 for attention)"),
+        (FAST - {"avx512_bf16"}, True, "int8", "8-bit numbers (AVX-512 VNNI)"),
+        (FAST - {"avx512_vnni"}, True, "int8", "8-bit numbers (AVX2)"),
+        (FAST, False, "bfloat16", "no int8: the kernels were not built: install g++"),
+        (FAST - {"avx2"}, True, "bfloat16", "no int8: this CPU has no avx2"),
+        (frozenset({"sse4_2"}), True, "float32", "no bfloat16: this CPU has neither amx_bf16 nor avx512_bf16"),
     ],
 )
 def test_the_fastest_is_chosen_and_the_reason_said(cpu, features, built, chosen, why):
@@ -67,7 +69,7 @@ def test_a_model_of_another_shape_is_not_for_the_kernels(cpu, small_model, chang
 
 def test_int8_on_a_cpu_without_it_is_refused(cpu, tiny_en):
     cpu(frozenset({"avx2"}))
-    with pytest.raises(OptionError, match=r"int8 cannot be had: this CPU has no avx512f, .*; choose float32"):
+    with pytest.raises(OptionError, match=r"int8 cannot be had: this CPU has no fma, f16c; choose float32"):
         make_runner("cpu", tiny_en.model, "int8")
 
 
@@ -109,7 +111,7 @@ def test_a_library_takes_the_place_of_an_older_one(elsewhere, monkeypatch, tmp_p
     old = tmp_path / "libttscribe-000000000000.so"
     old.touch()
     monkeypatch.setenv("CXX", compiler(tmp_path, 'for last; do :; done; echo library >"$last"'))
-    made = [elsewhere[name] for name in ("LIBRARY", "BFLOATS", "HALVES")]
+    made = [*elsewhere["LIBRARIES"].values()]
     assert elsewhere["build"]() == made
     assert sorted(tmp_path.glob("libttscribe*")) == sorted(made)
     monkeypatch.setenv("CXX", "no-such-compiler")
@@ -119,6 +121,6 @@ def test_a_library_takes_the_place_of_an_older_one(elsewhere, monkeypatch, tmp_p
 def test_a_compiler_that_knows_no_float16_makes_the_others(elsewhere, monkeypatch, tmp_path):
     script = 'for last; do :; done; case "$*" in *avx512fp16*) exit 1;; esac; echo library >"$last"'
     monkeypatch.setenv("CXX", compiler(tmp_path, script))
-    made = [elsewhere["LIBRARY"], elsewhere["BFLOATS"]]
+    made = [path for name, path in elsewhere["LIBRARIES"].items() if name != "fp16"]
     assert elsewhere["build"]() == made
     assert sorted(tmp_path.glob("libttscribe*")) == sorted(made)

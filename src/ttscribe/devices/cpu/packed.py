@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ttscribe.devices.cpu import kernels
-from ttscribe.devices.cpu.kernels.building import LIBRARY
+from ttscribe.devices.cpu.kernels.building import KEY
 from ttscribe.errors import CheckpointInvalid, OutputError
 from ttscribe.files import cache_folder, replacing
 from ttscribe.whisper.config import WhisperConfig
@@ -49,7 +49,7 @@ def _file(path: Path) -> Path:
     files = [path] if path.is_file() else sorted(each for each in path.iterdir() if each.is_file())
     # The hub's snapshots are links to files named by their content; times and sizes are the content's.
     # And another when the kernels, or what packs for them, are others than those that wrote it.
-    made_by = (LIBRARY.name, Path(__file__).read_text(encoding="utf-8"))
+    made_by = (KEY, Path(__file__).read_text(encoding="utf-8"))
     known = [(each.name, each.stat().st_size, each.stat().st_mtime_ns) for each in files]
     here, now = (sha256(repr(part).encode()).hexdigest()[:16] for part in (str(path), (made_by, known)))
     return cache_folder() / "packed" / f"{here}-{now}.pt"

@@ -11,6 +11,13 @@ from ttscribe.whisper.config import WhisperConfig
 
 PRECISIONS = ("float32", "bfloat16", "int8")
 
+_WORDS = {
+    "fp16": "AVX-512 VNNI, and float16 for attention",
+    "bf16": "AVX-512 VNNI, and bfloat16 for attention",
+    "avx512": "AVX-512 VNNI",
+    "avxvnni": "AVX-VNNI",
+    "avx2": "AVX2",
+}
 _BFLOAT16 = ("amx_bf16", "avx512_bf16")
 
 
@@ -25,7 +32,7 @@ def automatic(config: WhisperConfig | None = None) -> Choice:
     """The fastest precision on this CPU, for a model of this shape where it is known (docs/performance.md)."""
     obstacle = why_no_int8(config)
     if obstacle is None:
-        return Choice("int8", "this CPU multiplies 8-bit numbers (AVX-512 VNNI)")
+        return Choice("int8", f"this CPU multiplies 8-bit numbers ({_WORDS[str(kernels.best())]})")
     if fast := [name for name in _BFLOAT16 if name in processor.instructions()]:
         return Choice("bfloat16", f"this CPU multiplies bfloat16 numbers ({fast[0]}); no int8: {obstacle}")
     return Choice("float32", f"no int8: {obstacle}; no bfloat16: this CPU has neither {' nor '.join(_BFLOAT16)}")

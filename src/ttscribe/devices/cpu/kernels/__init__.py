@@ -1,4 +1,4 @@
-"""Whisper's layers in C++ for CPUs with AVX-512 VNNI: 8-bit products, attention in bfloat16 or float16.
+"""Whisper's layers in C++ for CPUs with AVX2 or AVX-512: 8-bit products, attention in bfloat16 or float16.
 
 ``library`` gives what was compiled when ttscribe was installed. Structures are those of ``whisper.cpp``.
 """
@@ -10,14 +10,8 @@ from ctypes import POINTER, Structure, c_int, c_int64, c_void_p
 from functools import cache
 from pathlib import Path
 
-from ttscribe.devices.cpu.kernels.building import BFLOATS, HALVES, LIBRARY
+from ttscribe.devices.cpu.kernels.building import LIBRARIES, NEEDS
 from ttscribe.processor import instructions
-
-NEEDED = ("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni")
-"""Flags of /proc/cpuinfo without which no library runs: Intel Cascade Lake and Ice Lake, AMD Zen 4, and later."""
-
-FASTER = {"avx512_fp16": HALVES, "avx512_bf16": BFLOATS}
-"""Libraries for CPUs that have more, the fastest first: Sapphire Rapids and later; Zen 4, Cooper Lake and later."""
 
 HEAD = 64
 """Width of an attention head that the library is written for: that of every published Whisper."""
@@ -91,18 +85,26 @@ _ARGUMENTS = {
 
 
 def why_not() -> str | None:
-    """Why the library cannot be used here, or None where it can."""
-    if lacking := [name for name in NEEDED if name not in instructions()]:
+    """Why no library can be used here, or None where one can."""
+    *_, least = NEEDS.values()
+    if lacking := [name for name in least if name not in instructions()]:
         return f"this CPU has no {', '.join(lacking)}"
-    if not LIBRARY.exists():
-        return f"{LIBRARY.name} was not built: install g++ and then ttscribe again"
+    if best() is None:
+        return "the kernels were not built: install g++ and then ttscribe again"
     return None
 
 
+def best() -> str | None:
+    """The name of the fastest library that is built and that this CPU can run; None where there is none."""
+    can = (name for name, needs in NEEDS.items() if instructions().issuperset(needs) and LIBRARIES[name].exists())
+    return next(can, None)
+
+
 def library() -> ctypes.CDLL:
-    """The compiled library for this CPU; only where ``why_not`` is None."""
-    faster = (path for flag, path in FASTER.items() if flag in instructions() and path.exists())
-    return loaded(next(faster, LIBRARY))
+    """The library for this CPU; only where ``why_not`` is None."""
+    name = best()
+    assert name is not None
+    return loaded(LIBRARIES[name])
 
 
 @cache

@@ -12,13 +12,25 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
-SOURCES = ("whisper.cpp", "halves.h", "attention.h", "products.h", "vectors.h", "pool.h")
+SOURCES = ("whisper.cpp", "halves.h", "attention.h", "products.h", "pool.h", "vectors.h", "avx512.h", "avx2.h")
 # GCC's own headers of intrinsics use values that are undefined on purpose, and it warns of them.
 FLAGS = (
     *("-O3", "-std=c++20", "-shared", "-fPIC", "-pthread", "-Wall", "-Wextra"),
     *("-Wno-uninitialized", "-Wno-maybe-uninitialized"),
-    *(f"-m{name}" for name in ("avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512vnni", "fma", "f16c")),
 )
+_AVX2 = ("avx2", "fma", "f16c")
+_AVX512 = (*_AVX2, "avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni")
+NEEDS = {
+    "fp16": (*_AVX512, "avx512_bf16", "avx512_fp16"),
+    "bf16": (*_AVX512, "avx512_bf16"),
+    "avx512": _AVX512,
+    "avxvnni": (*_AVX2, "avx_vnni"),
+    "avx2": _AVX2,
+}
+"""What a CPU has to have for each library, by Linux's names, the fastest library first.
+
+Of Intel's: Sapphire Rapids; Cooper Lake; Cascade Lake and Ice Lake; Alder Lake; Haswell. Of AMD's Zen 4 has the second.
+"""
 
 
 def _key() -> str:
@@ -26,18 +38,9 @@ def _key() -> str:
     return hashlib.sha256(text).hexdigest()[:12]
 
 
-# Named by its source: what was compiled of another is not taken for it.
-LIBRARY = FOLDER / f"libttscribe-{_key()}.so"
-"""For every CPU that the kernels are for; attention's products in bfloat16 are made of float32's."""
-
-BFLOATS, HALVES = (LIBRARY.with_name(f"{LIBRARY.stem}-{name}.so") for name in ("bf16", "fp16"))
-"""For those that multiply bfloat16, or float16 too: attention is faster there. GCC knows float16 from version 12 on."""
-
-_WANTED = {
-    LIBRARY: FLAGS,
-    BFLOATS: (*FLAGS, "-mavx512bf16"),
-    HALVES: (*FLAGS, "-mavx512bf16", "-mavx512fp16"),
-}
+# Named by their source: what was compiled of another is not taken for it.
+KEY = _key()
+LIBRARIES = {name: FOLDER / f"libttscribe-{KEY}-{name}.so" for name in NEEDS}
 
 
 class CannotBuild(Exception):
@@ -45,30 +48,36 @@ class CannotBuild(Exception):
 
 
 def build() -> list[Path]:
-    """Compile what is not there beside its source, and give what there is; raises CannotBuild for ``LIBRARY``."""
+    """Compile what is not there beside its source, and give what there is; raises CannotBuild where nothing is.
+
+    An older compiler lacks the newest instructions, and makes the other libraries.
+    """
     if (sys.platform, platform.machine()) != ("linux", "x86_64"):
         raise CannotBuild(f"it is for Linux on x86_64, and this is {sys.platform} on {platform.machine()}")
-    missing = {path: flags for path, flags in _WANTED.items() if not path.exists()}
-    compiler = shutil.which(os.environ.get("CXX", "g++"))
-    if compiler is None and LIBRARY in missing:
-        raise CannotBuild("there is no C++ compiler: install g++")
     for old in FOLDER.glob("libttscribe-*.so"):
-        if old not in _WANTED:
+        if old not in LIBRARIES.values():
             old.unlink()
+    missing = {name: path for name, path in LIBRARIES.items() if not path.exists()}
+    compiler = shutil.which(os.environ.get("CXX", "g++"))
+    complaint = "there is no C++ compiler: install g++"
     if compiler is not None:
         # At the same time, as each takes a core some ten seconds.
         with ThreadPoolExecutor() as pool:
-            failures = {path: pool.submit(_compile, compiler, flags, path) for path, flags in missing.items()}
-        if LIBRARY in failures and (complaint := failures[LIBRARY].result()):
-            raise CannotBuild(f"{compiler} fails: {complaint}")
-    return [path for path in _WANTED if path.exists()]
+            failures = pool.map(lambda name: _compile(compiler, NEEDS[name], missing[name]), missing)
+        complaint = f"{compiler} fails: {next(filter(None, failures), '')}"
+    built = [path for path in LIBRARIES.values() if path.exists()]
+    if not built:
+        raise CannotBuild(complaint)
+    return built
 
 
-def _compile(compiler: str, flags: tuple[str, ...], path: Path) -> str:
+def _compile(compiler: str, needs: tuple[str, ...], path: Path) -> str:
     """What the compiler complains of, in a line; empty where the library is there."""
     new = path.with_suffix(f".{os.getpid()}")
     try:
-        command = [compiler, *flags, str(FOLDER / SOURCES[0]), "-o", str(new)]
+        # GCC writes avx512_vnni without the line, and avx_vnni too.
+        flags = (f"-m{need.replace('_', '')}" for need in needs)
+        command = [compiler, *FLAGS, *flags, str(FOLDER / SOURCES[0]), "-o", str(new)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
         if done.returncode:
             return done.stderr.strip().partition("\n")[0] or f"exit status {done.returncode}"

@@ -24,10 +24,10 @@ inline void add_products(__m512h& sum, __m512h left, __m512h right) {
 
 inline __m512h load_halves(const Half* from) { return _mm512_loadu_ph(from); }
 
-inline void store(Half* to, __m512 values) { _mm256_storeu_ph(to, _mm512_cvtxps_ph(values)); }
+inline void store(Half* to, Floats values) { _mm256_storeu_ph(to, _mm512_cvtxps_ph(values)); }
 
 // The 16 halves of a register from ``half`` on, 0 or 1.
-inline __m512 widened(__m512h values, int half) {
+inline Floats widened(__m512h values, int half) {
   const __m512i bits = _mm512_castph_si512(values);
   const __m256i part = half ? _mm512_extracti64x4_epi64(bits, 1) : _mm512_castsi512_si256(bits);
   return _mm512_cvtxph_ps(_mm256_castsi256_ph(part));
@@ -49,7 +49,8 @@ inline int64_t packed_head<Half>(int64_t length) {
   return 2 * filled_halves(length) * kHead;
 }
 
-inline void pack_head(const Half* keys, const Half* values, int64_t stride, int64_t length, Half* to) {
+template <>
+inline void pack_head<Half>(const Half* keys, const Half* values, int64_t stride, int64_t length, Half* to) {
   const int64_t full = filled_halves(length);
   const Half none[kHead] = {};
   for (int64_t key = 0; key < full; ++key) {
@@ -83,18 +84,18 @@ inline __attribute__((always_inline)) void tile(const uint32_t* rows, int64_t st
 inline float weigh(const Half* scores, int64_t full, uint32_t* weights) {
   __m512h most = _mm512_set1_ph(static_cast<Half>(-65504.0f));
   for (int64_t key = 0; key < full; key += kHalves) most = _mm512_max_ph(most, load_halves(scores + key));
-  const __m512 largest = _mm512_set1_ps(static_cast<float>(_mm512_reduce_max_ph(most)));
-  __m512 total = _mm512_setzero_ps();
+  const Floats largest = floats(static_cast<float>(_mm512_reduce_max_ph(most)));
+  Floats total = floats(0.0f);
   for (int64_t key = 0; key < full; key += kHalves) {
     const __m512h both = load_halves(scores + key);
     for (int half = 0; half < 2; ++half) {
-      const __m512 weight = exp2(_mm512_sub_ps(widened(both, half), largest));
-      total = _mm512_add_ps(total, weight);
+      const Floats weight = exp2(sub(widened(both, half), largest));
+      total = add(total, weight);
       const __m512i bits = _mm512_cvtepu16_epi32(_mm256_castph_si256(_mm512_cvtxps_ph(weight)));
       _mm512_storeu_si512(weights + key + half * kLanes, _mm512_or_si512(bits, _mm512_slli_epi32(bits, 16)));
     }
   }
-  return _mm512_reduce_add_ps(total);
+  return sum_of(total);
 }
 
 // ROWS queries [ROWS, 64], each number twice, attend to all of a packed head, to ``to`` [ROWS, to_stride].
@@ -120,21 +121,22 @@ void attend_rows(const uint32_t* queries, const Half* packed, int64_t length, fl
   for (int64_t key = 0; key < full; key += kSummed) {
     tile<ROWS>(weights.get() + key, full, kSummed, packed + (full + key) * kHead,
                [&](int row, __m512h left, __m512h right) {
-                 const __m512 parts[] = {widened(left, 0), widened(left, 1), widened(right, 0), widened(right, 1)};
+                 const Floats parts[] = {widened(left, 0), widened(left, 1), widened(right, 0), widened(right, 1)};
                  float* own = to + row * to_stride;
-                 for (int part = 0; part < 4; ++part, own += kLanes) store(own, _mm512_add_ps(load(own), parts[part]));
+                 for (int part = 0; part < 4; ++part, own += kLanes) store(own, add(load(own), parts[part]));
                });
   }
   for (int row = 0; row < ROWS; ++row) {
-    const __m512 share = _mm512_set1_ps(1.0f / totals[row]);
+    const Floats share = floats(1.0f / totals[row]);
     float* own = to + row * to_stride;
-    for (int part = 0; part < 4; ++part, own += kLanes) store(own, _mm512_mul_ps(load(own), share));
+    for (int part = 0; part < 4; ++part, own += kLanes) store(own, mul(load(own), share));
   }
 }
 
 // Queries [rows, stride] of one head, in powers of two, attend to all of a packed head.
-inline void attend(const Half* queries, int64_t stride, int64_t rows, const Half* packed, int64_t length, float* to,
-                   int64_t to_stride) {
+template <>
+inline void attend<Half>(const Half* queries, int64_t stride, int64_t rows, const Half* packed, int64_t length,
+                         float* to, int64_t to_stride) {
   uint32_t twofold[kRows * kHead];
   for (int64_t from = 0; from < rows; from += kRows) {
     const int64_t count = std::min<int64_t>(kRows, rows - from);

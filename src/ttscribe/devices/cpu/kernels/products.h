@@ -19,8 +19,8 @@
 
 namespace ttscribe {
 
-inline constexpr int kPanel = 32;  // outputs of a panel: two registers of sums
-inline constexpr int kRows = 12;   // with 12 rows the sums fill 24 of 32 registers
+inline constexpr int kPanel = 32;  // outputs of a panel: two times sixteen sums
+inline constexpr int kUnit = 1 << kBits;  // of the high part of an activation in two
 inline constexpr int kAhead = 8192;  // bytes of weights that are asked for before they are multiplied
 inline constexpr int kChunk = 96;  // rows whose activations stay in a core's own cache while panels go by
 
@@ -58,36 +58,36 @@ class Buffer {
 };
 
 // Sixteen bytes, by four of them a stride apart.
-inline void store_bytes(uint8_t* to, int64_t stride, __m512i values) {
-  alignas(16) int32_t fours[4];
-  _mm_store_si128(reinterpret_cast<__m128i*>(fours), _mm512_cvtusepi32_epi8(values));
-  for (int four = 0; four < 4; ++four) std::memcpy(to + four * stride, fours + four, 4);
+inline void store_fours(uint8_t* to, int64_t stride, Ints values) {
+  uint8_t all[16];
+  store_bytes(all, values);
+  for (int four = 0; four < 4; ++four) std::memcpy(to + four * stride, all + 4 * four, 4);
 }
 
-// One row of floats to PARTS times 8 bits, by its own least and largest value; each four go a stride further.
+// One row of floats to PARTS times kBits bits, by its own least and largest value; each four go a stride further.
 template <int PARTS, class T>
 void quantise_row(const T* row, int64_t count, uint8_t* values, int64_t stride, float* step, int32_t* zero) {
-  __m512 least = _mm512_setzero_ps(), most = _mm512_setzero_ps();
+  Floats least = floats(0.0f), most = floats(0.0f);
   for (int64_t at = 0; at < count; at += kLanes) {
-    const __m512 x = load(row + at);
-    least = _mm512_min_ps(least, x);
-    most = _mm512_max_ps(most, x);
+    const Floats x = load(row + at);
+    least = min(least, x);
+    most = max(most, x);
   }
-  const float low = _mm512_reduce_min_ps(least), high = _mm512_reduce_max_ps(most);
-  // Of 16 bits the zero is a multiple of 256, for which there is room of as much.
-  *step = std::max(high - low, 1e-30f) / (PARTS == 1 ? 255.0f : 65279.0f);
-  *zero = static_cast<int32_t>(PARTS == 1 ? std::lrint(-low / *step) : std::ceil(-low / *step / 256));
-  const __m512 inverse = _mm512_set1_ps(1.0f / *step);
-  const __m512i shift = _mm512_set1_epi32(PARTS == 1 ? *zero : *zero * 256), none = _mm512_setzero_si512();
+  const float low = least_of(least), high = largest_of(most);
+  // Of two parts the zero is a multiple of the high one's unit, for which there is room of as much.
+  *step = std::max(high - low, 1e-30f) / (PARTS == 1 ? kUnit - 1 : kUnit * (kUnit - 1) - 1);
+  *zero = static_cast<int32_t>(PARTS == 1 ? std::lrint(-low / *step) : std::ceil(-low / *step / kUnit));
+  const Floats inverse = floats(1.0f / *step);
+  const Ints shift = ints(PARTS == 1 ? *zero : *zero * kUnit), none = ints(0), most_of_all = ints(kUnit - 1);
   for (int64_t at = 0; at < count; at += kLanes) {
-    const __m512i whole = _mm512_cvtps_epi32(_mm512_mul_ps(load(row + at), inverse));
-    const __m512i above = _mm512_max_epi32(_mm512_add_epi32(whole, shift), none);
+    const Ints whole = to_ints(mul(load(row + at), inverse));
+    const Ints above = max(add(whole, shift), none);
     uint8_t* to = values + at / 4 * stride;
     if constexpr (PARTS == 1) {
-      store_bytes(to, stride, above);
+      store_fours(to, stride, min(above, most_of_all));
     } else {
-      store_bytes(to, stride, _mm512_srli_epi32(above, 8));
-      store_bytes(to + 4, stride, _mm512_and_si512(above, _mm512_set1_epi32(255)));
+      store_fours(to, stride, shifted_right<kBits>(above));
+      store_fours(to + 4, stride, bits_and(above, most_of_all));
     }
   }
 }
@@ -120,18 +120,18 @@ struct Quantised {
 
 // PyTorch's layer norm of one row, with its epsilon.
 inline void normalise_row(const float* row, int64_t count, const Norm& norm, float* to) {
-  __m512 total = _mm512_setzero_ps();
-  for (int64_t at = 0; at < count; at += kLanes) total = _mm512_add_ps(total, load(row + at));
-  const __m512 mean = _mm512_set1_ps(_mm512_reduce_add_ps(total) / count);
-  __m512 squares = _mm512_setzero_ps();
+  Floats total = floats(0.0f);
+  for (int64_t at = 0; at < count; at += kLanes) total = add(total, load(row + at));
+  const Floats mean = floats(sum_of(total) / count);
+  Floats squares = floats(0.0f);
   for (int64_t at = 0; at < count; at += kLanes) {
-    const __m512 x = _mm512_sub_ps(load(row + at), mean);
-    squares = _mm512_fmadd_ps(x, x, squares);
+    const Floats x = sub(load(row + at), mean);
+    squares = fma(x, x, squares);
   }
-  const __m512 inverse = _mm512_set1_ps(1.0f / std::sqrt(_mm512_reduce_add_ps(squares) / count + 1e-5f));
+  const Floats inverse = floats(1.0f / std::sqrt(sum_of(squares) / count + 1e-5f));
   for (int64_t at = 0; at < count; at += kLanes) {
-    const __m512 x = _mm512_mul_ps(_mm512_sub_ps(load(row + at), mean), inverse);
-    store(to + at, _mm512_fmadd_ps(x, load(norm.weight + at), load(norm.bias + at)));
+    const Floats x = mul(sub(load(row + at), mean), inverse);
+    store(to + at, fma(x, load(norm.weight + at), load(norm.bias + at)));
   }
 }
 
@@ -173,10 +173,10 @@ Quantised<PARTS> normalised(Team& team, const float* from, int64_t rows, int64_t
 // A block of ROWS rows times one panel; give(row, half, sums) takes the 16 sums of each part for each half.
 template <int ROWS, int PARTS, class Give>
 inline __attribute__((always_inline)) void tile(const uint8_t* rows, int64_t inputs, const int8_t* panel, Give&& give) {
-  __m512i sums[ROWS][2][PARTS];
+  Ints sums[ROWS][2][PARTS];
 #pragma GCC unroll 12
   for (int row = 0; row < ROWS; ++row) {
-    for (int part = 0; part < PARTS; ++part) sums[row][0][part] = sums[row][1][part] = _mm512_setzero_si512();
+    for (int part = 0; part < PARTS; ++part) sums[row][0][part] = sums[row][1][part] = ints(0);
   }
   for (int64_t at = 0; at < inputs; at += 4) {
     // In two parts is multiplied where weights are waited for: asked for so early, they come a quarter faster.
@@ -184,14 +184,14 @@ inline __attribute__((always_inline)) void tile(const uint8_t* rows, int64_t inp
       _mm_prefetch(panel + at * kPanel + kAhead, _MM_HINT_T0);
       _mm_prefetch(panel + at * kPanel + kAhead + 64, _MM_HINT_T0);
     }
-    const __m512i left = _mm512_loadu_si512(panel + at * kPanel), right = _mm512_loadu_si512(panel + at * kPanel + 64);
+    const Ints left = load_ints(panel + at * kPanel), right = load_ints(panel + at * kPanel + 64);
 #pragma GCC unroll 12
     for (int row = 0; row < ROWS; ++row) {
 #pragma GCC unroll 2
       for (int part = 0; part < PARTS; ++part) {
         int32_t four;
         __builtin_memcpy(&four, rows + at * ROWS * PARTS + (row * PARTS + part) * 4, 4);
-        const __m512i shared = _mm512_set1_epi32(four);
+        const Ints shared = ints(four);
         add_products(sums[row][0][part], shared, left);
         add_products(sums[row][1][part], shared, right);
       }
@@ -201,7 +201,7 @@ inline __attribute__((always_inline)) void tile(const uint8_t* rows, int64_t inp
   for (int row = 0; row < ROWS; ++row) {
     for (int half = 0; half < 2; ++half) {
       // A copy, for sums whose address is taken would be kept in memory.
-      __m512i parts[PARTS];
+      Ints parts[PARTS];
       for (int part = 0; part < PARTS; ++part) parts[part] = sums[row][half][part];
       give(row, half, parts);
     }
@@ -226,20 +226,20 @@ void multiply(Team& team, const Quantised<PARTS>& input, const Linear& linear, G
   const int64_t panels = chunks(linear.outputs, kPanel), inputs = linear.inputs;
   // A few rows only wait for the weights, which come fastest in a long sequence.
   const int64_t together = input.rows > kRows ? 1 : 4, groups = chunks(panels, together);
-  auto finished = [&](int64_t row, int64_t output, const __m512i* sums) {
-    const __m512i known =
-        _mm512_mullo_epi32(_mm512_set1_epi32(input.zeros.get()[row]), _mm512_loadu_si512(linear.sums + output));
-    __m512 product = _mm512_cvtepi32_ps(_mm512_sub_epi32(sums[0], known));
-    if constexpr (PARTS == 2) product = _mm512_fmadd_ps(product, _mm512_set1_ps(256.0f), _mm512_cvtepi32_ps(sums[1]));
-    const __m512 scale = _mm512_mul_ps(_mm512_set1_ps(input.steps.get()[row]), load(linear.scale + output));
-    give(row, output, _mm512_fmadd_ps(product, scale, load(linear.bias + output)));
+  auto finished = [&](int64_t row, int64_t output, const Ints* sums) {
+    const Ints known =
+        mul(ints(input.zeros.get()[row]), load_ints(linear.sums + output));
+    Floats product = to_floats(sub(sums[0], known));
+    if constexpr (PARTS == 2) product = fma(product, floats(kUnit), to_floats(sums[1]));
+    const Floats scale = mul(floats(input.steps.get()[row]), load(linear.scale + output));
+    give(row, output, fma(product, scale, load(linear.bias + output)));
   };
   auto panel_of_rows = [&](int64_t first, int64_t end, int64_t panel) {
     const int8_t* weight = linear.weight + panel * kPanel * inputs;
     for (int64_t from = first; from < end; from += kTogether) {
       with_rows<kTogether>(static_cast<int>(std::min<int64_t>(kTogether, end - from)), [&](auto count) {
         tile<decltype(count)::value, PARTS>(input.block(from), inputs, weight,
-                                            [&](int row, int half, const __m512i* sums) {
+                                            [&](int row, int half, const Ints* sums) {
                                               finished(from + row, panel * kPanel + half * kLanes, sums);
                                             });
       });

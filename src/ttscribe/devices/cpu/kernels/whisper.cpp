@@ -14,8 +14,10 @@ namespace ttscribe {
 // What the encoder's attention multiplies. The decoder's waits for memory, and keeps keys and values in bfloat16.
 #ifdef __AVX512FP16__
 using Attended = Half;
-#else
+#elif defined __AVX512BF16__
 using Attended = Bf16;
+#else
+using Attended = float;
 #endif
 
 struct Attention {
@@ -58,17 +60,15 @@ struct Model {
 namespace {
 
 // Stores those of 16 results of a row, from ``at`` on, that are among its outputs.
-void store_within(float* row, int64_t outputs, int64_t at, __m512 values) {
-  const int64_t left = outputs - at;
-  const auto mask = static_cast<__mmask16>(left >= kLanes ? 0xFFFF : left <= 0 ? 0 : (1 << left) - 1);
-  _mm512_mask_storeu_ps(row + at, mask, values);
+void store_within(float* row, int64_t outputs, int64_t at, Floats values) {
+  if (at < outputs) store_first(row + at, outputs - at, values);
 }
 
 template <int PARTS>
 void add_product(Team& team, const Quantised<PARTS>& input, const Linear& linear, float* states) {
-  multiply(team, input, linear, [&](int64_t row, int64_t output, __m512 values) {
+  multiply(team, input, linear, [&](int64_t row, int64_t output, Floats values) {
     float* to = states + row * linear.outputs + output;
-    store(to, _mm512_add_ps(load(to), values));
+    store(to, add(load(to), values));
   });
 }
 
@@ -76,7 +76,7 @@ template <int PARTS, class Hidden>
 void feed_forward(Team& team, const FeedForward& layer, float* states, int64_t rows, int64_t width) {
   Buffer<Hidden> hidden(rows * layer.in.outputs);
   multiply(team, normalised<PARTS>(team, states, rows, width, layer.norm), layer.in,
-           [&](int64_t row, int64_t output, __m512 values) {
+           [&](int64_t row, int64_t output, Floats values) {
              store(hidden.get() + row * layer.in.outputs + output, gelu(values));
            });
   add_product(team, quantised<PARTS>(team, hidden.get(), rows, layer.in.outputs), layer.out, states);
@@ -97,9 +97,9 @@ void encoder_attention(Team& team, const Attention& layer, float* states, int64_
   Buffer<Attended> projected(length * stride), packed(heads * packed_head<Attended>(length));
   Buffer<float> attended(length * width);
   multiply(team, normalised<1>(team, states, length, width, layer.norm), layer.in,
-           [&](int64_t row, int64_t output, __m512 values) {
+           [&](int64_t row, int64_t output, Floats values) {
              const float scale = output < width ? kQueryScale : 1.0f;
-             store(projected.get() + row * stride + output, _mm512_mul_ps(values, _mm512_set1_ps(scale)));
+             store(projected.get() + row * stride + output, mul(values, floats(scale)));
            });
   pack_heads(team, projected.get() + width, projected.get() + 2 * width, stride, length, heads, packed.get());
   const int64_t together = 25 * kRows, blocks = chunks(length, together);
@@ -126,7 +126,7 @@ void self_attention(Team& team, const Model& model, int64_t at, const Step& step
   const int64_t width = model.width, stride = 3 * width, per_head = model.slots * kHead, half = model.heads * per_head;
   Buffer<float> projected(step.rows * stride), attended(step.rows * width);
   multiply(team, normalised<2>(team, states, step.rows, width, layer.norm), layer.in,
-           [&](int64_t row, int64_t output, __m512 values) { store(projected.get() + row * stride + output, values); });
+           [&](int64_t row, int64_t output, Floats values) { store(projected.get() + row * stride + output, values); });
   team.run(model.heads, [&](int64_t head) {
     for (int64_t row = 0; row < step.rows; ++row) {
       float* keys = step.caches[row / step.each] + at * 2 * half + head * per_head;
@@ -146,8 +146,8 @@ void cross_attention(Team& team, const Model& model, int64_t at, const Step& ste
   Buffer<Bf16> queries(step.rows * width);
   Buffer<float> attended(step.rows * width);
   multiply(team, normalised<2>(team, states, step.rows, width, layer.norm), layer.in,
-           [&](int64_t row, int64_t output, __m512 values) {
-             store(queries.get() + row * width + output, _mm512_mul_ps(values, _mm512_set1_ps(kQueryScale)));
+           [&](int64_t row, int64_t output, Floats values) {
+             store(queries.get() + row * width + output, mul(values, floats(kQueryScale)));
            });
   team.run(model.heads, [&](int64_t head) {
     for (int64_t window = 0, next; window < windows; window = next) {
@@ -200,7 +200,7 @@ void ttscribe_pack(const float* weight, int64_t outputs, int64_t inputs, int8_t*
 // input [rows, inputs] to output [rows, outputs].
 void ttscribe_linear(const Linear* linear, const float* input, int64_t rows, float* output, int threads) {
   Team team(threads);
-  multiply(team, quantised<1>(team, input, rows, linear->inputs), *linear, [&](int64_t row, int64_t at, __m512 values) {
+  multiply(team, quantised<1>(team, input, rows, linear->inputs), *linear, [&](int64_t row, int64_t at, Floats values) {
     store_within(output + row * linear->outputs, linear->outputs, at, values);
   });
 }
@@ -212,11 +212,11 @@ void ttscribe_convolve(const Convolution* convolution, const float* input, int64
   Team team(threads);
   const auto& [product, rest] = *convolution;
   multiply(team, quantised<2>(team, input, rows, product.inputs, stride), product,
-           [&](int64_t row, int64_t at, __m512 values) { store(output + row * product.outputs + at, values); });
+           [&](int64_t row, int64_t at, Floats values) { store(output + row * product.outputs + at, values); });
   multiply(team, quantised<1>(team, input, rows, rest.inputs, stride), rest,
-           [&](int64_t row, int64_t at, __m512 values) {
+           [&](int64_t row, int64_t at, Floats values) {
              float* to = output + row * rest.outputs + at;
-             store(to, gelu(_mm512_add_ps(load(to), values)));
+             store(to, gelu(add(load(to), values)));
            });
 }
 
@@ -245,7 +245,7 @@ void ttscribe_remember(const Model* model, const float* states, int64_t length, 
   const Quantised<2> input = quantised<2>(team, states, length, width);
   Buffer<Bf16> projected(length * stride);
   for (int64_t layer = 0; layer < model->decoder_layers; ++layer) {
-    multiply(team, input, model->decoder[layer].cross_key_value, [&](int64_t row, int64_t output, __m512 values) {
+    multiply(team, input, model->decoder[layer].cross_key_value, [&](int64_t row, int64_t output, Floats values) {
       store(projected.get() + row * stride + output, values);
     });
     pack_heads(team, projected.get(), projected.get() + width, stride, length, model->heads,
@@ -273,7 +273,7 @@ void ttscribe_decode(const Model* model, int64_t windows, int64_t each, const in
     std::copy_n(state, model->width, wanted.get() + row * model->width);
   }
   const Quantised<2> last = normalised<2>(team, wanted.get(), windows * count, model->width, model->decoder_norm);
-  multiply(team, last, model->head, [&](int64_t row, int64_t output, __m512 values) {
+  multiply(team, last, model->head, [&](int64_t row, int64_t output, Floats values) {
     store_within(logits + row * model->vocabulary, model->vocabulary, output, values);
   });
 }
