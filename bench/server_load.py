@@ -11,6 +11,7 @@ import asyncio
 import statistics
 import subprocess
 import sys
+import threading
 import time
 from io import BytesIO
 from pathlib import Path
@@ -77,6 +78,8 @@ def served(model: str, recordings: list[bytes], count: int) -> tuple[list[float]
     ) as it:
         assert it.stderr is not None
         address = it.stderr.readline().split()[2].rstrip(";")
+        # A log that nobody reads stops the server when the pipe is full.
+        threading.Thread(target=it.stderr.read, daemon=True).start()
         while httpx.get(f"{address}/health/ready").status_code != 200:
             time.sleep(0.1)
         held = psutil.Process(it.pid)
@@ -87,7 +90,7 @@ def served(model: str, recordings: list[bytes], count: int) -> tuple[list[float]
         asyncio.run(ask(address, recordings, count))
         mib.append(held.memory_info().rss / 2**20)
         it.terminate()
-        it.communicate()
+        it.wait()
     return seconds, texts, whole, mib
 
 
