@@ -52,6 +52,10 @@ def test_saved_runs_are_shown_and_saved_again(ttscribe, tmp_path):
     [
         ([], "give a MODEL to measure, or --from FILE"),
         (["tiny.en", "--from", "runs.json"], "give a MODEL to measure, or --from FILE"),
+        (
+            ["--from", "runs.json", "--peers", "--runs", "1"],
+            "--from shows what was measured: leave out --runs, --peers",
+        ),
         (["--from", "absent.json"], "--from absent.json: No such file or directory"),
         (["--from", "text.md"], "--from text.md: not what 'ttscribe bench --json' saves"),
         (["no-such-model", "speech.wav"], "no-such-model is no file, no folder and no known model"),

@@ -1,5 +1,6 @@
 """``ttscribe bench``: speed and memory of a model, beside this machine's limits and, if asked for, beside its peers."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 
 def bench(
+    ctx: typer.Context,
     model: Annotated[
         str | None,
         typer.Argument(
@@ -60,6 +62,8 @@ def bench(
     """
     if (model is None) == (saved is None):
         raise OptionError("give a MODEL to measure, or --from FILE to show what was measured")
+    if saved is not None and (ignored := list(_measuring(ctx))):
+        raise OptionError(f"--from shows what was measured: leave out {', '.join(ignored)}")
     from ttscribe.bench.request import Request
     from ttscribe.bench.results import to_json
     from ttscribe.bench.tables import rewrite
@@ -79,6 +83,14 @@ def bench(
     if page is not None:
         rewrite(page, results)
         note(str(page), quiet=False)
+
+
+def _measuring(ctx: typer.Context) -> Iterator[str]:
+    """Options on the command line that say how to measure."""
+    for name in ("device", "precision", "threads", "runs", "peers", "random_weights"):
+        source = ctx.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            yield f"--{name.replace('_', '-')}"
 
 
 def _require_place(path: Path) -> None:
