@@ -9,6 +9,7 @@ from ttscribe.audio import load_audio
 from ttscribe.decoding import WindowDecoder
 from ttscribe.devices.cpu import kernels
 from ttscribe.errors import OptionError
+from ttscribe.evaluation.words import count_errors
 from ttscribe.transcription import Transcriber
 from ttscribe.windows import fitted_frames
 
@@ -60,7 +61,9 @@ def test_a_short_recording_is_encoded_as_what_it_is(transcriber, encoded, becket
 
 
 def test_of_a_long_recording_only_what_is_no_full_window_is_shortened(transcriber, encoded, two_cities):
-    assert text(transcriber, two_cities, window="auto") == text(transcriber, two_cities)
+    shortened, full = (text(transcriber, two_cities, window=window) for window in ("auto", "full"))
+    # 8 bits may decide a near tie otherwise in either, as "we're" for "we were".
+    assert count_errors(full, shortened, "en")[1] <= 1
     assert encoded[0] == FULL
     assert min(encoded) < FULL
 

@@ -1,6 +1,6 @@
 """Published models at their true shapes, through TT-NN's own host software on mock boards.
 
-With TTSCRIBE_CHECK=all (make check-sizes) also large-v3, whose 32 decoder layers are one layer many times over,
+With TTSCRIBE_CHECK=all (make check-sizes) also base, large-v3, whose 32 decoder layers are one layer many times over,
 large-v3-turbo, which has distil-large-v3's encoder, and bfloat8_b weights on every board.
 """
 
@@ -32,10 +32,9 @@ CHECKS = [
     *(("distil-large-v3", "bf16-hifi3", board) for board in BOARDS),
     ("distil-large-v3", "bfp8-hifi3", "n150"),
     *(("tiny.en", precision, "n150") for precision in POLICIES),
-    ("base", "bf16-hifi3", "n150"),
 ]
 if os.environ.get("TTSCRIBE_CHECK") == "all":
-    CHECKS += [("base", "bfp8-hifi3", "n150"), ("large-v3", "bfp8-hifi3", "n150")]
+    CHECKS += [*(("base", precision, "n150") for precision in POLICIES), ("large-v3", "bfp8-hifi3", "n150")]
     CHECKS += [("large-v3-turbo", precision, "n150") for precision in POLICIES]
     CHECKS += [("distil-large-v3", "bfp8-hifi3", board) for board in BOARDS if board != "n150"]
 

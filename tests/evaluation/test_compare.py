@@ -42,11 +42,6 @@ def test_float32_agrees_with_itself_in_every_token_and_word(tiny_en, clip):
     assert text.errors == text.fp32_errors
 
 
-def test_bfloat16_is_not_float32_and_correlates(comparison, clip):
-    forced, _ = comparison.of(clip, "beckett")
-    assert 0.99 < forced.worst_pcc <= forced.mean_pcc < 0.99999
-
-
 def test_a_committed_record_is_what_is_recorded_now(comparison, speech):
     (before,) = (each for each in read_records(Forced, RECORDS) if astuple(each)[:3] == ("tiny.en", POLICY, CLOSE))
     (said,) = (each for each in read_records(Text, RECORDS) if astuple(each)[:3] == ("tiny.en", POLICY, CLOSE))
@@ -55,7 +50,9 @@ def test_a_committed_record_is_what_is_recorded_now(comparison, speech):
     forced, text = comparison.of(Clip(speech / CLOSE, reference, 0.0), CLOSE)
     assert text == said
     assert (forced.tokens, forced.agreed) == (before.tokens, before.agreed)
+    # bfloat16 is not float32, and correlates with it.
     assert forced.agreed < forced.tokens
+    assert 0.99 < forced.worst_pcc <= forced.mean_pcc < 0.99999
     assert forced.margins == pytest.approx(before.margins, abs=1e-3)
     # Another processor adds float32 up in another order, and bfloat16 then rounds a few numbers the other way.
     assert (forced.mean_pcc, forced.worst_pcc) == pytest.approx((before.mean_pcc, before.worst_pcc), abs=1e-4)

@@ -56,6 +56,7 @@ def test_the_fastest_is_chosen_and_the_reason_said(cpu, features, built, chosen,
     [
         ({"encoder_attention_heads": 1}, "attention heads are not 64 wide in this model"),
         ({"decoder_ffn_dim": 200}, "a feed-forward network of this model is no multiple of 32 wide"),
+        ({"num_mel_bins": 100}, "100 mel bins of this model are no multiple of 16"),
         ({"max_source_positions": 1501}, "this model has more than 1500 encoder positions or 448 tokens"),
     ],
 )

@@ -47,6 +47,8 @@ def why_no_int8(config: WhisperConfig | None = None) -> str | None:
         return f"attention heads are not {kernels.HEAD} wide in this model"
     if config.encoder_ffn_dim % kernels.UNIT or config.decoder_ffn_dim % kernels.UNIT:
         return f"a feed-forward network of this model is no multiple of {kernels.UNIT} wide"
+    if config.num_mel_bins % kernels.BINS:
+        return f"{config.num_mel_bins} mel bins of this model are no multiple of {kernels.BINS}"
     if config.max_source_positions > kernels.POSITIONS or config.max_target_positions > kernels.SLOTS:
         return f"this model has more than {kernels.POSITIONS} encoder positions or {kernels.SLOTS} tokens"
     return None

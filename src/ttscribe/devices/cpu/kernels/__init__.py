@@ -19,6 +19,9 @@ HEAD = 64
 POSITIONS, SLOTS = 1500, 448
 """Encoder positions and tokens that it has room for: those of every published Whisper."""
 
+BINS = 16
+"""Mel bins are a multiple of this: activations are rounded by so many."""
+
 UNIT = 32
 """Widths are multiples of this: outputs are computed by so many."""
 

@@ -1,6 +1,6 @@
 // Products of matrices: weights in 8 bits, scaled by output; activations in 8 or 16 bits, scaled by row as they come.
 //
-// x = step * (u - zero) with u from 0 to 255, w = scale * q with q from -127 to 127, so that
+// x = step * (u - zero) with u from 0 to 255 (127 without VNNI), w = scale * q with q from -127 to 127, so that
 // sum(x w) = step * scale * (sum(u q) - zero * sum(q)), where the last sum is known beforehand. 16 bits are two parts
 // of 8, the high one with the zero: where a few rows wait for the weights to arrive, the second part costs no time.
 
@@ -19,10 +19,10 @@
 
 namespace ttscribe {
 
-inline constexpr int kPanel = 32;  // outputs of a panel: two times sixteen sums
+inline constexpr int kPanel = 32;         // outputs of a panel: two times sixteen sums
 inline constexpr int kUnit = 1 << kBits;  // of the high part of an activation in two
-inline constexpr int kAhead = 8192;  // bytes of weights that are asked for before they are multiplied
-inline constexpr int kChunk = 96;  // rows whose activations stay in a core's own cache while panels go by
+inline constexpr int kAhead = 8192;       // bytes of weights that are asked for before they are multiplied
+inline constexpr int kChunk = 96;         // rows whose activations stay in a core's own cache while panels go by
 
 // Weights [outputs, inputs] in panels [outputs / 32, inputs / 4, 32, 4], filled up with zeros.
 struct Linear {
