@@ -20,14 +20,18 @@ def package_file(package: str, *parts: str) -> Path:
 
 
 @pytest.fixture
-def ttscribe(monkeypatch) -> Callable[..., Any]:
+def no_configuration(monkeypatch) -> None:
+    """Whoever runs the tests may have a configuration file."""
+    monkeypatch.setenv("TTSCRIBE_CONFIG", os.devnull)
+
+
+@pytest.fixture
+def ttscribe(no_configuration) -> Callable[..., Any]:
     """Run ``ttscribe ARGUMENTS`` here; standard output and standard error apart."""
     from typer.testing import CliRunner
 
     from ttscribe.cli.app import app
 
-    # Whoever runs the tests may have a configuration file.
-    monkeypatch.setenv("TTSCRIBE_CONFIG", os.devnull)
     return lambda *arguments, **options: CliRunner().invoke(app, [str(a) for a in arguments], **options)
 
 

@@ -9,7 +9,6 @@ from ttscribe.audio import load_audio
 from ttscribe.decoding import WindowDecoder
 from ttscribe.devices.cpu import kernels
 from ttscribe.errors import OptionError
-from ttscribe.evaluation.words import count_errors
 from ttscribe.transcription import Transcriber
 from ttscribe.windows import fitted_frames
 
@@ -60,10 +59,9 @@ def test_a_short_recording_is_encoded_as_what_it_is(transcriber, encoded, becket
     assert encoded[1:] == [fitted_frames(round(100 * len(load_audio(beckett)) / 16_000))]
 
 
-def test_of_a_long_recording_only_what_is_no_full_window_is_shortened(transcriber, encoded, two_cities):
-    shortened, full = (text(transcriber, two_cities, window=window) for window in ("auto", "full"))
-    # 8 bits may decide a near tie otherwise in either, as "we're" for "we were".
-    assert count_errors(full, shortened, "en")[1] <= 1
+def test_of_a_long_recording_only_what_is_no_full_window_is_shortened(transcriber, encoded, tiny_en, two_cities):
+    """Beside float32: 8 bits decide a near tie of this recording's full windows otherwise on some CPUs."""
+    assert text(transcriber, two_cities, window="auto") == text(Transcriber(tiny_en, precision="float32"), two_cities)
     assert encoded[0] == FULL
     assert min(encoded) < FULL
 

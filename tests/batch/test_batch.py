@@ -156,14 +156,17 @@ def test_what_keeps_all_from_being_done_is_raised(folder, tmp_path):
         list(run(items(folder, tmp_path), Plan({**LOAD, "name_or_path": "nothing"}, {}, "txt"), 2))
 
 
-def test_after_the_command_was_killed_at_any_moment_nothing_is_lost_and_nothing_done_twice(folder, texts, tmp_path):
+@pytest.mark.parametrize("seed", range(2))
+def test_after_the_command_was_killed_at_any_moment_nothing_is_lost_and_nothing_done_twice(
+    seed, folder, texts, tmp_path
+):
     command = [*COMMAND, "batch", str(folder), "--output", str(tmp_path), "--model", "tiny.en"]
     command += ["--precision", "float32", "--offline", "--resume"]
     # Between the first line of the index and the last, most likely.
     with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
         while not index(tmp_path) and process.poll() is None:
             time.sleep(0.02)
-        time.sleep(random.uniform(0, 0.5))
+        time.sleep(random.Random(seed).uniform(0, 0.5))
         process.kill()
     before = index(tmp_path)
     assert subprocess.run(command, capture_output=True, check=False).returncode == 0

@@ -1,6 +1,6 @@
 """Published models at their true shapes, through TT-NN's own host software on mock boards.
 
-With TTSCRIBE_CHECK=all (make check-sizes) also base, large-v3, whose 32 decoder layers are one layer many times over,
+With TTSCRIBE_CHECK=all (make check-sizes) base too, large-v3, whose 32 decoder layers are one layer many times over,
 large-v3-turbo, which has distil-large-v3's encoder, and bfloat8_b weights on every board.
 """
 

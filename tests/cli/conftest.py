@@ -1,6 +1,5 @@
 """The command, run in this process, and as people run it."""
 
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,9 +12,8 @@ COMMAND = [sys.executable, "-c", "from ttscribe.cli import main; main()"]
 
 
 @pytest.fixture(autouse=True)
-def no_configuration(monkeypatch):
-    """Whoever runs the tests may have a configuration file."""
-    monkeypatch.setenv("TTSCRIBE_CONFIG", os.devnull)
+def unconfigured(no_configuration):
+    """Each test of the command, in this process or another."""
 
 
 @pytest.fixture

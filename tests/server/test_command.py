@@ -60,9 +60,10 @@ def test_a_model_that_is_not_here_ends_it():
     command = [*COMMAND, "serve", "--model", "nothing", "--port", "0"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    refusal = done.stderr.splitlines()[-1]
+    *listening, refusal = done.stderr.splitlines()
     assert refusal.startswith("ttscribe: error: ")
     assert "nothing" in refusal
+    assert len(listening) in (0, 2)
 
 
 def test_a_port_that_is_taken_is_told_of():

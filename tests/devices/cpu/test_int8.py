@@ -96,7 +96,8 @@ def library(request, monkeypatch):
     """The library of that name in place of the fastest."""
     if not kernels.instructions().issuperset(kernels.NEEDS[request.param]):
         pytest.skip(f"this CPU cannot run the library {request.param}")
-    monkeypatch.setattr(kernels, "best", lambda: request.param)
+    loaded = kernels.loaded(kernels.LIBRARIES[request.param])
+    monkeypatch.setattr(kernels, "library", lambda: loaded)
     return request.param
 
 

@@ -103,14 +103,14 @@ def best() -> str | None:
     return next(can, None)
 
 
+@cache
 def library() -> ctypes.CDLL:
-    """The library for this CPU; only where ``why_not`` is None."""
+    """The library for this CPU; only where ``why_not`` is None. Every decoding step asks for it."""
     name = best()
     assert name is not None
     return loaded(LIBRARIES[name])
 
 
-@cache
 def loaded(path: Path) -> ctypes.CDLL:
     """A compiled library, its functions declared."""
     found = ctypes.CDLL(str(path))
