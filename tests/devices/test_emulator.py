@@ -1,5 +1,6 @@
 """Programs on the emulated device: binding, state, host segments, memory, ledger."""
 
+import math
 import sys
 from dataclasses import replace
 
@@ -238,6 +239,17 @@ def test_kernels_sum_in_sixteen_bits_what_the_plain_emulator_sums_in_float32():
         errors.append((y.data - x @ w).abs().mean())
     assert errors[0] < 1e-4
     assert 0.02 < errors[1] < 0.5
+
+
+@pytest.mark.parametrize("large", [2.0**56, -(2.0**100), math.inf, -math.inf, math.nan])
+@pytest.mark.parametrize("operand", ["first", "second"])
+def test_products_of_what_the_kernels_loops_cannot_align_are_pytorchs(large, operand):
+    first, second = torch.randn(40, 64).bfloat16().float(), torch.randn(64, 100).bfloat16().float()
+    how = engine.Arithmetic(2)
+    assert not torch.equal(engine.product(first, second, how), first @ second)
+    # In the last piece of rows or columns, and in the last tile.
+    {"first": first, "second": second}[operand][-1, -1] = large
+    torch.testing.assert_close(engine.product(first, second, how), first @ second, rtol=0, atol=0, equal_nan=True)
 
 
 def test_kernels_without_numba_say_what_to_install(monkeypatch):

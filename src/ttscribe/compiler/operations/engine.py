@@ -55,10 +55,8 @@ def product(
 
     Blocks of ``block`` tiles (all, where it is None) are added up in L1 where ``how`` says so, the last too where it
     ``ends_in_l1``, as it does before a bias is added. Leading dimensions broadcast; where ``second`` has none, all rows
-    are one matrix. Values that no power here can align (infinite, or above 2**62) are multiplied by PyTorch.
+    are one matrix. Where a value cannot be aligned (from 2**56 on, infinite, or not a number), PyTorch multiplies.
     """
-    if not (_alignable(first) and _alignable(second)):
-        return torch.matmul(first, second)
     depth = -first.shape[-1] % TILE_SIZE
     if depth:
         first, second = F.pad(first, (0, depth)), F.pad(second, (0, 0, 0, depth))
@@ -68,20 +66,18 @@ def product(
     out = torch.empty(torch.matmul(first.to("meta"), second.to("meta")).shape)
     leading = out.shape[:-2]
     if prod(second.shape[:-2]) == 1:
-        _multiply([(first.flatten(0, -2), second.flatten(0, -2), out.flatten(0, -2))], arguments)
+        matrices = [(first.flatten(0, -2), second.flatten(0, -2), out.flatten(0, -2))]
     else:
-        matrices = (part.expand(*leading, *part.shape[-2:]).flatten(0, -3) for part in (first, second, out))
-        _multiply(list(zip(*matrices, strict=True)), arguments)
-    return out
+        parts = (part.expand(*leading, *part.shape[-2:]).flatten(0, -3) for part in (first, second, out))
+        matrices = list(zip(*parts, strict=True))
+    return out if _multiply(matrices, arguments) else torch.matmul(first, second)
 
 
-def _alignable(data: Tensor) -> bool:
-    # A norm reads a weight matrix once, where abs() would copy it at every step.
-    return not data.numel() or bool(torch.linalg.vector_norm(data, torch.inf) < _LARGEST)
+def _multiply(matrices: list[tuple[Tensor, Tensor, Tensor]], arguments: tuple[Any, ...]) -> bool:
+    """Fill each third matrix; False where a value cannot be aligned.
 
-
-def _multiply(matrices: list[tuple[Tensor, Tensor, Tensor]], arguments: tuple[Any, ...]) -> None:
-    """Fill each third matrix; pieces of 32 rows by 64 columns are shared among PyTorch's threads."""
+    Pieces of 32 rows by 64 columns are shared among PyTorch's threads.
+    """
     loops = _loops()
     pieces = [
         (first[row : row + loops.ROWS], second, column, out[row : row + loops.ROWS, column : column + loops.COLUMNS])
@@ -91,15 +87,16 @@ def _multiply(matrices: list[tuple[Tensor, Tensor, Tensor]], arguments: tuple[An
     ]
     threads = min(torch.get_num_threads(), len(pieces))
 
-    def multiply(start: int) -> None:
-        for first, second, column, out in pieces[start::threads]:
+    def multiply(start: int) -> bool:
+        return all(
             loops.product(first, second, column, out, *arguments)
+            for first, second, column, out in pieces[start::threads]
+        )
 
     if threads == 1:
-        multiply(0)
-        return
+        return multiply(0)
     with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(multiply, range(threads)))
+        return all(pool.map(multiply, range(threads)))
 
 
 @cache
