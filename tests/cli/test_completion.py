@@ -1,6 +1,8 @@
 """What shells complete."""
 
 import os
+import re
+import shutil
 import subprocess
 import sys
 
@@ -13,27 +15,66 @@ from ttscribe.devices import DEVICES, cpu, cuda
 from ttscribe.whisper.checkpoints import hub
 from ttscribe.whisper.languages import LANGUAGES
 
-COMPLETE = """
-source <(_TTSCRIBE_COMPLETE=source_bash ttscribe)
-complete -p ttscribe > /dev/null || exit 1
-COMP_WORDS=(ttscribe "$@")
-COMP_CWORD=$#
-_ttscribe_completion ttscribe
-printf '%s\\n' "${COMPREPLY[@]}"
-"""
+# What a shell runs that loads the script which the command prints, and prints what it proposes for the last word.
+SHELLS = {
+    "bash": [
+        *("bash", "--norc", "-c"),
+        """
+        source <(_TTSCRIBE_COMPLETE=source_bash ttscribe)
+        complete -p ttscribe > /dev/null || exit 1
+        COMP_WORDS=(ttscribe "$@")
+        COMP_CWORD=$#
+        _ttscribe_completion ttscribe
+        printf '%s\\n' "${COMPREPLY[@]}"
+        """,
+        "bash",
+    ],
+    # fish's own command for it.
+    "fish": [
+        *("fish", "--no-config", "-c"),
+        """
+        _TTSCRIBE_COMPLETE=source_fish ttscribe | source
+        complete -C "ttscribe $argv"
+        """,
+    ],
+    # zsh proposes in an editor only: what the script gives to zsh's _arguments, a description and a list, is read here.
+    "zsh": [
+        *("zsh", "-f", "-c"),
+        """
+        compdef() { [[ $1 == _ttscribe_completion && $2 == ttscribe ]] || exit 1 }
+        _arguments() { eval "print -rl ${${1#*\\(\\(}%))}" }
+        _files() { }
+        source <(_TTSCRIBE_COMPLETE=source_zsh ttscribe)
+        words=(ttscribe "$@")
+        CURRENT=$#words
+        _ttscribe_completion
+        """,
+        "zsh",
+    ],
+}
 
 
-@pytest.fixture
-def complete(tmp_path):
-    """What bash proposes for the last of these words, with the script that the command prints."""
+def _without_description(line, shell):
+    """It stands behind a tab in fish; in zsh behind a colon, and a colon of the word's own has a backslash."""
+    if shell == "zsh":
+        return re.split(r"(?<!\\):", line)[0].replace("\\:", ":")
+    return line.split("\t")[0]
+
+
+@pytest.fixture(params=SHELLS)
+def complete(tmp_path, request):
+    """What a shell proposes for the last of these words."""
+    if shutil.which(request.param) is None:
+        pytest.skip(f"no {request.param} is installed")
     command = tmp_path / "ttscribe"
     command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -c "from ttscribe.cli import main; main()" "$@"\n')
     command.chmod(0o755)
-    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "HOME": str(tmp_path)}
 
     def run(*words: str) -> list[str]:
-        bash = ["bash", "--norc", "-c", COMPLETE, "bash", *words]
-        return subprocess.run(bash, env=environment, capture_output=True, text=True, check=True).stdout.split()
+        shell = [*SHELLS[request.param], *words]
+        done = subprocess.run(shell, env=environment, capture_output=True, text=True, check=True, cwd=tmp_path)
+        return [_without_description(line, request.param) for line in done.stdout.splitlines() if line]
 
     return run
 
@@ -46,11 +87,11 @@ def complete(tmp_path):
         (["transcribe", "--language", "ger"], ["german"]),
         (["transcribe", "--device", "emu"], ["emulator", "emulator:kernels"]),
         (["transcribe", "--format", "s"], ["srt"]),
-        (["transcribe", "--model", "base", "ta"], []),  # then bash itself proposes files
+        (["transcribe", "--model", "base", "ta"], []),  # then the shell itself proposes files
     ],
     ids=lambda value: value[-1] if value else "files",
 )
-def test_bash_proposes(complete, words, proposed):
+def test_a_shell_proposes(complete, words, proposed):
     assert complete(*words) == proposed
 
 
