@@ -25,6 +25,9 @@ PEAK_L1_BY_HAND = 692_224
 # Device operations of the token's probability, which the program by hand does not give: logits moved into 32 rows, the
 # largest of each and of them, differences and exponentials, their sums, the reciprocal.
 PROBABILITY = 10
+# Moves that spread a row over cores, which the program by hand does not do: queries, keys and values of both layers
+# come back together, cross attention's queries and heads come back and go there, and the last norm comes back.
+SPREADING = 7
 # Two minutes: what a person waits for without wondering.
 PATIENCE = 120
 
@@ -100,8 +103,8 @@ def test_a_check_takes_less_than_two_minutes(size, precision, board):
 @group("distil-large-v3")
 def test_fewer_operations_are_launched_than_by_hand(by_name):
     launches = {name: by_name[name].launches for name in OPERATIONS_BY_HAND}
-    assert launches == {"encode": 359, "cross_kv": 8, "greedy_step": 50 + PROBABILITY}
-    launches["greedy_step"] -= PROBABILITY
+    assert launches == {"encode": 359, "cross_kv": 8, "greedy_step": 50 + PROBABILITY + SPREADING}
+    launches["greedy_step"] -= PROBABILITY + SPREADING
     assert all(launches[name] < by_hand for name, by_hand in OPERATIONS_BY_HAND.items())
 
 

@@ -12,8 +12,9 @@ pytestmark = pytest.mark.xdist_group(DISTIL_LARGE_V3)
 
 # A hand-written program of the same model, counted on TT-NN 0.81.1's mock n150: 364 for the encoder, 12 for cross-KV,
 # 52 for a decode step with head, argmax, token and position. It suppresses no tokens and does not say how likely the
-# token is; ours does both, the latter with ten more.
-BY_HAND = {"encode": 364, "cross_kv": 12, "greedy_step": 52 + 10}
+# token is; ours does both, the latter with ten more. Nor does it spread a row over cores, for which ours has seven
+# moves: of queries, keys and values in both layers, of cross attention's queries and heads, and after the last norm.
+BY_HAND = {"encode": 364, "cross_kv": 12, "greedy_step": 52 + 10 + 7}
 
 
 @pytest.mark.parametrize("name", PROGRAMS)

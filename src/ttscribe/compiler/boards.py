@@ -25,6 +25,8 @@ class Board:
     identity: int
     harvested: tuple[int, ...]
     dram: int
+    # Wormhole's channels; TT-NN's dram_grid_size is one row of them.
+    dram_banks: int = 12
     # A core offers 1,393,312 B, of which a product's buffers, with sums of 32 bits, take more than half. 128 KiB a core
     # over 64 cores is room for two results and the buffers; with 256 KiB distil-large-v3's feed-forward product does
     # not fit.
@@ -38,14 +40,23 @@ class Board:
 # Of a Wormhole's 80 cores an n150 has a row of 8 switched off, each chip of an n300 two rows. Dispatch takes cores too:
 # TT-NN leaves 8 x 8 of an n150's to programs.
 # A product over an n300's 56 cores has larger blocks: with 128 KiB a core distil-large-v3's encoder is over the limit.
-_N300 = Board("n300", "n300", "wormhole_b0", 0x14, (0x41, 0x05), 12 * GIB, 56 * 64 * KIB, ((0, 8, 1, 0), (0, 9, 1, 1)))
+_N300 = Board(
+    "n300",
+    "n300",
+    "wormhole_b0",
+    0x14,
+    (0x41, 0x05),
+    12 * GIB,
+    results_in_l1=56 * 64 * KIB,
+    links=((0, 8, 1, 0), (0, 9, 1, 1)),
+)
 BOARDS = {
     board.name: board
     for board in (
         Board("n150", "n150", "wormhole_b0", 0x18, (0x20,), 12 * GIB),
         _N300,
         replace(_N300, name="n300x2", chips=2),
-        Board("p150", "p150", "blackhole", 0x40, (0,), 32 * GIB, harvested_ethernet=0x120, harvested_pcie=2),
+        Board("p150", "p150", "blackhole", 0x40, (0,), 32 * GIB, 8, harvested_ethernet=0x120, harvested_pcie=2),
     )
 }
 

@@ -19,8 +19,9 @@ from ttscribe.whisper.tokenizer import special_tokens
 # Finite in bfloat16, and so far below any logit that its probability is zero.
 SUPPRESSED = -1e9
 # Logits of one token are a row of 1,600 tiles, of each of which 31 rows are padding, and TT-NN's sums and maxima along
-# rows have one core for a row of tiles. As 32 rows they are 50 full tiles.
-ROWS = 32
+# rows have one core for a row of tiles. As 32 rows they are 50 full tiles; as 64, which are two cores' work, where the
+# vocabulary need not be filled up further for it.
+_ROWS = (64, TILE_SIZE)
 
 
 class GreedyStep(nn.Module):
@@ -43,7 +44,7 @@ class GreedyStep(nn.Module):
         weight, _ = centred(self.model)
         logits = functional.linear(states, _filled(weight)) + self.suppress
         following = logits.argmax(-1)
-        rows = logits.view(ROWS, -1)
+        rows = _in_rows(logits)
         probability = _total((rows - _largest(rows)).exp()).reciprocal()
         token.copy_(following)
         position.add_(1)
@@ -91,9 +92,9 @@ class TimedStep(nn.Module):
         suppressed = _suppressed(model, (*suppress, ids.no_timestamps))
         words = _filled(_suppressed(model, range(ids.end_of_text))[: ids.begin])
         self.register_buffer("suppress_text", _filled(suppressed[: ids.begin], SUPPRESSED))
-        self.register_buffer("suppress_times", suppressed[ids.begin :].clone())
-        self.register_buffer("words", words.view(ROWS, -1))
-        self.register_buffer("times", torch.arange(ids.begin, model.config.vocab_size))
+        self.register_buffer("suppress_times", _filled(suppressed[ids.begin :], SUPPRESSED))
+        self.register_buffer("words", _in_rows(words))
+        self.register_buffer("times", ids.begin + torch.arange(len(self.suppress_times)))
 
     def forward(
         self, token: Tensor, position: Tensor, earliest: Tensor, opens: Tensor, closes: Tensor, state: DecoderState
@@ -107,16 +108,16 @@ class TimedStep(nn.Module):
         # Two products: a slice of one, at a column that is no multiple of 32, would have to be taken out of its tiles.
         weight, _ = centred(self.model)
         text = functional.linear(states, _filled(weight[: self.ids.begin])) + self.suppress_text
-        times = functional.linear(states, weight[self.ids.begin :]) + self.suppress_times
-        text = text.view(ROWS, -1) + torch.where(opens[:, None], self.words, 0.0)
+        times = functional.linear(states, _filled(weight[self.ids.begin :])) + self.suppress_times
+        text = _in_rows(text) + torch.where(opens[:, None], self.words, 0.0)
         times = times + torch.where((self.times < earliest) | closes, SUPPRESSED, 0.0)
         # Where timestamps together are likelier than the likeliest text token, one of them it is.
         best = _largest(text)
-        odds = (times - best).exp()
-        of_times = odds.sum(-1, keepdim=True)
+        odds = (_in_rows(times) - best).exp()
+        of_times = _total(odds)
         is_time = of_times > 1
         of_text = _total((text - best).exp())
-        probability = torch.where(is_time, odds.amax(-1, keepdim=True) / of_times, (of_text + of_times).reciprocal())
+        probability = torch.where(is_time, _largest(odds) / of_times, (of_text + of_times).reciprocal())
         is_time = is_time[:, 0]
         time = times.argmax(-1) + self.ids.begin
         following = torch.where(is_time, time, text.view(1, -1).argmax(-1))
@@ -132,18 +133,23 @@ class TimedStep(nn.Module):
 
 
 def _filled(vocabulary: Tensor, value: float = 0.0) -> Tensor:
-    """[V, ...] filled up so that V makes ROWS rows of whole tiles."""
-    missing = -len(vocabulary) % (ROWS * TILE_SIZE)
+    """[V, ...] filled up so that V makes 32 rows of whole tiles."""
+    missing = -len(vocabulary) % (TILE_SIZE * TILE_SIZE)
     return functional.pad(vocabulary, (0, 0) * (vocabulary.dim() - 1) + (0, missing), value=value)
 
 
+def _in_rows(filled: Tensor) -> Tensor:
+    """As many elements as ``_filled`` gives, as the most rows of whole tiles that they make."""
+    return filled.view(next(rows for rows in _ROWS if filled.numel() % (rows * TILE_SIZE) == 0), -1)
+
+
 def _largest(rows: Tensor) -> Tensor:
-    """[ROWS, ...] to [1, 1]."""
+    """[R, ...] to [1, 1]."""
     return rows.amax(-1, keepdim=True).amax(-2, keepdim=True)
 
 
 def _total(rows: Tensor) -> Tensor:
-    """[ROWS, ...] to [1, 1]."""
+    """[R, ...] to [1, 1]."""
     return rows.sum(-1, keepdim=True).sum(-2, keepdim=True)
 
 

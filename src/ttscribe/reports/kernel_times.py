@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from math import ceil, prod
 from statistics import harmonic_mean
 
+from ttscribe.compiler.boards import BOARDS
 from ttscribe.compiler.program import TILE_SIZE, Config, Op, Program, Spec, TensorSpec
 from ttscribe.reports.constants import N150, Chip, Software
 from ttscribe.reports.projection import FIRST_TOKEN, NEXT_TOKEN, OperationTime, operation_times
 from ttscribe.reports.schema import KernelTimes
 
-CORES = int(N150.cores.value)
+CORES, BANKS = int(N150.cores.value), BOARDS["n150"].dram_banks
 _MICRO, _GIGA, _TERA = 1e-6, 1e9, 1e12
 # A vocabulary's width, of which one row of tiles takes longer than what little there is to do in other calls of a step.
 _WIDE = 10_000
@@ -62,6 +63,15 @@ class Call:
         config = self.op.attribute("program_config")
         return isinstance(config, Config) and config.kind == name
 
+    def gelu_tiles(self, cores: int) -> int:
+        """How many tiles of the result each of so many cores takes GELU of."""
+        config = self.op.attribute("program_config")
+        fused = dict(config.fields).get("fused_activation") if isinstance(config, Config) else None
+        asked = fused["op"] if isinstance(fused, Config) else self.op.attribute("activation")
+        if asked not in ("gelu", "GELU"):
+            return 0
+        return ceil(self.tile_rows * self.result.shape[-1] / TILE_SIZE / cores)
+
     @property
     def weight_bytes(self) -> int:
         return self.operands[1].bytes
@@ -80,9 +90,17 @@ class Part:
     when: Callable[[Call], bool] = lambda _call: True
 
 
-def sharded_weights(size: float) -> Seconds:
-    """A product of one row of tiles with so many bytes of weights in the shards of the DRAM banks."""
-    return size / 238 / _GIGA + 5.4 * _MICRO, size / 200 / _GIGA + 8 * _MICRO
+# Of a tile, by a core: tt-metal issue 52407 and pull request 27283. Nothing else that a product does is as slow.
+_GELU = 2.3 * _MICRO, 2.85 * _MICRO
+
+
+def sharded_weights(size: float, gelu_tiles: int = 0) -> Seconds:
+    """A product of one row of tiles with so many bytes of weights in the shards of the DRAM banks.
+
+    ``gelu_tiles`` of the result are each core's to take GELU of: there is a core for each bank.
+    """
+    low, high = (each * gelu_tiles for each in _GELU)
+    return size / 238 / _GIGA + 5.4 * _MICRO + low, size / 200 / _GIGA + 8 * _MICRO + high
 
 
 def _each(low: float, high: float) -> Callable[[Call], Seconds]:
@@ -106,7 +124,8 @@ def _row_of_weights(slow: float, fast: float) -> Callable[[Call], Seconds]:
         # core_grid takes blocks of one tile where the sum is 40 long, of two where it is longer.
         chain = 0.6 * _MICRO * (tiles if tiles <= 40 else tiles / 2)
         low, high = (call.weight_bytes / rate / _GIGA for rate in (fast, slow))
-        return max(low, chain), max(high, chain) + 5 * _MICRO
+        gelu = [each * call.gelu_tiles(CORES) for each in _GELU]
+        return max(low, chain) + gelu[0], max(high, chain) + 5 * _MICRO + gelu[1]
 
     return seconds
 
@@ -128,10 +147,8 @@ def _fidelity(call: Call) -> str:
 def _large_product(call: Call) -> Seconds:
     slow, fast = _RATES[_fidelity(call)]
     low, high = call.cost.flops / fast / _TERA, call.cost.flops / slow / _TERA / 0.85
-    if call.op.attribute("activation") != "gelu":
-        return low, high
-    tiles = ceil(call.tile_rows * call.result.shape[-1] / TILE_SIZE / CORES)
-    return low + 2.3 * _MICRO * tiles, high + 2.85 * _MICRO * tiles
+    tiles = call.gelu_tiles(CORES)
+    return low + _GELU[0] * tiles, high + _GELU[1] * tiles
 
 
 def _large_attention(call: Call) -> Seconds:
@@ -163,7 +180,7 @@ _ELEMENTS = ("add", "subtract", "divide", "exp", "where", "reciprocal")
 PARTS: Sequence[Part] = (
     Part(
         ("linear",),
-        lambda call: sharded_weights(call.weight_bytes),
+        lambda call: sharded_weights(call.weight_bytes, call.gelu_tiles(BANKS)),
         "tt-metal qwen3_tts (5.4 us and bytes at 238 GB/s), tt-mlir issue 8676 (70 to 80 % of the peak)",
         lambda call: call.is_configured("MatmulMultiCoreReuseMultiCastDRAMShardedProgramConfig"),
     ),
@@ -233,6 +250,12 @@ PARTS: Sequence[Part] = (
     Part(("to_layout",), _each(15, 40), "assumed, of logits", Call.is_wide),
     Part(("reshape",), _each(15, 40), "assumed, of logits", Call.is_wide),
     Part(("reshape",), _each(5, 10), "assumed"),
+    Part(
+        ("to_memory_config",),
+        _each(0.9, 2.5),
+        "tt-metal issue 48279 (0.9 and 1.0 us), llama3_subdevices",
+        Call.is_row,
+    ),
     Part(("plus_one", "copy"), _each(1, 2), "tt-metal llama3_subdevices"),
     Part(
         ("embedding", "typecast", "to_layout", "lt", "gt", "logical_or", "logical_and", "logical_not"),

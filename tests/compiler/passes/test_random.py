@@ -13,7 +13,8 @@ from ttscribe.compiler.program import DType, Layout, Op
 from ttscribe.compiler.settings import CompileSettings, policy
 from ttscribe.compiler.verify import verify
 
-WIDTH = 64
+# As wide as a row must be to be spread over cores.
+WIDTH, HEADS = 256, 8
 
 
 class Random:
@@ -22,7 +23,7 @@ class Random:
     def __init__(self, data):
         self.data, self.b = data, Building()
         batch, rows = self.of((1, 5), (1, 32), (2, 5), (1, 1))
-        self.values = [self.b.given("x", batch, rows, WIDTH), self.b.given("y", batch, 2, rows, 32)]
+        self.values = [self.b.given("x", batch, rows, WIDTH), self.b.given("y", batch, HEADS, rows, 32)]
         self.shared = [self.b.weight(name, WIDTH, WIDTH) for name in ("w", "v")]
         self.row = self.b.weight("row", 1, WIDTH)
 
@@ -86,7 +87,7 @@ def norm(r, x):
 def cut(r, x):
     batch, rows, width = r.shape(x) if len(r.shape(x)) == 3 else (1, 1, 1)
     if width == WIDTH:
-        r.op("permute", r.op("reshape", x, shape=(batch, rows, 2, 32)), dims=(0, 2, 1, 3))
+        r.op("permute", r.op("reshape", x, shape=(batch, rows, HEADS, 32)), dims=(0, 2, 1, 3))
 
 
 def join(r, x):

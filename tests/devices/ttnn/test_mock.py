@@ -25,6 +25,13 @@ print(list(ttnn.add(x, x).shape))
 ttnn.close_device(device)
 """
 
+BANKS = """
+import ttnn
+device = ttnn.open_device(device_id=0)
+print(device.dram_grid_size().x, device.dram_grid_size().y)
+ttnn.close_device(device)
+"""
+
 PREPARES = """
 import sys
 from ttscribe.devices.ttnn.mock import mock_environment
@@ -156,6 +163,14 @@ def test_nothing_is_written_outside_the_cache_folder(own_home, wheel, tmp_path):
     assert list(own_home.iterdir()) == [own_home / "cache"]
     assert list(here.iterdir()) == []
     assert files(wheel) == before
+
+
+@pytest.mark.parametrize("name", ["n150", "p150"])
+def test_weights_are_cut_for_the_banks_that_a_board_has(name):
+    told = subprocess.run(
+        [sys.executable, "-c", BANKS], env=mock_environment(name), capture_output=True, text=True, check=True
+    )
+    assert told.stdout.splitlines()[-1] == f"{BOARDS[name].dram_banks} 1"
 
 
 def test_two_processes_may_prepare_it_at_once(own_home):

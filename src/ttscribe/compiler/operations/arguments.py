@@ -13,7 +13,7 @@ from functools import reduce
 from math import isfinite
 from typing import Any
 
-from ttscribe.compiler.program import Config, DType, Layout, Memory
+from ttscribe.compiler.program import Config, DType, Layout, Memory, Sharding
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +88,26 @@ def _memory(memory: Memory) -> Name | Construct:
         return Name(f"ttnn.{memory.buffer.upper()}_MEMORY_CONFIG")
     # TT-NN would take the shape for the whole tensor's and divide it by the cores, were it not for the last argument.
     sharding = memory.sharding
+    if memory.buffer == "dram":
+        return _in_banks(sharding)
     return _construct(
         "ttnn.create_sharded_memory_config",
         shape=sharding.shape,
         core_grid=_construct("ttnn.num_cores_to_corerangeset", sharding.cores, Name("grid"), row_wise=True),
         strategy=Name(f"ttnn.ShardStrategy.{sharding.strategy.upper()}"),
         use_height_and_width_as_shard_shape=True,
+    )
+
+
+def _in_banks(sharding: Sharding) -> Construct:
+    """Shards in DRAM: its banks are a row of cores to TT-NN, whatever the grid of the real ones."""
+    first, last = (_construct("ttnn.CoreCoord", at, 0) for at in (0, sharding.cores - 1))
+    banks = _construct("ttnn.CoreRangeSet", (_construct("ttnn.CoreRange", first, last),))
+    return _construct(
+        "ttnn.MemoryConfig",
+        Name(f"ttnn.TensorMemoryLayout.{sharding.strategy.upper()}_SHARDED"),
+        Name("ttnn.BufferType.DRAM"),
+        _construct("ttnn.ShardSpec", banks, sharding.shape, Name("ttnn.ShardOrientation.ROW_MAJOR")),
     )
 
 
@@ -127,6 +141,12 @@ _CONFIGS: Mapping[str, Callable[[Mapping[str, Any]], Name | Construct]] = {
         "ttnn.SDPAProgramConfig", compute_with_storage_grid_size=Name("grid"), **fields
     ),
     "Conv1dConfig": lambda fields: _construct("ttnn.Conv1dConfig", **fields),
+    "LayerNormShardedMultiCoreProgramConfig": lambda fields: _construct(
+        "ttnn.LayerNormShardedMultiCoreProgramConfig", **fields
+    ),
+    "MatmulMultiCoreReuseMultiCastDRAMShardedProgramConfig": lambda fields: _construct(
+        "ttnn.MatmulMultiCoreReuseMultiCastDRAMShardedProgramConfig", **fields
+    ),
     "LayerNormDefaultProgramConfig": lambda fields: _construct("ttnn.LayerNormDefaultProgramConfig", **fields),
     "SigmoidMode": lambda fields: Name(f"ttnn.SigmoidMode.{fields['name']}"),
     # A value of its own, not a class to call.

@@ -32,7 +32,7 @@ from ttscribe.compiler.operations.operation import (
     result,
 )
 from ttscribe.compiler.operations.rounding import truncated
-from ttscribe.compiler.program import DRAM, Op, TensorSpec
+from ttscribe.compiler.program import DRAM, Config, Op, TensorSpec
 from ttscribe.errors import EmulationError
 
 Bilinear: TypeAlias = Callable[[Tensor, Tensor], Tensor]
@@ -109,6 +109,18 @@ def _is_placed(op: Op) -> bool:
     return op.attribute("core_grid") is not None or op.attribute("program_config") is not None
 
 
+def _fused(op: Op) -> str | None:
+    """The activation that a program configuration asks for, by the name that ``activation`` takes."""
+    config: Config | None = op.attribute("program_config")
+    asked: Config | None = None if config is None else dict(config.fields).get("fused_activation")  # type: ignore[assignment]
+    if asked is None:
+        return None
+    name = str(asked["op"]).lower()
+    # GELU's parameter says whether to be approximate.
+    require(name in ACTIVATIONS and not dict(asked.fields).get("param"), f"{op.target} has no emulation of {asked}")
+    return name
+
+
 def _device_operations(op: Op, inputs: Specs, _outputs: Specs) -> int:
     """An activation may be a launch of its own; a product of several matrices leaves the bias to another."""
     activates = op.attribute("activation") is not None and not _is_placed(op)
@@ -130,7 +142,7 @@ def _emulate(call: Call) -> Tensor:
     bias = call.keyword("bias")
     if bias is not None:
         product += bias.flatten()
-    activation = call.attribute("activation")
+    activation = call.attribute("activation") or _fused(call.op)
     if activation is None:
         return product
     if not placed:

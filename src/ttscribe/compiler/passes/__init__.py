@@ -22,6 +22,7 @@ from ttscribe.compiler.passes.memory import (
 from ttscribe.compiler.passes.moves import cancel_moves
 from ttscribe.compiler.passes.precision import choose_precision
 from ttscribe.compiler.passes.rank import use_four_dimensions
+from ttscribe.compiler.passes.rows import spread_rows
 from ttscribe.compiler.program import Program
 from ttscribe.compiler.settings import CompileSettings
 
@@ -49,8 +50,10 @@ PASSES: Mapping[str, Pass] = {
     "choose_precision": choose_precision,
     "choose_attention_chunks": choose_attention_chunks,
     "convolve_in_l1": convolve_in_l1,
-    # Last but for frees: sizes, element types and readers are final.
+    # Sizes, element types and readers are final.
     "place_in_memory": place_in_memory,
+    # After it: what cannot be read spread is copied to where it would have been.
+    "spread_rows": spread_rows,
     "free_after_last_use": free_after_last_use,
 }
 
