@@ -115,9 +115,9 @@ def test_an_overhead_shared_by_releases_misses_their_figures_by_far(programs):
     """Why the fit has six values for eight figures."""
     shared, each, with_host = (fit(programs, form) for form in FORMS)
     assert [found.parameters for found in (shared, each, with_host)] == [3, 5, 6]
-    # Six values meet eight figures no closer than this: the programs that they are fitted with spread a step's rows over
-    # cores, which tt-metal's Whisper does not.
-    assert shared.worst > 0.5 > 0.1 > each.worst > 0.07 > with_host.worst
+    # Six values meet eight figures no closer than this: the programs that they are fitted with spread a step's rows
+    # over cores, which tt-metal's Whisper does not.
+    assert shared.worst > 0.5 > 0.12 > each.worst > 0.07 > with_host.worst
 
 
 def test_fitted_values_keep_their_bounds(calibration):

@@ -15,7 +15,7 @@ from ttscribe.check import CheckReport, Finding, Kind, programs
 from ttscribe.cli.app import app
 from ttscribe.compiler.compilation import compile_graph
 from ttscribe.compiler.program import DType
-from ttscribe.compiler.settings import DEFAULT_POLICY, POLICIES, CompileSettings
+from ttscribe.compiler.settings import POLICIES, WHISPER_POLICY, CompileSettings
 from ttscribe.compiler.whisper_programs import PROGRAMS
 from ttscribe.devices import make_runner
 from ttscribe.devices.programs import ProgramRunner
@@ -167,7 +167,7 @@ def test_what_is_recorded_of_a_model_and_policy_is_recorded_once_and_of_recordin
     forced, texts = generator.read_records(Forced), generator.read_records(Text)
     keys = {(each.model, each.policy) for each in texts}
     assert {name for _, name in keys} <= set(POLICIES)
-    assert keys >= {(model, name) for model in ("tiny.en", "base") for name in ("exact", DEFAULT_POLICY)}
+    assert keys >= {(model, name) for model in ("tiny.en", "base") for name in ("exact", WHISPER_POLICY)}
     every = {key: {each.file for each in texts if (each.model, each.policy) == key} for key in keys}
     for model, name in keys:
         mine = [each.file for each in forced if (each.model, each.policy) == (model, name)]

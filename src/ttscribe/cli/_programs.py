@@ -44,15 +44,22 @@ def shape(name: str, *, offline: bool) -> "WhisperModel":
 
 
 def settings(
-    precision: str | None, blocklist: Path | None, model: str, *, board: str = "n150", strict: bool = False
+    precision: str | None,
+    blocklist: Path | None,
+    model: str,
+    *,
+    of_module: bool = False,
+    board: str = "n150",
+    strict: bool = False,
 ) -> "CompileSettings":
-    """How to compile, as the options say; ``model`` is what entries of the blocklist are for."""
+    """How to compile Whisper, or any module, as the options say; entries of the blocklist are for ``model``."""
     from ttscribe.compiler.blocklist import Blocklist
     from ttscribe.compiler.boards import BOARDS
-    from ttscribe.compiler.settings import DEFAULT_POLICY, CompileSettings, policy
+    from ttscribe.compiler.settings import DEFAULT_POLICY, WHISPER_POLICY, CompileSettings, policy
 
     entries = Blocklist() if blocklist is None else Blocklist.read(blocklist, model)
-    return CompileSettings(policy(precision or DEFAULT_POLICY), BOARDS[board], strict, entries)
+    chosen = policy(precision or (DEFAULT_POLICY if of_module else WHISPER_POLICY))
+    return CompileSettings(chosen, BOARDS[board], strict, entries)
 
 
 def from_factory(named: str) -> tuple["nn.Module", tuple[Any, ...]]:

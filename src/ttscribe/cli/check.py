@@ -45,7 +45,7 @@ def check(
     from ttscribe.check import check_programs
     from ttscribe.check.programs import checkable_whisper, module_programs
 
-    how = settings(precision, blocklist, model or str(module), board=board)
+    how = settings(precision, blocklist, model or str(module), of_module=module is not None, board=board)
     if model is not None:
         programs = checkable_whisper(shape(model, offline=offline), how)
     else:

@@ -81,12 +81,15 @@ def compare(
         raise OptionError("give a MODEL, or --module PACKAGE:FACTORY")
     if device == "pytorch":
         raise OptionError("PyTorch has no operations of TT-NN's to compare: name it with --with")
-    from ttscribe.compiler.settings import DEFAULT_POLICY, policy
+    from ttscribe.compiler.settings import DEFAULT_POLICY, WHISPER_POLICY, policy
     from ttscribe.lockstep import Range, opened
     from ttscribe.lockstep import compare as compare_programs
     from ttscribe.lockstep.workload import Cut
 
-    chosen, cut = policy(precision or DEFAULT_POLICY).name, Cut(layers, frames, vocabulary)
+    chosen, cut = (
+        policy(precision or (WHISPER_POLICY if module is None else DEFAULT_POLICY)).name,
+        Cut(layers, frames, vocabulary),
+    )
     if module is not None and str(cut):
         raise OptionError("--layers, --frames and --vocabulary cut Whisper models: a module is cut by its factory")
     made = []

@@ -15,7 +15,8 @@ from ttscribe.errors import OptionError
 class Precision:
     """A precision policy.
 
-    ``weights`` is the element type of weight matrices; activations, biases, norms and tables are bfloat16.
+    ``weights`` is the element type of weight matrices. Biases of products are float32, as the sums that they are added
+    to; activations, other biases, norms and tables are bfloat16.
     ``fidelity`` is the math fidelity of matrix products and attention; convolutions, norms and sums always have HiFi3.
     Everything is summed in 32 bits. ``exact`` asks the emulator for float32 throughout, and changes nothing on a card.
     """
@@ -39,7 +40,10 @@ POLICIES: Mapping[str, Precision] = {
         Precision("bfp8-hifi2", DType.BFLOAT8_B, "HiFi2"),
     )
 }
+# Of any module: nothing is known of what its weights bear.
 DEFAULT_POLICY = "bf16-hifi3"
+# Of Whisper: the fastest that meets the accuracy contract with tiny.en and base (docs/accuracy.md).
+WHISPER_POLICY = "bfp8-hifi3"
 
 
 def policy(name: str) -> Precision:

@@ -70,9 +70,9 @@ def make_runner(
 
 
 def _program_runner(device: str, model: WhisperModel, precision: str | None, suppress: Sequence[int]) -> Runner:
-    from ttscribe.compiler.settings import DEFAULT_POLICY, CompileSettings, policy
+    from ttscribe.compiler.settings import WHISPER_POLICY, CompileSettings, policy
 
-    chosen = policy(precision or DEFAULT_POLICY)
+    chosen = policy(precision or WHISPER_POLICY)
     opened = open_program_device(device, chosen.name)
     # Programs are compiled from float32, and round what they round themselves.
     model.to(torch.float32)

@@ -26,11 +26,12 @@ _WIDE = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One TT-NN call: its cost as ``operation_times`` has it, and the shapes of its operands and first result."""
+    """One TT-NN call: its cost as ``operation_times`` has it, its operands, first result, and bias where it has one."""
 
     cost: OperationTime
     operands: tuple[TensorSpec, ...]
     result: TensorSpec
+    bias: TensorSpec | None = None
 
     @property
     def op(self) -> Op:
@@ -44,6 +45,10 @@ class Call:
     def tile_rows(self) -> int:
         """Of the first operand: as many cores have something to do in a norm or a reduction."""
         return max(1, prod(self.operands[0].padded_shape[:-1]) // TILE_SIZE)
+
+    def is_within_l1(self) -> bool:
+        """Whether nothing of it is in DRAM."""
+        return all(spec.memory.buffer == "l1" for spec in (*self.operands, self.result))
 
     def is_row(self) -> bool:
         """Whether there is one row of tiles, as in a step or for a prompt."""
@@ -74,7 +79,8 @@ class Call:
 
     @property
     def weight_bytes(self) -> int:
-        return self.operands[1].bytes
+        """What a product reads besides its first operand."""
+        return self.operands[1].bytes + (0 if self.bias is None else self.bias.bytes)
 
 
 Seconds = tuple[float, float]
@@ -114,6 +120,13 @@ def _each(low: float, high: float) -> Callable[[Call], Seconds]:
 def _moved(slow: float, fast: float) -> Callable[[Call], Seconds]:
     """Its bytes in DRAM at so many GB/s."""
     return lambda call: (call.cost.bytes_dram / fast / _GIGA, call.cost.bytes_dram / slow / _GIGA)
+
+
+def _within_l1(call: Call) -> Seconds:
+    """At least what a sum of shards takes, 4 us for 30 tiles of a core (assumed); at most what DRAM would take."""
+    tiles = ceil(call.tile_rows * call.columns / CORES)
+    size = sum(spec.bytes for spec in (*call.operands, call.result))
+    return 4 / 30 * tiles * _MICRO, size / 180 / _GIGA
 
 
 def _row_of_weights(slow: float, fast: float) -> Callable[[Call], Seconds]:
@@ -224,12 +237,18 @@ PARTS: Sequence[Part] = (
     Part(("scaled_dot_product_attention_decode",), _each(10, 20), "tt-metal llama3_subdevices, pull request 20131"),
     Part(("nlp_create_qkv_heads_decode",), _each(8, 13.3), "tt-metal llama3_subdevices (8.2), qwen3_tts (13.3)"),
     Part(("nlp_create_qkv_heads",), _each(8, 12), "tt-metal qwen3_tts (31 us for 128 tiles on one core)", Call.is_row),
-    Part(("nlp_create_qkv_heads",), _moved(140, 190), "assumed: what it writes to DRAM"),
+    Part(("nlp_create_qkv_heads",), _moved(140, 190), "assumed: what it reads from DRAM or writes there"),
     Part(
         ("nlp_concat_heads",),
         _each(6, 12),
         "tt-metal qwen3_tts (12), llama3_subdevices (6.6)",
         lambda call: call.result.shape[-2] <= TILE_SIZE,
+    ),
+    Part(
+        ("nlp_concat_heads", "add"),
+        _within_l1,
+        "assumed: between a sum of shards and its bytes in DRAM",
+        lambda call: not call.is_row() and call.is_within_l1(),
     ),
     Part(("nlp_concat_heads",), _moved(170, 220), "its bytes in DRAM"),
     Part(("paged_update_cache",), _each(5.3, 7.9), "tt-metal qwen3_tts PERF_NOTES"),
@@ -320,7 +339,8 @@ def _calls(program: Program) -> Iterator[Call]:
         # What writes in place has no result of its own.
         result = cost.op.outputs[0].spec if cost.op.outputs else operands[0]
         assert isinstance(result, TensorSpec)
-        yield Call(cost, operands, result)
+        bias = specs.get(cost.op.keyword("bias") or "")
+        yield Call(cost, operands, result, bias if isinstance(bias, TensorSpec) else None)
 
 
 def total(times: Sequence[KernelTimes], programs: Sequence[str]) -> Seconds:

@@ -19,18 +19,21 @@ from ttscribe.compiler.program import (
 )
 from ttscribe.compiler.settings import CompileSettings
 
-# A convolution's input and output together: its shards are its own, and nothing else is in L1 beside them.
-_CONVOLUTION_LIMIT = 64 * 256 * 1024
-_PLACED_IN_L1 = {"ttnn.linear", "ttnn.layer_norm", "ttnn.gelu"}
-# What reads shards of any shape and grid; other calls want interleaved tensors, or shards of a shape that they name.
-_TAKE_SHARDS = ("ttnn.conv1d", "ttnn.add")
 _CUTS_HEADS = "ttnn.experimental.nlp_create_qkv_heads"
 _ATTENTION = "ttnn.transformer.scaled_dot_product_attention"
+# A convolution's input and output together: its shards are its own, and nothing else is in L1 beside them.
+_CONVOLUTION_LIMIT = 64 * 256 * 1024
+_PLACED_IN_L1 = {
+    *("ttnn.linear", "ttnn.layer_norm", "ttnn.gelu", "ttnn.add"),
+    *(_ATTENTION, "ttnn.experimental.nlp_concat_heads"),
+}
+# What reads shards of any shape and grid; other calls want interleaved tensors, or shards of a shape that they name.
+_TAKE_SHARDS = ("ttnn.conv1d", "ttnn.add")
 _DECODE_ATTENTION = "ttnn.transformer.scaled_dot_product_attention_decode"
 
 
 def place_in_memory(program: Program, settings: CompileSettings) -> Program:
-    """Results of products and norms go to L1 where they are small enough and nobody outside reads them.
+    """What an encoder's or decoder's layer computes goes to L1 where it is small enough and nobody outside reads it.
 
     Not what is untiled, or only cut into heads that stay: those calls' own buffers grow with an operand in L1.
     """
@@ -42,6 +45,11 @@ def place_in_memory(program: Program, settings: CompileSettings) -> Program:
     kept = {owners.get(name, name) for name in program.outputs}
     kept |= {name for name, calls in readers.items() if _wants_dram(calls)}
 
+    def fits_as_heads(rewriter: Rewriter, op: Op) -> bool:
+        """Attention's buffers are smaller than a product's: all heads may take twice what a single result may."""
+        whole = sum(rewriter.spec(value.name).bytes for value in op.outputs)
+        return whole <= 2 * settings.board.results_in_l1 and kept.isdisjoint(op.results)
+
     def place(rewriter: Rewriter, op: Op) -> list[Op] | None:
         if not op.outputs:
             return None
@@ -49,7 +57,7 @@ def place_in_memory(program: Program, settings: CompileSettings) -> Program:
         if in_l1 and rewriter.spec(op.output.name).bytes <= settings.board.results_in_l1:
             op = op.with_attributes(memory_config=L1)
         if op.target == _CUTS_HEADS:
-            op = op.with_attributes(memory_config=DRAM)
+            op = op.with_attributes(memory_config=L1 if fits_as_heads(rewriter, op) else DRAM)
         return [rewriter.reinferred(op)]
 
     return rewrite(program, dict.fromkeys(OPERATIONS.keys() - {MOVES_IN, MOVES_OUT}, place))

@@ -79,8 +79,7 @@ class _Spreading:
 
     def product(self, rewriter: Rewriter, product: Op) -> list[Op]:
         x = product.operands[0]
-        is_spread = _is_spread(rewriter.specs[x])
-        if not self._fits(rewriter, product) or not (is_spread or self._is_added(rewriter, product)):
+        if not self._fits(rewriter, product) or not (x in self._placed or self._is_added(rewriter, product)):
             return self.bring_back(rewriter, product)
         cores = _cores(rewriter.spec(x))
         columns = _columns(rewriter.spec(x)) // cores, _columns(product.output.spec) // cores
@@ -117,9 +116,7 @@ class _Spreading:
         """``op`` with copies of its operands that are spread, where they would have been."""
         made: list[Op] = []
         names = {
-            name: self._copy(rewriter, name, self._placed[name], made)
-            for name in op.inputs
-            if _is_spread(rewriter.specs[name])
+            name: self._copy(rewriter, name, self._placed[name], made) for name in op.inputs if name in self._placed
         }
         return [*made, _renamed(op, names)]
 
@@ -182,8 +179,10 @@ class _Spreading:
 
     def _cores_of(self, rewriter: Rewriter, name: str) -> int:
         """Over how many cores a value, or a copy of it, is spread; none where neither is."""
-        copies = (copy for (copied, _), copy in self._copies.items() if copied == name)
-        return next((_cores(spec) for spec in map(rewriter.spec, (name, *copies)) if _is_spread(spec)), 0)
+        if name in self._placed:
+            return _cores(rewriter.spec(name))
+        copies = (memory.sharding for copied, memory in self._copies if copied == name)
+        return next((sharding.cores for sharding in copies if sharding is not None), 0)
 
     def _in_banks(self, rewriter: Rewriter, weight: str) -> str:
         """The same weights with the columns shared out to DRAM's banks, in whole tiles."""
@@ -222,14 +221,6 @@ def _cores(spec: Spec) -> int:
 
 def _shards(spec: TensorSpec, cores: int) -> Memory:
     return Memory("l1", Sharding("width", (TILE_SIZE, spec.shape[-1] // cores), cores))
-
-
-def _is_spread(spec: Spec) -> bool:
-    return isinstance(spec, TensorSpec) and spec.memory.buffer == "l1" and _strategy(spec) == "width"
-
-
-def _strategy(spec: TensorSpec) -> str | None:
-    return None if spec.memory.sharding is None else spec.memory.sharding.strategy
 
 
 def _is_kept(rewriter: Rewriter, op: Op) -> bool:
