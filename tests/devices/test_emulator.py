@@ -241,6 +241,20 @@ def test_kernels_sum_in_sixteen_bits_what_the_plain_emulator_sums_in_float32():
     assert 0.02 < errors[1] < 0.5
 
 
+@pytest.mark.parametrize("asked", [(("op", "GELU"), ("param", 1.0)), (("op", "TANH"),)])
+def test_an_activation_that_is_not_emulated_is_refused_also_in_a_program_configuration(asked):
+    config = Config(
+        "MatmulMultiCoreReuseMultiCast1DProgramConfig", (("fused_activation", Config("UnaryWithParam", asked)),)
+    )
+    square = TensorSpec((32, 32))
+    inputs = (Value("x", square), Value("w", square))
+    made = program(op("ttnn.linear", "x", "w", spec=square, program_config=config, **HIFI4), inputs=inputs)
+    device = EmulatedDevice()
+    zeros = device.to_device(torch.zeros(32, 32), square)
+    with pytest.raises(EmulationError, match="is not emulated with the activation"):
+        device.load(made, {})(zeros, zeros)
+
+
 @pytest.mark.parametrize("large", [2.0**56, -(2.0**100), math.inf, -math.inf, math.nan])
 @pytest.mark.parametrize("operand", ["first", "second"])
 def test_products_of_what_the_kernels_loops_cannot_align_are_pytorchs(large, operand):

@@ -126,6 +126,15 @@ def test_weights_take_the_policys_element_type(b, name):
     assert dtypes == {"w": POLICIES[name].weights, "row": DType.BFLOAT16}
 
 
+def test_biases_of_all_products_but_results_have_the_bits_of_the_sum(b):
+    first = b.op("ttnn.linear", b.given("x", 5, 64), b.weight("w", 64, 64), keywords={"bias": b.weight("row", 1, 64)})
+    normed = b.op("ttnn.layer_norm", first, keywords={"bias": b.weight("shift", 1, 64)}, epsilon=1e-5)
+    logits = b.op("ttnn.linear", normed, b.weight("v", 64, 64), keywords={"bias": b.weight("suppress", 1, 64)})
+    dtypes = {each.source: each.value.spec.dtype for each in precise(b, "bf16-hifi3", logits).constants}
+    assert dtypes["row"] is DType.FLOAT32
+    assert {dtypes["shift"], dtypes["suppress"]} == {DType.BFLOAT16}
+
+
 @pytest.mark.parametrize("other", ["ttnn.add", "ttnn.matmul", "ttnn.concat"])
 def test_a_weight_that_something_else_reads_keeps_its_element_type(b, other):
     x, weight = b.given("x", 64, 64), b.weight("w", 64, 64)

@@ -117,7 +117,8 @@ def _fused(op: Op) -> str | None:
         return None
     name = str(asked["op"]).lower()
     # GELU's parameter says whether to be approximate.
-    require(name in ACTIVATIONS and not dict(asked.fields).get("param"), f"{op.target} has no emulation of {asked}")
+    if name not in ACTIVATIONS or dict(asked.fields).get("param"):
+        raise EmulationError(f"{op.target} is not emulated with the activation {asked}")
     return name
 
 
