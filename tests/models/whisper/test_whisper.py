@@ -1,4 +1,4 @@
-"""The bring-up of Whisper: in evaluation mode, under bf16-hifi3, at batch 1, as far as each machine can take it.
+"""The bring-up of Whisper: in evaluation mode, at batch 1, as far as each machine can take it.
 
 What stands in for what is in the tests' names: distil-large-v3 with its own weights needs the hub; its true shape needs
 no weights; tiny.en has its own weights and real speech, and stands in for no other model's accuracy.
@@ -20,7 +20,7 @@ from ttscribe.audio import load_audio, log_mel
 from ttscribe.check import check_programs
 from ttscribe.check.programs import capture_calls, checkable
 from ttscribe.compiler.compilation import compile_graph
-from ttscribe.compiler.settings import CompileSettings, policy
+from ttscribe.compiler.settings import DEFAULT_POLICY, WHISPER_POLICY, CompileSettings, policy
 from ttscribe.compiler.whisper_programs import PROGRAMS
 from ttscribe.devices.ttnn.device import CARDS
 from ttscribe.errors import ModelNotFound
@@ -33,7 +33,7 @@ from ttscribe.whisper.config import SIZES
 # One worker makes the report of tiny.en.
 pytestmark = pytest.mark.xdist_group(GROUP)
 
-POLICY = "bf16-hifi3"
+POLICY = WHISPER_POLICY
 # Not in a report that is made without a card or speech: what only these give, and one of models that are not Whisper.
 OF_A_CARD, OF_SPEECH = ("first_run", "rtf"), ("token_agreement", "pcc_mean", "pcc_worst", "wer", "wer_fp32")
 ABSENT = (*OF_A_CARD, *OF_SPEECH, "device_operations")
@@ -120,7 +120,7 @@ def test_the_shape_of_distil_large_v3_without_weights_compiles_whole_through_tor
     """Window and prompt in one graph: no more operations on the device than our own three programs have."""
     pytest.importorskip("ttnn", reason="the ttnn library is not installed: make env")
     (graph,) = hugging_face_shape_of_distil_large_v3
-    compiled = compile_graph(graph, CompileSettings(policy(POLICY), strict=True))
+    compiled = compile_graph(graph, CompileSettings(policy(DEFAULT_POLICY), strict=True))
     assert compiled.report.fallbacks == ()
     found = check_programs([checkable(compiled)], "n150")
     assert found.findings == ()
@@ -147,7 +147,7 @@ def test_tiny_en_with_its_own_weights_in_bfloat16_says_through_torch_compile_wha
         model = hugging_face(tiny_en.model).bfloat16()
         model.generation_config = generation_config(tiny_en, model)
         if mode == "compiled":
-            options = {"precision": POLICY, "report": reports.append}
+            options = {"precision": DEFAULT_POLICY, "report": reports.append}
             torch._dynamo.reset()
             model.get_encoder().compile(backend="ttnn", options=options)
             model.compile(backend="ttnn", options=options)
