@@ -19,7 +19,7 @@ SAID = "Ever tried. Ever failed. No matter. Try again. Fail again. Fail better."
 POLICY = "bf16-hifi3"
 RECORDS = FOLDERS[EMULATOR]
 # An utterance of which bfloat16 picks a token that float32 does not.
-CLOSE = "audio/ls-other-2414-128291-0001.flac"
+CLOSE = "audio/lj-LJ001-0027.flac"
 
 
 @pytest.fixture(scope="module")
