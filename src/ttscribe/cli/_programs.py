@@ -11,7 +11,7 @@ from ttscribe.errors import OptionError
 if TYPE_CHECKING:
     from torch import nn
 
-    from ttscribe.compiler.settings import CompileSettings
+    from ttscribe.compiler.settings import CompileSettings, Precision
     from ttscribe.whisper.model import WhisperModel
 
 ProgramName = Literal["encode", "cross_kv", "prefill", "decode_step", "greedy_step", "timed_step"]
@@ -55,11 +55,17 @@ def settings(
     """How to compile Whisper, or any module, as the options say; entries of the blocklist are for ``model``."""
     from ttscribe.compiler.blocklist import Blocklist
     from ttscribe.compiler.boards import BOARDS
-    from ttscribe.compiler.settings import DEFAULT_POLICY, WHISPER_POLICY, CompileSettings, policy
+    from ttscribe.compiler.settings import CompileSettings
 
     entries = Blocklist() if blocklist is None else Blocklist.read(blocklist, model)
-    chosen = policy(precision or (DEFAULT_POLICY if of_module else WHISPER_POLICY))
-    return CompileSettings(chosen, BOARDS[board], strict, entries)
+    return CompileSettings(chosen_policy(precision, of_module=of_module), BOARDS[board], strict, entries)
+
+
+def chosen_policy(precision: str | None, *, of_module: bool) -> "Precision":
+    """The policy of that name; without one Whisper's, or that of any module."""
+    from ttscribe.compiler.settings import DEFAULT_POLICY, WHISPER_POLICY, policy
+
+    return policy(precision or (DEFAULT_POLICY if of_module else WHISPER_POLICY))
 
 
 def from_factory(named: str) -> tuple["nn.Module", tuple[Any, ...]]:

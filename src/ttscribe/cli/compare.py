@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ttscribe.cli._programs import PROGRAMS, from_factory, settings, weights
+from ttscribe.cli._programs import PROGRAMS, chosen_policy, from_factory, settings, weights
 from ttscribe.cli._terminal import Table
 from ttscribe.errors import OptionError
 
@@ -81,15 +81,12 @@ def compare(
         raise OptionError("give a MODEL, or --module PACKAGE:FACTORY")
     if device == "pytorch":
         raise OptionError("PyTorch has no operations of TT-NN's to compare: name it with --with")
-    from ttscribe.compiler.settings import DEFAULT_POLICY, WHISPER_POLICY, policy
     from ttscribe.lockstep import Range, opened
     from ttscribe.lockstep import compare as compare_programs
     from ttscribe.lockstep.workload import Cut
 
-    chosen, cut = (
-        policy(precision or (WHISPER_POLICY if module is None else DEFAULT_POLICY)).name,
-        Cut(layers, frames, vocabulary),
-    )
+    chosen = chosen_policy(precision, of_module=module is not None).name
+    cut = Cut(layers, frames, vocabulary)
     if module is not None and str(cut):
         raise OptionError("--layers, --frames and --vocabulary cut Whisper models: a module is cut by its factory")
     made = []

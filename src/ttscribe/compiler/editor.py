@@ -171,9 +171,7 @@ class Editor:
             return step
         if isinstance(step, HostSegment):
             return self._renamed_segment(step)
-        operands = tuple(map(self.current, step.operands))
-        keywords = tuple((key, self.current(name)) for key, name in step.keywords)
-        return replace(step, operands=operands, keywords=keywords)
+        return step.reading({name: self.current(name) for name in step.inputs})
 
     def _renamed_segment(self, segment: HostSegment) -> HostSegment:
         names = {name: self.current(name) for name in segment.inputs}

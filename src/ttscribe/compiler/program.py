@@ -17,7 +17,7 @@ satisfies a verifier (``compiler/verify.py``). Nothing in it refers to FX. What 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 from math import prod
@@ -290,6 +290,12 @@ class Op:
     def with_keyword(self, parameter: str, name: str) -> Op:
         """The same call with the value ``name`` passed as ``parameter``."""
         return replace(self, keywords=tuple({**dict(self.keywords), parameter: name}.items()))
+
+    def reading(self, names: Mapping[str, str]) -> Op:
+        """The same call that reads, in place of its inputs, what ``names`` has for them."""
+        operands = tuple(names.get(name, name) for name in self.operands)
+        keywords = tuple((parameter, names.get(name, name)) for parameter, name in self.keywords)
+        return replace(self, operands=operands, keywords=keywords)
 
     @property
     def output(self) -> Value:

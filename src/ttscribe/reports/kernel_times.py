@@ -13,6 +13,7 @@ from math import ceil, prod
 from statistics import harmonic_mean
 
 from ttscribe.compiler.boards import BOARDS
+from ttscribe.compiler.operations.operation import fused_activation
 from ttscribe.compiler.program import TILE_SIZE, Config, Op, Program, Spec, TensorSpec
 from ttscribe.reports.constants import N150, Chip, Software
 from ttscribe.reports.projection import FIRST_TOKEN, NEXT_TOKEN, OperationTime, operation_times
@@ -70,9 +71,8 @@ class Call:
 
     def gelu_tiles(self, cores: int) -> int:
         """How many tiles of the result each of so many cores takes GELU of."""
-        config = self.op.attribute("program_config")
-        fused = dict(config.fields).get("fused_activation") if isinstance(config, Config) else None
-        asked = fused["op"] if isinstance(fused, Config) else self.op.attribute("activation")
+        fused = fused_activation(self.op)
+        asked = self.op.attribute("activation") if fused is None else fused["op"]
         if asked not in ("gelu", "GELU"):
             return 0
         return ceil(self.tile_rows * self.result.shape[-1] / TILE_SIZE / cores)
@@ -96,17 +96,24 @@ class Part:
     when: Callable[[Call], bool] = lambda _call: True
 
 
+def sharded_weights(size: float) -> Seconds:
+    """A product of one row of tiles with so many bytes of weights in the shards of the DRAM banks."""
+    return size / 238 / _GIGA + 5.4 * _MICRO, size / 200 / _GIGA + 8 * _MICRO
+
+
 # Of a tile, by a core: tt-metal issue 52407 and pull request 27283. Nothing else that a product does is as slow.
 _GELU = 2.3 * _MICRO, 2.85 * _MICRO
 
 
-def sharded_weights(size: float, gelu_tiles: int = 0) -> Seconds:
-    """A product of one row of tiles with so many bytes of weights in the shards of the DRAM banks.
+def _and_gelu(product: Callable[[Call], Seconds], cores: int = CORES) -> Callable[[Call], Seconds]:
+    """A product, and GELU of its result where it has one, which so many cores take."""
 
-    ``gelu_tiles`` of the result are each core's to take GELU of: there is a core for each bank.
-    """
-    low, high = (each * gelu_tiles for each in _GELU)
-    return size / 238 / _GIGA + 5.4 * _MICRO + low, size / 200 / _GIGA + 8 * _MICRO + high
+    def seconds(call: Call) -> Seconds:
+        low, high = product(call)
+        tiles = call.gelu_tiles(cores)
+        return low + _GELU[0] * tiles, high + _GELU[1] * tiles
+
+    return seconds
 
 
 def _each(low: float, high: float) -> Callable[[Call], Seconds]:
@@ -137,10 +144,9 @@ def _row_of_weights(slow: float, fast: float) -> Callable[[Call], Seconds]:
         # core_grid takes blocks of one tile where the sum is 40 long, of two where it is longer.
         chain = 0.6 * _MICRO * (tiles if tiles <= 40 else tiles / 2)
         low, high = (call.weight_bytes / rate / _GIGA for rate in (fast, slow))
-        gelu = [each * call.gelu_tiles(CORES) for each in _GELU]
-        return max(low, chain) + gelu[0], max(high, chain) + 5 * _MICRO + gelu[1]
+        return max(low, chain), max(high, chain) + 5 * _MICRO
 
-    return seconds
+    return _and_gelu(seconds)
 
 
 # TFLOP/s of large products with weights in DRAM; of HiFi3 nothing is published: the mean of the two times beside it.
@@ -159,9 +165,7 @@ def _fidelity(call: Call) -> str:
 
 def _large_product(call: Call) -> Seconds:
     slow, fast = _RATES[_fidelity(call)]
-    low, high = call.cost.flops / fast / _TERA, call.cost.flops / slow / _TERA / 0.85
-    tiles = call.gelu_tiles(CORES)
-    return low + _GELU[0] * tiles, high + _GELU[1] * tiles
+    return call.cost.flops / fast / _TERA, call.cost.flops / slow / _TERA / 0.85
 
 
 def _large_attention(call: Call) -> Seconds:
@@ -193,7 +197,8 @@ _ELEMENTS = ("add", "subtract", "divide", "exp", "where", "reciprocal")
 PARTS: Sequence[Part] = (
     Part(
         ("linear",),
-        lambda call: sharded_weights(call.weight_bytes, call.gelu_tiles(BANKS)),
+        # There is a core for each bank.
+        _and_gelu(lambda call: sharded_weights(call.weight_bytes), BANKS),
         "tt-metal qwen3_tts (5.4 us and bytes at 238 GB/s), tt-mlir issue 8676 (70 to 80 % of the peak)",
         lambda call: call.is_configured("MatmulMultiCoreReuseMultiCastDRAMShardedProgramConfig"),
     ),
@@ -217,7 +222,7 @@ PARTS: Sequence[Part] = (
     ),
     Part(
         ("linear",),
-        _large_product,
+        _and_gelu(_large_product),
         "tt-metal tech_reports/GEMM_FLOPS; GELU: issue 52407, pull request 27283",
     ),
     Part(("conv1d",), _each(80, 200), "assumed: 18 GFLOP and ten operations in 0.8 to 1.5 ms"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 from math import isfinite
 from typing import Any
 
@@ -117,6 +117,10 @@ def _compute_kernel(fields: Mapping[str, Any]) -> Construct:
     return _construct("ttnn.init_device_compute_kernel_config", architecture, **{**fields, "math_fidelity": fidelity})
 
 
+def _of_fields(kind: str, fields: Mapping[str, Any]) -> Construct:
+    return _construct(f"ttnn.{kind}", **fields)
+
+
 def _unary(fields: Mapping[str, Any]) -> Construct:
     operation, param = Name(f"ttnn.UnaryOpType.{fields['op']}"), fields.get("param")
     return _construct("ttnn.UnaryWithParam", operation, *(() if param is None else (param,)))
@@ -129,25 +133,23 @@ def _matmul(kind: str, fields: Mapping[str, Any]) -> Construct:
 
 _MATMUL_1D = "MatmulMultiCoreReuseMultiCast1DProgramConfig"
 
+# Classes that take their fields as they are.
+_OF_FIELDS = (
+    *("CoreGrid", "Conv1dConfig", "LayerNormDefaultProgramConfig", "LayerNormShardedMultiCoreProgramConfig"),
+    "MatmulMultiCoreReuseMultiCastDRAMShardedProgramConfig",
+)
+
 # How each kind of ``Config`` is made of its fields.
 _CONFIGS: Mapping[str, Callable[[Mapping[str, Any]], Name | Construct]] = {
     # Asked of the opened device, not of the board: how many cores dispatch takes is decided when it is opened.
     "FullGrid": lambda _: _construct("ttnn.CoreGrid", y=Name("grid.y"), x=Name("grid.x")),
-    "CoreGrid": lambda fields: _construct("ttnn.CoreGrid", **fields),
     "UnaryWithParam": _unary,
     _MATMUL_1D: lambda fields: _matmul(_MATMUL_1D, fields),
     "ComputeKernelConfig": _compute_kernel,
     "SDPAProgramConfig": lambda fields: _construct(
         "ttnn.SDPAProgramConfig", compute_with_storage_grid_size=Name("grid"), **fields
     ),
-    "Conv1dConfig": lambda fields: _construct("ttnn.Conv1dConfig", **fields),
-    "LayerNormShardedMultiCoreProgramConfig": lambda fields: _construct(
-        "ttnn.LayerNormShardedMultiCoreProgramConfig", **fields
-    ),
-    "MatmulMultiCoreReuseMultiCastDRAMShardedProgramConfig": lambda fields: _construct(
-        "ttnn.MatmulMultiCoreReuseMultiCastDRAMShardedProgramConfig", **fields
-    ),
-    "LayerNormDefaultProgramConfig": lambda fields: _construct("ttnn.LayerNormDefaultProgramConfig", **fields),
+    **{kind: partial(_of_fields, kind) for kind in _OF_FIELDS},
     "SigmoidMode": lambda fields: Name(f"ttnn.SigmoidMode.{fields['name']}"),
     # A value of its own, not a class to call.
     "Conv2dL1FullSliceConfig": lambda _: Name("ttnn.Conv2dL1FullSliceConfig"),

@@ -16,6 +16,7 @@ from ttscribe.compiler.operations.attention_kernels import attend, attend_in_a_s
 from ttscribe.compiler.operations.convolution_kernels import channels_of_a_core, convolved
 from ttscribe.compiler.operations.emulation import Call
 from ttscribe.compiler.operations.engine import Arithmetic, away, product, sums
+from ttscribe.compiler.operations.operation import fused_activation
 from ttscribe.compiler.operations.vector_unit import (
     activation,
     exponential,
@@ -96,7 +97,7 @@ def products(call: Call) -> Tensor:
     made = product(first, second, how, _block(call, first, second), ends_in_l1=bias is not None)
     if bias is not None:
         made = made + bias if how.wide else sums(made, bias)
-    asked = asked or _fused(call)
+    asked = asked or fused_activation(call.op)
     if asked is None:
         return _packed(call, made)
     # Without a grid the activation is an operation of its own, on what the product has stored.
@@ -105,12 +106,6 @@ def products(call: Call) -> Tensor:
 
 def _packed(call: Call, made: Tensor) -> Tensor:
     return made if call.attribute("dtype", call.operands[0].spec.dtype) is DType.FLOAT32 else away(made)
-
-
-def _fused(call: Call) -> Config | None:
-    """The activation in a program configuration."""
-    config: Config | None = call.attribute("program_config")
-    return None if config is None else dict(config.fields).get("fused_activation")  # type: ignore[return-value]
 
 
 def _block(call: Call, first: Tensor, second: Tensor) -> int:

@@ -25,6 +25,7 @@ from ttscribe.compiler.operations.operation import (
     Kernel,
     Operation,
     Specs,
+    fused_activation,
     keyword_spec,
     require,
     require_float,
@@ -32,7 +33,7 @@ from ttscribe.compiler.operations.operation import (
     result,
 )
 from ttscribe.compiler.operations.rounding import truncated
-from ttscribe.compiler.program import DRAM, Config, Op, TensorSpec
+from ttscribe.compiler.program import DRAM, Op, TensorSpec
 from ttscribe.errors import EmulationError
 
 Bilinear: TypeAlias = Callable[[Tensor, Tensor], Tensor]
@@ -111,8 +112,7 @@ def _is_placed(op: Op) -> bool:
 
 def _fused(op: Op) -> str | None:
     """The activation that a program configuration asks for, by the name that ``activation`` takes."""
-    config: Config | None = op.attribute("program_config")
-    asked: Config | None = None if config is None else dict(config.fields).get("fused_activation")  # type: ignore[assignment]
+    asked = fused_activation(op)
     if asked is None:
         return None
     name = str(asked["op"]).lower()

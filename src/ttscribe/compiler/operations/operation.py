@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 from torch import Tensor
 
 from ttscribe.compiler.operations.emulation import Call
-from ttscribe.compiler.program import TILE_SIZE, Attribute, DType, HostSpec, Layout, Op, Ref, Spec, TensorSpec
+from ttscribe.compiler.program import TILE_SIZE, Attribute, Config, DType, HostSpec, Layout, Op, Ref, Spec, TensorSpec
 
 # Elements that share exponents exist in tiles only: an untilized tensor of these is bfloat16.
 BLOCK_DTYPES = (DType.BFLOAT8_B, DType.BFLOAT4_B)
@@ -255,6 +255,12 @@ def _common(op: Op, sizes: tuple[int, ...], shapes: Sequence[Sequence[int]]) -> 
     others = {size for size in sizes if size != 1}
     require(len(others) <= 1, f"{op.target} cannot broadcast {' and '.join(str(tuple(s)) for s in shapes)}")
     return others.pop() if others else 1
+
+
+def fused_activation(op: Op) -> Config | None:
+    """The activation in a product's program configuration, as a UnaryWithParam."""
+    config: Config | None = op.attribute("program_config")
+    return None if config is None else dict(config.fields).get("fused_activation")  # type: ignore[return-value]
 
 
 def reshape_is_free(old: TensorSpec, shape: Sequence[int]) -> bool:

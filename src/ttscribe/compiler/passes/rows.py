@@ -7,7 +7,7 @@ columns that it holds, at nearly the rate of DRAM (tt-metal, ``tech_reports/LLMs
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from math import ceil, prod
 
@@ -82,12 +82,12 @@ class _Spreading:
         if not self._fits(rewriter, product) or not (x in self._placed or self._is_added(rewriter, product)):
             return self.bring_back(rewriter, product)
         cores = _cores(rewriter.spec(x))
-        columns = _columns(rewriter.spec(x)) // cores, _columns(product.output.spec) // cores
+        width, columns = (_columns(spec) // cores for spec in (rewriter.spec(x), product.output.spec))
         config = Config(
             "MatmulMultiCoreReuseMultiCastDRAMShardedProgramConfig",
             (
                 # A block is a core's whole shard: as few blocks as can be.
-                *(("in0_block_w", columns[0]), ("per_core_M", 1), ("per_core_N", columns[1])),
+                *(("in0_block_w", width), ("per_core_M", 1), ("per_core_N", columns)),
                 *(("fused_activation", _fused(product)), ("num_workers_per_dram_bank", 1)),
             ),
         )
@@ -98,7 +98,7 @@ class _Spreading:
 
     def sum(self, rewriter: Rewriter, add: Op) -> list[Op]:
         cores = next(filter(None, (self._cores_of(rewriter, name) for name in add.operands)), 0)
-        if not cores or not _adds_alike(rewriter, add) or _is_kept(rewriter, add):
+        if not cores or not _adds_rows(rewriter, add):
             return self.bring_back(rewriter, add)
         return self._spread(rewriter, add, add.operands, cores)
 
@@ -107,7 +107,9 @@ class _Spreading:
         (value,) = op.outputs
         readers = rewriter.readers(value.name)
         taken = _is_row(value.spec) and rewriter.uses(value.name) == len(readers)
-        if not taken or not _launches(rewriter, op) or not all(self._takes(rewriter, value, each) for each in readers):
+        taken = taken and all(self._takes(rewriter, value, each) for each in readers)
+        # A view is its operand's own memory.
+        if not taken or is_view(op, rewriter.specs):
             return self.bring_back(rewriter, op)
         (*before, op) = self.bring_back(rewriter, op)
         return [*before, *self._spread(rewriter, op, (), _cores(value.spec))]
@@ -118,7 +120,7 @@ class _Spreading:
         names = {
             name: self._copy(rewriter, name, self._placed[name], made) for name in op.inputs if name in self._placed
         }
-        return [*made, _renamed(op, names)]
+        return [*made, op.reading(names)]
 
     def _spread(self, rewriter: Rewriter, op: Op, operands: Sequence[str], cores: int) -> list[Op]:
         """``op`` with these operands and its result spread over so many cores."""
@@ -127,7 +129,7 @@ class _Spreading:
         value = op.output
         assert isinstance(value.spec, TensorSpec)
         self._placed[value.name] = value.spec.memory
-        op = _renamed(op, names).with_attributes(memory_config=_shards(value.spec, cores))
+        op = op.reading(names).with_attributes(memory_config=_shards(value.spec, cores))
         return [*made, rewriter.reinferred(op)]
 
     def _copy(self, rewriter: Rewriter, name: str, memory: Memory, made: list[Op]) -> str:
@@ -151,7 +153,7 @@ class _Spreading:
             return not _is_kept(rewriter, reader)
         if reader.operands[0] == value.name and reader.target == _PRODUCT:
             return self._fits(rewriter, reader)
-        return reader.target == _SUM and _adds_alike(rewriter, reader) and not _is_kept(rewriter, reader)
+        return reader.target == _SUM and _adds_rows(rewriter, reader)
 
     def _fits(self, rewriter: Rewriter, product: Op) -> bool:
         """Whether a product is of a row by weights, and both can be cut for the same cores."""
@@ -167,13 +169,14 @@ class _Spreading:
     def _is_added(self, rewriter: Rewriter, product: Op) -> bool:
         """Whether a product's result is only added to what is spread."""
         name = product.output.name
-        (*_, reader) = readers = rewriter.readers(name) or [product]
-        others = [other for other in reader.operands if other != name]
+        readers = rewriter.readers(name)
+        if not len(readers) == rewriter.uses(name) == 1:
+            return False
+        (add,) = readers
+        others = [other for other in add.operands if other != name]
         return (
-            len(readers) == rewriter.uses(name) == 1
-            and reader.target == _SUM
-            and _adds_alike(rewriter, reader)
-            and not _is_kept(rewriter, reader)
+            add.target == _SUM
+            and _adds_rows(rewriter, add)
             and any(self._cores_of(rewriter, other) for other in others)
         )
 
@@ -229,15 +232,11 @@ def _is_kept(rewriter: Rewriter, op: Op) -> bool:
     return name in program.outputs or any(name == value for _, value in program.mutations)
 
 
-def _adds_alike(rewriter: Rewriter, add: Op) -> bool:
-    """Whether a sum is of two rows of one shape, that can both be spread."""
+def _adds_rows(rewriter: Rewriter, add: Op) -> bool:
+    """Whether a sum is of two rows of one shape, and all three can be spread."""
     specs = [rewriter.specs[name] for name in add.operands]
-    return len(specs) == 2 and specs[0].shape == specs[1].shape and all(map(_is_row, specs))
-
-
-def _launches(rewriter: Rewriter, op: Op) -> bool:
-    """Whether a call moves anything: one that does not gives its operand's own memory."""
-    return not is_view(op, rewriter.specs)
+    alike = len(specs) == 2 and specs[0].shape == specs[1].shape and all(map(_is_row, specs))
+    return alike and not _is_kept(rewriter, add)
 
 
 def _fused(product: Op) -> Config | None:
@@ -251,8 +250,3 @@ def _fused(product: Op) -> Config | None:
 
 def _without(op: Op, *names: str) -> Op:
     return replace(op, attributes=tuple((name, item) for name, item in op.attributes if name not in names))
-
-
-def _renamed(op: Op, names: Mapping[str, str]) -> Op:
-    operands = tuple(names.get(name, name) for name in op.operands)
-    return replace(op, operands=operands, keywords=tuple((key, names.get(name, name)) for key, name in op.keywords))
