@@ -1,10 +1,13 @@
 """OpenAI's own client, unchanged, in every format and with every error."""
 
+import time
+
 import httpx
 import openai
 import pytest
 import srt
 import webvtt
+from prometheus_client import Counter
 
 from server.conftest import KEY
 from ttscribe import load_model
@@ -138,6 +141,25 @@ def test_health_and_metrics_need_no_key(server, client, beckett):
     assert 'ttscribe_device{device="cpu",provenance="measured"} 1.0' in told
     counted = [line for line in told.splitlines() if line.startswith("ttscribe_requests_total")]
     assert any('path="/v1/audio/transcriptions",status="200"' in line for line in counted)
+
+
+def test_work_is_counted_before_it_is_answered(server, client, beckett, monkeypatch):
+    count = Counter.inc
+
+    def count_late(self, *amount):
+        time.sleep(0.3 * self.describe()[0].name.startswith("ttscribe_work"))
+        count(self, *amount)
+
+    monkeypatch.setattr(Counter, "inc", count_late)
+    before = _worked(server)
+    transcribe(client, beckett)
+    assert _worked(server) > before
+
+
+def _worked(server):
+    told = httpx.get(f"{server.address}/metrics").text
+    (line,) = (line for line in told.splitlines() if line.startswith("ttscribe_work_seconds_total"))
+    return float(line.split()[1])
 
 
 def test_every_answer_has_an_id_and_only_a_clean_one_is_taken_over(server):

@@ -63,7 +63,7 @@ def test_a_recording_is_heard_word_by_word_and_followed_edited_searched_and_save
     page.locator("#segments li").first.wait_for(timeout=60_000)
     done(page, "two_cities.wav")
     assert said(page).startswith("It was the best of times, it was the worst of times.")
-    assert "runs on cpu; so far" in page.locator("#device").inner_text()
+    page.locator("#device", has_text="runs on cpu; so far").wait_for(timeout=10_000)
 
     # While it plays, the word that is said is marked.
     page.locator("#segments button").nth(1).click()

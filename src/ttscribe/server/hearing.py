@@ -88,37 +88,42 @@ class Hearing:
     def _run(self, job: Job, wish: Wish, tell: Callable[[_Event], None], request_id: str, began: float) -> None:
         """In a worker's thread: whatever goes wrong is told, and not raised."""
         took = time.monotonic()
+        end: _Event = None
         try:
-            with self.models.lease(wish.model) as transcriber:
-                segments, info = transcriber.transcribe(
-                    wish.sound,
-                    task=wish.task,
-                    language=wish.language,
-                    word_timestamps=wish.words,
-                    max_duration=self.limits.duration,
-                    options=wish.options,
-                    progress=job.check,
-                )
-                tell(Heard(info, None))
-                for segment in segments:
-                    if not segment.id:
-                        self.metrics.first_text.observe(time.monotonic() - began)
-                    self.metrics.tokens.inc(len(segment.tokens))
-                    tell(Heard(info, segment))
-                    job.check()
-            self.metrics.audio.inc(info.duration)
-            tell(None)
+            self._hear(job, wish, tell, began)
         except Problem as problem:
-            tell(problem)
+            end = problem
         except TtscribeError as error:
-            tell(problems.of(error))
+            end = problems.of(error)
         except Exception:
             # Of a client that has gone the file is closed, perhaps while it was read.
             if not job.is_cancelled:
                 logger.exception("failed", extra={FIELDS: {"request": request_id}})
-            tell(problems.internal(request_id))
-        finally:
-            self.metrics.busy.inc(time.monotonic() - took)
+            end = problems.internal(request_id)
+        # Before the end is told: who has the answer finds its work counted.
+        self.metrics.busy.inc(time.monotonic() - took)
+        tell(end)
+
+    def _hear(self, job: Job, wish: Wish, tell: Callable[[_Event], None], began: float) -> None:
+        """Tell of each segment as it comes. Raises what ``transcribe`` does, and what ``job.check`` does."""
+        with self.models.lease(wish.model) as transcriber:
+            segments, info = transcriber.transcribe(
+                wish.sound,
+                task=wish.task,
+                language=wish.language,
+                word_timestamps=wish.words,
+                max_duration=self.limits.duration,
+                options=wish.options,
+                progress=job.check,
+            )
+            tell(Heard(info, None))
+            for segment in segments:
+                if not segment.id:
+                    self.metrics.first_text.observe(time.monotonic() - began)
+                self.metrics.tokens.inc(len(segment.tokens))
+                tell(Heard(info, segment))
+                job.check()
+        self.metrics.audio.inc(info.duration)
 
 
 async def _next(events: asyncio.Queue[_Event], gone: asyncio.Task[None], seconds: float) -> _Event:
