@@ -10,6 +10,7 @@ says under "On a card" instead, which fills that model's row.
 import argparse
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -21,6 +22,7 @@ from accuracy import recorded
 from cost_model import page
 from ttscribe.check import check_programs
 from ttscribe.check.programs import capture_calls, checkable
+from ttscribe.compiler.boards import BOARDS
 from ttscribe.compiler.compilation import compile_graph
 from ttscribe.compiler.settings import WHISPER_POLICY, CompileSettings, policy
 from ttscribe.files import make_folder, write_text
@@ -73,7 +75,7 @@ PROMPT = torch.tensor([[17, 5, 90, 33, 8, 101]])
 
 
 SETTINGS = CompileSettings(policy(WHISPER_POLICY))
-# Of modules, and of what is fitted to tt-metal's Whisper, whose weights are bfloat16.
+# Of modules.
 OTHER_SETTINGS = CompileSettings()
 
 
@@ -82,12 +84,17 @@ def whisper_files(name: str) -> tuple[ModelReport, dict[str, str]]:
     accuracy = recorded().get((name, SETTINGS.precision.name))
     report, compiled = make(Request(name, shape_only_model(SIZES[name]), SETTINGS, accuracy=accuracy))
     if name != IN_FULL:
-        # The trace and the times of calls are in nobody's short page.
-        report = msgspec.structs.replace(report, variations=(), calls=())
+        # The trace is in nobody's short page.
+        report = msgspec.structs.replace(report, variations=())
         return report, {"report.json": to_json(report), "report.md": summary_page(report)}
-    reported = {each.program.name: each.program for each in compiled}
-    like_theirs = {each.program.name: compile_graph(each.captured, OTHER_SETTINGS).program for each in compiled}
-    return report, {**pages(report), **page.render(page.Subject.of(like_theirs, reported))}
+    boards = {
+        board: {
+            each.program.name: compile_graph(each.captured, replace(SETTINGS, board=BOARDS[board])).program
+            for each in compiled
+        }
+        for board in ("n150", "p150")
+    }
+    return report, {**pages(report), **page.render(page.Subject(boards))}
 
 
 def other_report(name: str) -> ModelReport:

@@ -1,192 +1,134 @@
-"""What lies between the estimate and the floor of a projection, and what other programs or software would save.
+"""What lies between a projection and the chip's limits, call by call, and what other programs would save.
 
-The first is an account: each second of the difference has one cause, so that the causes add up to it. The second is a
+The first is an account: the seconds of all kinds of calls beyond their floors add up to the figure's. The second is a
 list of alternatives, each projected alone; they overlap, and do not add up. All of it is *projected*.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
 from typing import Any
 
-from ttscribe.compiler.operations.operation import Family
-from ttscribe.compiler.passes.precision import choose_precision
-from ttscribe.compiler.program import DType, Op, Program, Role, Value
-from ttscribe.compiler.settings import CompileSettings, policy
-from ttscribe.reports.constants import Chip, Software
-from ttscribe.reports.projection import FIRST_TOKEN, WITHOUT_TIMESTAMPS, OperationTime, Projection, project
+from ttscribe.compiler.program import Config, DType, Op, Program, Role, TensorSpec, Value
+from ttscribe.reports.constants import Chip
+from ttscribe.reports.kernel_times import HOST, Range, added, kernel_times, total
+from ttscribe.reports.schema import KernelTimes
+from ttscribe.reports.work import FIRST_TOKEN, NEXT_TOKEN
 
-OTHERS = "others"
-_NAMED = (Family.MATMUL, Family.ATTENTION, Family.CONVOLUTION)
-
-
-def _family(each: OperationTime) -> str:
-    """What a call is to a cause: a family of the matrix engine's, or one of the others."""
-    return each.family.value if each.family in _NAMED else OTHERS
-
-
-@dataclass(frozen=True, slots=True)
-class Cause:
-    """Why a call takes longer than its floor: the seconds of it, and the change that would close it.
-
-    ``limit`` and ``families`` restrict the cause to calls that meet that limit of the chip, and to such calls.
-    """
-
-    name: str
-    seconds: Callable[[OperationTime, Chip], float]
-    change: str
-    limit: str | None = None
-    families: tuple[str, ...] = (*(family.value for family in _NAMED), OTHERS)
-
-    def applies(self, each: OperationTime) -> bool:
-        return self.limit in (None, each.limit) and _family(each) in self.families
-
-
-def _small_product(each: OperationTime, chip: Chip) -> float:
-    return min(each.launch_s, each.device_operations * chip.small_product.value)
-
-
-def _beyond_small_product(each: OperationTime, chip: Chip) -> float:
-    return each.launch_s - _small_product(each, chip)
-
-
-def _excess(each: OperationTime, _chip: Chip) -> float:
-    return each.excess_s
-
-
-def _below_peak(each: OperationTime, _chip: Chip) -> float:
-    return each.device_s - each.floor_s
-
-
-_SLOW_DRAM = "slower than the DRAM benchmark"
-_HOST, _HOST_CHANGE = "the host", "compute a window's features while the card runs the one before"
-CAUSES = (
-    Cause(
-        "overhead beyond a small product's",
-        _beyond_small_product,
-        "replay a trace, from a second command queue; let no step wait for the host",
-    ),
-    Cause(
-        "overhead of a small product",
-        _small_product,
-        "fewer operations: norms and residuals into products, heads into attention",
-    ),
-    Cause(
-        "slower than a large product",
-        _excess,
-        "program configurations fitted to each shape; activations sharded in L1 from call to call",
-        limit="compute",
-    ),
-    Cause(
-        _SLOW_DRAM,
-        _excess,
-        "weights sharded over the DRAM banks, with a reader next to each, instead of interleaved",
-        limit="dram",
-        families=(Family.MATMUL.value, Family.CONVOLUTION.value),
-    ),
-    Cause(
-        _SLOW_DRAM,
-        _excess,
-        "operands and results in L1; caches sharded over the DRAM banks",
-        limit="dram",
-        families=(Family.ATTENTION.value, OTHERS),
-    ),
-    Cause("a large product below peak", _below_peak, "none: tt-metal's own tuned product", limit="compute"),
-    Cause("the DRAM benchmark below peak", _below_peak, "none: tt-metal's own reader benchmark", limit="dram"),
-)
+FIGURES = {"TTFT": FIRST_TOKEN, "step": NEXT_TOKEN}
+_LAUNCHES = "fewer operations: norms and sums into products, heads into attention"
+_SHARDS = "residual, norms and products block-sharded in L1, with program configurations of their own"
+# By call, and whether it is of the encoder's many rows.
+_CHANGES: Mapping[tuple[str, bool], str] = {
+    ("linear", True): f"{_SHARDS}; HiFi2 where accuracy allows; GELU by tanh",
+    ("linear", False): "weights of fewer bits; the vocabulary's in shards, which do not fit in one piece",
+    ("scaled_dot_product_attention", True): "chunks fitted to the grid; HiFi2; keys and values in bfloat8_b",
+    ("scaled_dot_product_attention", False): "keys and values in bfloat8_b, of which only the window's are read",
+    ("layer_norm", True): _SHARDS,
+    ("layer_norm", False): "more cores than eight for a row",
+    ("add", True): f"in place, in shards: {_SHARDS}",
+    ("conv1d", True): "its rows in shards that the next call takes as they are",
+    ("argmax", False): "of parts on many cores, then of these",
+    ("to_layout", False): "logits that are made row by row",
+    ("between operations", True): _LAUNCHES,
+    ("between operations", False): _LAUNCHES,
+}
+_HEADS = "heads made and put together in L1, or within attention"
+_SMALL = "fewer, or into the calls beside them"
 
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Seconds that one cause costs one family of calls of a program, and the change that would save them.
+    """Seconds beyond the floor of one kind of call, at least and at most; ``share`` is of the figure's, by the middles.
 
-    ``figure`` is "TTFT" or "step"; ``share`` is of that figure's estimate less its floor, 0 to 1.
+    ``figure`` is "TTFT" or "step"; ``program`` is empty for the host.
     """
 
     figure: str
     program: str
-    family: str
+    call: str
     device_operations: int
-    cause: str
-    seconds: float
+    least_s: float
+    most_s: float
     share: float
     change: str
 
 
-def gaps(projection: Projection) -> list[Gap]:
+def gaps(programs: Mapping[str, Program], chip: Chip) -> list[Gap]:
     """What separates TTFT and a step from their floors, the greatest of each first."""
-    first = _gaps(projection, "TTFT", FIRST_TOKEN, projection.software.host_s)
-    return [*first, *_gaps(projection, "step", projection.next_token)]
+    return [gap for figure, names in FIGURES.items() for gap in _gaps(programs, chip, figure, names)]
 
 
-def _gaps(projection: Projection, figure: str, names: Sequence[str], host_s: float = 0.0) -> list[Gap]:
-    found = [gap for name in names for gap in _of_program(projection, figure, name)]
-    if host_s:
-        found.append(Gap(figure, "", "", 0, _HOST, host_s, 0.0, _HOST_CHANGE))
-    total = sum(gap.seconds for gap in found)
-    return [replace(gap, share=gap.seconds / total) for gap in sorted(found, key=lambda gap: -gap.seconds)]
+def _gaps(programs: Mapping[str, Program], chip: Chip, figure: str, names: Sequence[str]) -> list[Gap]:
+    found = [_gap(figure, each) for name in names for each in kernel_times(programs[name], chip)]
+    if names == FIRST_TOKEN:
+        change = "compute a window's features while the card runs the one before"
+        found.append(Gap(figure, "", "the host", 0, *HOST, 0.0, change))
+    whole = sum(gap.least_s + gap.most_s for gap in found)
+    shared = [replace(gap, share=(gap.least_s + gap.most_s) / whole) for gap in found]
+    return sorted(shared, key=lambda gap: -gap.share)
 
 
-def _of_program(projection: Projection, figure: str, name: str) -> Iterator[Gap]:
-    calls: dict[tuple[Cause, str], list[OperationTime]] = defaultdict(list)
-    for each, cause in product(projection.programs[name], CAUSES):
-        if cause.applies(each):
-            calls[cause, _family(each)].append(each)
-    for (cause, family), group in calls.items():
-        seconds = sum(cause.seconds(each, projection.chip) for each in group)
-        launched = sum(each.device_operations for each in group)
-        if seconds > 0:
-            yield Gap(figure, name, family, launched, cause.name, seconds, 0.0, cause.change)
+def _gap(figure: str, each: KernelTimes) -> Gap:
+    beyond = (each.least_s - each.floor_s, each.most_s - each.floor_s)
+    return Gap(figure, each.program, each.call, each.device_operations, *beyond, 0.0, _change(each))
+
+
+def _change(each: KernelTimes) -> str:
+    of_rows = each.program in ("encode", "cross_kv")
+    other = _HEADS if "heads" in each.call else _SMALL
+    return _CHANGES.get((each.call, of_rows), other)
 
 
 @dataclass(frozen=True, slots=True)
 class Alternative:
-    """Another program for the same model, or other software for the same program."""
+    """Another program for the same model."""
 
     name: str
-    program: Callable[[Program], Program] = lambda program: program
-    software: Callable[[Software, Chip], Software] = lambda software, _chip: software
+    program: Callable[[Program], Program]
 
 
 @dataclass(frozen=True, slots=True)
 class Saving:
-    """Seconds that an alternative saves of TTFT and of a step, at the estimate and at the floor."""
+    """Seconds of TTFT and of a step with an alternative, at least and at most."""
 
     alternative: str
-    ttft_s: float
-    ttft_floor_s: float
-    step_s: float
-    step_floor_s: float
+    ttft_s: Range
+    step_s: Range
 
 
-def _with(program: Program, **changes: Any) -> Program:
-    """The program under its own policy with ``changes``."""
-    return choose_precision(program, CompileSettings(replace(policy(program.precision), **changes)))
+def _at_hifi2(program: Program) -> Program:
+    """Every call on the matrix engine at HiFi2."""
+    body = [
+        replace(step, attributes=_hifi2(step.attributes)) if isinstance(step, Op) else step for step in program.body
+    ]
+    return replace(program, body=tuple(body))
 
 
-def _bfloat8_weights(program: Program) -> Program:
-    return _with(program, weights=DType.BFLOAT8_B)
+def _hifi2(attributes: tuple[tuple[str, Any], ...]) -> tuple[tuple[str, Any], ...]:
+    """Those of a call, or the fields of a configuration among them."""
+    fields = {
+        name: replace(value, fields=_hifi2(value.fields)) if isinstance(value, Config) else value
+        for name, value in attributes
+    }
+    return tuple((name, "HiFi2" if name == "math_fidelity" else value) for name, value in fields.items())
 
 
-def _hifi2(program: Program) -> Program:
-    return _with(program, fidelity="HiFi2")
+def _bfloat16_weights(program: Program) -> Program:
+    values = program.specs().items()
+    narrow = {name for name, spec in values if isinstance(spec, TensorSpec) and spec.dtype is DType.BFLOAT8_B}
+    return retyped(program, narrow, DType.BFLOAT16)
 
 
-def _bfloat8_hifi2(program: Program) -> Program:
-    return choose_precision(program, CompileSettings(policy("bfp8-hifi2")))
-
-
-def _bfloat8_vocabulary(program: Program) -> Program:
-    """The weights of the widest product in bfloat8_b, where a program has a table of words to be the width of."""
+def _bfloat4_vocabulary(program: Program) -> Program:
+    """The weights of the widest product in bfloat4_b, where a program has a table of words to be the width of."""
     products = [op for op in program.ops if op.target == "ttnn.linear"]
     looked_up = {op.operands[1] for op in program.ops if op.target == "ttnn.embedding"}
     if not looked_up:
         return program
     widest: Op = max(products, key=lambda op: op.output.spec.shape[-1])
-    return retyped(program, {widest.operands[1]}, DType.BFLOAT8_B)
+    return retyped(program, {widest.operands[1]}, DType.BFLOAT4_B)
 
 
 def _bfloat8_cross_attention(program: Program) -> Program:
@@ -204,36 +146,20 @@ def retyped(program: Program, names: set[str], dtype: DType) -> Program:
     return replace(program, inputs=tuple(map(changed, program.inputs)), constants=constants)
 
 
-def small_overhead(software: Software, chip: Chip) -> Software:
-    """Software whose operations take, beside their work, no longer than a small product does."""
-    return replace(software, overhead_s=min(software.overhead_s, chip.small_product.value))
-
-
 ALTERNATIVES = (
-    Alternative("weights in bfloat8_b", _bfloat8_weights),
-    Alternative("products and attention at HiFi2", _hifi2),
-    Alternative("weights in bfloat8_b, and HiFi2", _bfloat8_hifi2),
-    Alternative("only the vocabulary's weights in bfloat8_b", _bfloat8_vocabulary),
+    Alternative("weights in bfloat16", _bfloat16_weights),
+    Alternative("products and attention at HiFi2", _at_hifi2),
+    Alternative("the vocabulary's weights in bfloat4_b", _bfloat4_vocabulary),
     Alternative("keys and values of cross-attention in bfloat8_b", _bfloat8_cross_attention),
-    Alternative("overhead of a small product", software=small_overhead),
-    Alternative("no slowdown", software=lambda software, _chip: replace(software, slowdown=1.0)),
 )
 
 
-def savings(programs: Mapping[str, Program], chip: Chip, software: Software) -> list[Saving]:
-    """What each alternative saves, the greatest part of TTFT or of a step first."""
-    base = project(programs, chip, software, WITHOUT_TIMESTAMPS)
-    found = [_saving(base, alternative, programs) for alternative in ALTERNATIVES]
-    return sorted(found, key=lambda each: -max(each.ttft_s / base.ttft_s.estimate, each.step_s / base.step_s.estimate))
+def savings(programs: Mapping[str, Program], chip: Chip) -> Iterator[Saving]:
+    """TTFT and a step as they are, and with each alternative."""
+    for alternative in (Alternative("as they are", lambda program: program), *ALTERNATIVES):
+        first, step = (_seconds(names, programs, chip, alternative) for names in FIGURES.values())
+        yield Saving(alternative.name, added(first, HOST), step)
 
 
-def _saving(base: Projection, alternative: Alternative, programs: Mapping[str, Program]) -> Saving:
-    changed = {name: alternative.program(program) for name, program in programs.items()}
-    after = project(changed, base.chip, alternative.software(base.software, base.chip), base.next_token)
-    return Saving(
-        alternative.name,
-        base.ttft_s.estimate - after.ttft_s.estimate,
-        base.ttft_s.floor - after.ttft_s.floor,
-        base.step_s.estimate - after.step_s.estimate,
-        base.step_s.floor - after.step_s.floor,
-    )
+def _seconds(names: Sequence[str], programs: Mapping[str, Program], chip: Chip, alternative: Alternative) -> Range:
+    return added(*(total(kernel_times(alternative.program(programs[name]), chip), [name]) for name in names))

@@ -1,4 +1,4 @@
-"""Plots of a projection as SVG text: equal projections give equal bytes."""
+"""Plots of what kernels add up to, as SVG text: equal times give equal bytes."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from html import escape
 from itertools import groupby
 from math import log10
 
-from ttscribe.reports.projection import Projection
-from ttscribe.reports.schema import CallTimes
+from ttscribe.reports.constants import Chip
+from ttscribe.reports.schema import KernelTimes
 
 _COLOURS = (
     *("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#bbbbbb", "#44aa99", "#882255", "#999933"),
@@ -20,39 +20,28 @@ _LEGEND_COLUMNS = 3
 _MS = 1e3
 
 
-def short(target: str) -> str:
-    """A TT-NN name without its namespaces."""
-    return target.rpartition(".")[2]
-
-
-def time_by_kind(projection: Projection, board: str) -> str:
-    """Two bars for each program, stacked by kind of call: the estimate, and the floor at the same scale."""
-    programs = _by_program(projection)
-    kinds = list(dict.fromkeys(each.call for calls in programs.values() for each in calls if each.call))
+def time_by_kind(times: Sequence[KernelTimes], board: str) -> str:
+    """Three bars for each program, stacked by kind of call: at most, at least, and the floor, at the same scale."""
+    programs = {name: list(found) for name, found in groupby(times, key=lambda each: each.program)}
+    kinds = list(dict.fromkeys(each.call for each in times))
     colours = {kind: _COLOURS[index % len(_COLOURS)] for index, kind in enumerate(kinds)}
     parts = [_text(10, 18, f"Projected time by kind of call, {board}; each program at its own scale")]
     top = 34
-    for name, (whole, *calls) in programs.items():
-        parts += _bars(name, whole, calls, colours, top)
-        top += 2 * _ROW + 14
-    parts += _legend([(short(kind), colour) for kind, colour in colours.items()], top + 8)
+    for name, calls in programs.items():
+        parts += _bars(name, calls, colours, top)
+        top += 3 * _ROW + 14
+    parts += _legend(list(colours.items()), top + 8)
     return _svg(parts, top + 30 + 18 * (len(kinds) // _LEGEND_COLUMNS))
 
 
-def _by_program(projection: Projection) -> dict[str, list[CallTimes]]:
-    """The sum of each program, and those of its kinds of calls after it."""
-    return {name: list(calls) for name, calls in groupby(projection.calls(), key=lambda each: each.program)}
-
-
-def _bars(
-    name: str, whole: CallTimes, calls: Sequence[CallTimes], colours: dict[str, str], top: float
-) -> Iterator[str]:
-    for row, (label, seconds) in enumerate((("estimate", whole.estimate_s), ("floor", whole.floor_s))):
+def _bars(name: str, calls: Sequence[KernelTimes], colours: dict[str, str], top: float) -> Iterator[str]:
+    longest = sum(each.most_s for each in calls)
+    for row, (label, field) in enumerate((("at most", "most_s"), ("at least", "least_s"), ("floor", "floor_s"))):
         y = top + row * _ROW
-        yield _text(10, y + 15, f"{name}, {label} {seconds * _MS:.2f} ms")
+        yield _text(10, y + 15, f"{name}, {label} {sum(getattr(each, field) for each in calls) * _MS:.2f} ms")
         x = float(_LEFT)
         for each in calls:
-            shown = (each.floor_s if row else each.estimate_s) / whole.estimate_s * (_WIDTH - _LEFT - 10)
+            shown = getattr(each, field) / longest * (_WIDTH - _LEFT - 10)
             colour = colours[each.call]
             yield f'<rect x="{x:.1f}" y="{y:.1f}" width="{shown:.1f}" height="{_ROW - 4}" fill="{colour}"/>'
             x += shown
@@ -69,15 +58,14 @@ _PLOT = (80.0, 40.0, 560.0, 400.0)  # left, top, width and height of the rooflin
 _X, _Y = (-1, 4), (9, 15)  # powers of ten of FLOP/byte and FLOP/s
 
 
-def roofline(projection: Projection, board: str, fidelity: str) -> str:
-    """FLOP/s as estimated over FLOP for each byte of DRAM: a point for each kind of call of each program."""
+def roofline(times: Sequence[KernelTimes], chip: Chip, board: str, fidelity: str) -> str:
+    """FLOP/s over FLOP for each byte of DRAM, by the middle of the times: a point for each kind of call."""
     points = [
-        (f"{each.program} {short(each.call)}", each.flops / each.bytes_dram, each.flops / each.estimate_s)
-        for each in projection.calls()
-        if each.call and each.flops and each.bytes_dram
+        (f"{each.program} {each.call}", each.flops / each.bytes_dram, 2 * each.flops / (each.least_s + each.most_s))
+        for each in times
+        if each.flops and each.bytes_dram
     ]
-    chip = projection.chip
-    parts = [_text(10, 18, f"Projected roofline, {board} at {fidelity}: dots as estimated, line the board's peak")]
+    parts = [_text(10, 18, f"Projected roofline, {board} at {fidelity}: dots by the middle, line the board's peak")]
     parts += _axes()
     parts.append(_roof(chip.peak(fidelity), chip.dram_peak.value))
     parts += _points(points)

@@ -1,5 +1,7 @@
 """Programs of one product each, to compute by hand."""
 
+from dataclasses import replace
+
 from ttscribe.compiler.passes.precision import compute_config
 from ttscribe.compiler.program import DRAM, DType, Op, Program, TensorSpec, Value
 
@@ -18,9 +20,12 @@ def linear(rows, inner, columns, *, memory=DRAM, weights=DType.BFLOAT16, fidelit
 
 # The programs of a model, bound by compute but for the step, which is bound by DRAM.
 MODEL = {
-    "encode": linear(4096, 4096, 4096),
-    "cross_kv": linear(1024, 1024, 1024),
-    "prefill": linear(32, 1280, 5120),
-    "greedy_step": linear(1, 1280, 5120),
-    "timed_step": linear(1, 1280, 5120),
+    name: replace(linear(*shape), name=name)
+    for name, shape in {
+        "encode": (4096, 4096, 4096),
+        "cross_kv": (1024, 1024, 1024),
+        "prefill": (32, 1280, 5120),
+        "greedy_step": (1, 1280, 5120),
+        "timed_step": (1, 1280, 5120),
+    }.items()
 }

@@ -4,13 +4,11 @@ import pytest
 
 from ttscribe.cli.report import BoardName
 from ttscribe.compiler.boards import BOARDS
-from ttscribe.compiler.program import DType
-from ttscribe.reports.constants import CHIPS, CORE_RATE, HOST_LINK, N150, P150, PASSES, RELEASES, TILE_ROWS, releases
+from ttscribe.reports.constants import CHIPS, CORE_RATE, HOST_LINK, N150, P150, PASSES, RELEASES, TILE_ROWS
 
 
 def constants(chip):
-    names = ("cores", "clock", "dram_peak", "dram_measured", "small_product")
-    return [*((name, getattr(chip, name)) for name in names), *chip.products.items()]
+    return [(name, getattr(chip, name)) for name in ("cores", "clock", "dram_peak")]
 
 
 CONSTANTS = [
@@ -31,21 +29,10 @@ def test_a_constant_has_a_value_a_unit_and_a_source(constant):
     assert any(place in constant.source for place in ("tech_reports/", "docs.tenstorrent.com"))
 
 
-@pytest.mark.parametrize("chip", [N150, P150], ids=["n150", "p150"])
-def test_nothing_measured_is_above_its_peak(chip):
-    assert chip.dram_measured.value <= chip.dram_peak.value
-    assert all(rate.value <= chip.peak(name.partition(" ")[2]) for name, rate in chip.products.items())
-
-
 def test_the_peaks_are_the_published_ones():
     """tech_reports/GEMM_FLOPS: about 1 TFLOP/s a core at HiFi4 on Wormhole, 1.35 on Blackhole."""
     assert N150.peak("HiFi4") / 64 == pytest.approx(1e12, rel=0.03)
     assert P150.peak("HiFi4") / 130 == pytest.approx(1.35e12, rel=0.03)
-
-
-def test_an_element_type_that_was_not_measured_goes_as_bfloat16():
-    assert N150.measured(DType.BFLOAT8_B, "HiFi4") == N150.measured(DType.BFLOAT16, "HiFi4")
-    assert N150.measured(DType.BFLOAT8_B, "HiFi2") > N150.measured(DType.BFLOAT16, "HiFi2")
 
 
 def test_a_chip_of_an_n300_is_an_n150():
@@ -58,4 +45,4 @@ def test_every_board_can_be_reported_for():
 
 def test_every_release_has_a_source_and_is_of_its_chip():
     assert all(release.source and release.rate > 0 < release.ttft_s for release in RELEASES)
-    assert [*releases(N150), *releases(P150)] == list(RELEASES)
+    assert {release.chip for release in RELEASES} == {"n150", "p150"} < {*CHIPS}

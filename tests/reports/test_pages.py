@@ -14,9 +14,8 @@ from ttscribe.reports.model_table import BEGIN, END, between_markers, model_tabl
 from ttscribe.reports.pages import card_command, pages, shown, summary_page, write
 from ttscribe.reports.schema import (
     FIGURES,
-    CallTimes,
     Figure,
-    Projected,
+    KernelTimes,
     Provenance,
     Status,
     Variation,
@@ -50,14 +49,13 @@ RELU = Variation(
     0.99912345,
 )
 SORT = Variation("aten.sort.default", "float32[1, 64]", ("encode",), {"host": 1}, {}, ("no_rule: nobody",))
-CALLS = (
-    CallTimes("encode", "", 3, 2_000_000_000, 4_000_000, "launch", 0.001, 0.002, 0.004),
-    CallTimes("encode", "ttnn.transformer.attention", 3, 2_000_000_000, 4_000_000, "launch", 0.001, 0.002, 0.001),
+KERNELS = (
+    KernelTimes("encode", "attention", 3, 2_000_000_000, 4_000_000, 0.0001, 0.0002, 0.0004, "somebody"),
+    KernelTimes("encode", "between operations", 3, 0, 0, 0.0, 0.00001, 0.00002, "somebody else"),
 )
 FULL = report(
     variations=(RELU, SORT),
-    projected=(Projected("an early release", 1.25, 20.0, 300.4, 4.0), Projected("a late one", 1.25, 10.0, 300.4, 8.0)),
-    calls=CALLS,
+    kernels=KERNELS,
 )
 
 
@@ -200,13 +198,16 @@ def test_a_text_with_a_bar_stays_in_its_cell():
     assert "| `a\\|b` |" in page
 
 
-def test_the_page_of_performance_has_every_release_and_each_program_with_its_sum():
-    page = pages(FULL)["performance.md"]
-    found = rows(page)
-    assert ["an early release", "1.2", "20.0", "300", "4.0"] in found
-    assert "software as of *a late one*" in page
-    assert ["`attention`", "3", "2.00", "4.00", "launch", "1.00", "2.00", "1.00", "25.0 %"] in found
-    assert ["all", "3", "2.00", "4.00", "launch", "1.00", "2.00", "4.00", "100.0 %"] in found
+def test_the_page_of_performance_has_each_kind_of_call_and_each_program_with_its_sum():
+    found = rows(pages(FULL)["performance.md"])
+    assert ["attention", "3", "2.00", "4.00", "100", "200", "400", "somebody"] in found
+    assert ["between operations", "3", "0.00", "0.00", "0", "10", "20", "somebody else"] in found
+    assert ["all", "3", "2.00", "4.00", "100", "210", "420", ""] in found
+
+
+def test_the_page_of_performance_says_where_another_chips_rates_are_from():
+    assert "on a p150 by tt-metal pull requests" not in pages(FULL)["performance.md"]
+    assert "on a p150 by tt-metal pull requests" in pages(replace(FULL, board="p150"))["performance.md"]
 
 
 def test_every_page_is_written_and_named(tmp_path):

@@ -10,9 +10,8 @@ from reports.by_hand import every_figure, program_check, report, same_but_for_ti
 from ttscribe.reports.schema import (
     FIGURES,
     FORMAT,
-    CallTimes,
     Figure,
-    Projected,
+    KernelTimes,
     Provenance,
     Status,
     Variation,
@@ -24,8 +23,7 @@ from ttscribe.reports.schema import (
 SOUND = {"fallbacks": (), "findings": (), "accuracy": "met", "differences": ()}
 PROJECTED = report(
     variations=(Variation("aten.relu.default", "float32[1]", ("encode",), {"lowered": 1}, {"ttnn.relu": 1}, (), 0.5),),
-    projected=(Projected("a release", 1.0, 2.0, 3.0, 4.0),),
-    calls=(CallTimes("encode", "", 1, 2, 3, "dram", 0.1, 0.2, 0.3),),
+    kernels=(KernelTimes("encode", "linear", 1, 2, 3, 0.1, 0.2, 0.3, "somebody"),),
 )
 WANTING = report(
     status=Status.FAILED,

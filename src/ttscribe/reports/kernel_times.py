@@ -1,8 +1,10 @@
-"""What the kernels of an n150 would take, added up from what others measured of like operations on Wormhole.
+"""What a program's kernels would take, added up from what others measured of like operations on the same chip.
 
 No value here is fitted to Whisper, and each has its source. ``PARTS`` says for a kind of call how many seconds it takes
-at least and at most; ``kernel_times`` adds them up over a program as it was compiled, with the time between operations
-that are replayed from a trace. All of it is *projected*. What is marked "assumed" nobody has published.
+at least and at most on an n150; ``RATES`` what differs on a p150. Where of a p150 nothing is published, a call takes at
+least what an n150's would at a p150's clock or DRAM rate, and at most what an n150's does. ``kernel_times`` adds them
+up over a program as it was compiled, with the time between operations that are replayed from a trace. All of it is
+*projected*. What is marked "assumed" nobody has published.
 """
 
 from __future__ import annotations
@@ -15,28 +17,94 @@ from statistics import harmonic_mean
 from ttscribe.compiler.boards import BOARDS
 from ttscribe.compiler.operations.operation import fused_activation
 from ttscribe.compiler.program import TILE_SIZE, Config, Op, Program, Spec, TensorSpec
-from ttscribe.reports.constants import N150, Chip, Software
-from ttscribe.reports.projection import FIRST_TOKEN, NEXT_TOKEN, OperationTime, operation_times
+from ttscribe.reports.constants import N150, P150, Chip
 from ttscribe.reports.schema import KernelTimes
+from ttscribe.reports.work import FIRST_TOKEN, NEXT_TOKEN, Work, fidelity, work_of
 
-CORES, BANKS = int(N150.cores.value), BOARDS["n150"].dram_banks
 _MICRO, _GIGA, _TERA = 1e-6, 1e9, 1e12
 # A vocabulary's width, of which one row of tiles takes longer than what little there is to do in other calls of a step.
 _WIDE = 10_000
+Range = tuple[float, float]
+"""At least and at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """What differs between chips. Rates are (slow, fast) in GB/s and TFLOP/s; ``gelu`` is microseconds of a tile.
+
+    Weights in ``shards`` of the DRAM's banks; in interleaved pages by a ``row`` of tiles, or a ``wide_row``, of the
+    vocabulary; keys and values in ``caches``; ``products`` are large ones, by math fidelity. Other times are an n150's
+    times ``core`` where a core's work sets them, and ``dram`` where bytes do, at least and at most. ``source`` is where
+    those rates are from that an n150's parts do not name.
+    """
+
+    chip: Chip
+    banks: int
+    shards: Range
+    row: Range
+    wide_row: Range
+    caches: Range
+    products: Mapping[str, Range]
+    gelu: Range
+    core: Range = (1.0, 1.0)
+    dram: Range = (1.0, 1.0)
+    source: str = ""
+
+    @property
+    def cores(self) -> int:
+        return int(self.chip.cores.value)
+
+
+def _with_hifi3(hifi2: Range, hifi4: Range) -> Mapping[str, Range]:
+    """Of HiFi3 nothing is published: the mean of the two times beside it."""
+    slow, fast = (harmonic_mean(pair) for pair in zip(hifi2, hifi4, strict=True))
+    return {"HiFi2": hifi2, "HiFi3": (slow, fast), "HiFi4": hifi4}
+
+
+RATES = {
+    N150: Rates(
+        N150,
+        BOARDS["n150"].dram_banks,
+        shards=(200, 238),
+        row=(130, 170),
+        wide_row=(150, 185),
+        caches=(110, 240),
+        products=_with_hifi3((65.3, 72.0), (47.5, 51.0)),
+        gelu=(2.3, 2.85),
+    ),
+    P150: Rates(
+        P150,
+        BOARDS["p150"].dram_banks,
+        # One reader a bank gets 55 % of 512 GB/s, and 67 % where it does nothing but read.
+        shards=(282, 344),
+        row=(188, 363),
+        wide_row=(188, 363),
+        caches=(110, 363),
+        # 13 x 10 cores, and the same with the 11 x 10 that later firmware leaves.
+        products=_with_hifi3((317 * 110 / 130, 317.0), (168 * 110 / 130, 168.0)),
+        # 2,849 cycles.
+        gelu=(2.11, 2.85),
+        core=(N150.clock.value / P150.clock.value, 1.0),
+        dram=(N150.dram_peak.value / P150.dram_peak.value, 1.0),
+        source="on a p150 by tt-metal pull requests 54242 and 47885 (weights), issue 57161 (caches), "
+        "tech_reports/GEMM_FLOPS (large products) and issue 52407 (GELU); else at least at its clock or DRAM rate",
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One TT-NN call: its cost as ``operation_times`` has it, its operands, first result, and bias where it has one."""
+    """One TT-NN call: what it does, the chip's rates, its operands, first result, and bias where it has one."""
 
-    cost: OperationTime
+    work: Work
+    rates: Rates
     operands: tuple[TensorSpec, ...]
     result: TensorSpec
     bias: TensorSpec | None = None
 
     @property
     def op(self) -> Op:
-        return self.cost.op
+        return self.work.op
 
     @property
     def name(self) -> str:
@@ -83,114 +151,121 @@ class Call:
         return self.operands[1].bytes + (0 if self.bias is None else self.bias.bytes)
 
 
-Seconds = tuple[float, float]
-
-
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Seconds, at least and at most, of calls of these ``names`` for which ``when`` holds, and where that is from."""
+    """Seconds of calls of these ``names`` for which ``when`` holds, and where that is from."""
 
     names: tuple[str, ...]
-    seconds: Callable[[Call], Seconds]
+    seconds: Callable[[Call], Range]
     source: str
     when: Callable[[Call], bool] = lambda _call: True
 
 
-def sharded_weights(size: float) -> Seconds:
+def core_bound(low: float, high: float, rates: Rates) -> Range:
+    """So many microseconds of an n150, where a core's work sets them."""
+    return low * _MICRO * rates.core[0], high * _MICRO * rates.core[1]
+
+
+def moved(size: float, speed: Range, scale: Range = (1.0, 1.0)) -> Range:
+    """Seconds of so many bytes at (slow, fast) GB/s, times ``scale``."""
+    slow, fast = speed
+    return size / fast / _GIGA * scale[0], size / slow / _GIGA * scale[1]
+
+
+def added(*times: Range) -> Range:
+    """One after another."""
+    return sum(low for low, _ in times), sum(high for _, high in times)
+
+
+def sharded_weights(size: float, rates: Rates) -> Range:
     """A product of one row of tiles with so many bytes of weights in the shards of the DRAM banks."""
-    return size / 238 / _GIGA + 5.4 * _MICRO, size / 200 / _GIGA + 8 * _MICRO
+    return added(moved(size, rates.shards), core_bound(5.4, 8, rates))
 
 
-# Of a tile, by a core: tt-metal issue 52407 and pull request 27283. Nothing else that a product does is as slow.
-_GELU = 2.3 * _MICRO, 2.85 * _MICRO
+def gelu(tiles: int, rates: Rates) -> Range:
+    """GELU of so many tiles of the busiest core: nothing else that a product does is as slow."""
+    return rates.gelu[0] * _MICRO * tiles, rates.gelu[1] * _MICRO * tiles
 
 
-def _and_gelu(product: Callable[[Call], Seconds], cores: int = CORES) -> Callable[[Call], Seconds]:
+def large_product(flops: float, precision: str, rates: Rates) -> Range:
+    """A product of many rows of tiles at this math fidelity; at most what the slowest shape takes, and 15 % of it."""
+    slow, fast = rates.products[precision]
+    return flops / fast / _TERA, flops / slow / _TERA / 0.85
+
+
+def norm(tiles: int, rates: Rates) -> Range:
+    """A norm, or a reduction, of so many tiles of the busiest core."""
+    return core_bound(0.38 * tiles, 1.2 * tiles, rates)
+
+
+def _and_gelu(product: Callable[[Call], Range], cores: Callable[[Rates], int]) -> Callable[[Call], Range]:
     """A product, and GELU of its result where it has one, which so many cores take."""
+    return lambda call: added(product(call), gelu(call.gelu_tiles(cores(call.rates)), call.rates))
 
-    def seconds(call: Call) -> Seconds:
-        low, high = product(call)
-        tiles = call.gelu_tiles(cores)
-        return low + _GELU[0] * tiles, high + _GELU[1] * tiles
+
+def _each(low: float, high: float) -> Callable[[Call], Range]:
+    """So many microseconds a device operation."""
+
+    def seconds(call: Call) -> Range:
+        operations = call.work.device_operations
+        return core_bound(low * operations, high * operations, call.rates)
 
     return seconds
 
 
-def _each(low: float, high: float) -> Callable[[Call], Seconds]:
-    """So many microseconds a device operation."""
-    return lambda call: (
-        low * _MICRO * call.cost.device_operations,
-        high * _MICRO * call.cost.device_operations,
-    )
+def _moved(slow: float, fast: float) -> Callable[[Call], Range]:
+    """Its bytes in DRAM at so many GB/s of an n150."""
+    return lambda call: moved(call.work.bytes_dram, (slow, fast), call.rates.dram)
 
 
-def _moved(slow: float, fast: float) -> Callable[[Call], Seconds]:
-    """Its bytes in DRAM at so many GB/s."""
-    return lambda call: (call.cost.bytes_dram / fast / _GIGA, call.cost.bytes_dram / slow / _GIGA)
-
-
-def _within_l1(call: Call) -> Seconds:
+def _within_l1(call: Call) -> Range:
     """At least what a sum of shards takes, 4 us for 30 tiles of a core (assumed); at most what DRAM would take."""
-    tiles = ceil(call.tile_rows * call.columns / CORES)
+    tiles = ceil(call.tile_rows * call.columns / call.rates.cores)
     size = sum(spec.bytes for spec in (*call.operands, call.result))
-    return 4 / 30 * tiles * _MICRO, size / 180 / _GIGA
+    least, _ = core_bound(4 / 30 * tiles, 0, call.rates)
+    return least, moved(size, (180, 180), call.rates.dram)[1]
 
 
-def _row_of_weights(slow: float, fast: float) -> Callable[[Call], Seconds]:
-    """Weights at so many GB/s, but no block of them in less than 0.6 us; with up to 5 us around."""
+def _row_of_weights(speed: Callable[[Rates], Range]) -> Callable[[Call], Range]:
+    """Interleaved weights at such a rate, but no block of them in less than 0.6 us; with up to 5 us around."""
 
-    def seconds(call: Call) -> Seconds:
+    def seconds(call: Call) -> Range:
         tiles = call.operands[1].shape[-2] // TILE_SIZE
         # core_grid takes blocks of one tile where the sum is 40 long, of two where it is longer.
-        chain = 0.6 * _MICRO * (tiles if tiles <= 40 else tiles / 2)
-        low, high = (call.weight_bytes / rate / _GIGA for rate in (fast, slow))
-        return max(low, chain), max(high, chain) + 5 * _MICRO
+        blocks = tiles if tiles <= 40 else tiles / 2
+        (low, high), chain = (
+            moved(call.weight_bytes, speed(call.rates)),
+            core_bound(0.6 * blocks, 0.6 * blocks, call.rates),
+        )
+        return max(low, chain[0]), max(high, chain[1]) + 5 * _MICRO
 
-    return _and_gelu(seconds)
+    return _and_gelu(seconds, lambda rates: rates.cores)
 
 
-# TFLOP/s of large products with weights in DRAM; of HiFi3 nothing is published: the mean of the two times beside it.
-_RATES = {
-    "HiFi4": (47.5, 51.0),
-    "HiFi3": (harmonic_mean((47.5, 65.3)), harmonic_mean((51.0, 72.0))),
-    "HiFi2": (65.3, 72.0),
-}
 _CYCLES = {"HiFi2": 34.5, "HiFi3": 51.0, "HiFi4": 67.5}
 
 
-def _fidelity(call: Call) -> str:
-    config = call.op.attribute("compute_kernel_config")
-    return str(config["math_fidelity"])
+def large_attention(units: int, flops: float, precision: str, rates: Rates) -> Range:
+    """So many blocks of 256 queries, shared by the cores; the busiest one's matrix engine is busy 60 to 80 % of it."""
+    share = ceil(units / rates.cores) / (units / rates.cores)
+    cycles = flops / (2 * TILE_SIZE**3) / rates.cores * share * _CYCLES[precision]
+    return cycles / rates.chip.clock.value / 0.8, cycles / rates.chip.clock.value / 0.6
 
 
-def _large_product(call: Call) -> Seconds:
-    slow, fast = _RATES[_fidelity(call)]
-    return call.cost.flops / fast / _TERA, call.cost.flops / slow / _TERA / 0.85
-
-
-def _large_attention(call: Call) -> Seconds:
-    """The busiest core's products of tiles, in chunks of 256 queries; its matrix engine is busy 60 to 80 % of it."""
+def _large_attention(call: Call) -> Range:
     heads, queries = call.result.shape[1], ceil(call.result.shape[-2] / TILE_SIZE)
-    units = heads * ceil(queries / 8)
-    share = ceil(units / CORES) / (units / CORES)
-    cycles = call.cost.flops / (2 * TILE_SIZE**3) / CORES * share * _CYCLES[_fidelity(call)]
-    return cycles / N150.clock.value / 0.8, cycles / N150.clock.value / 0.6
+    return large_attention(heads * ceil(queries / 8), call.work.flops, fidelity(call.op), call.rates)
 
 
-def _norm(low: float, high: float) -> Callable[[Call], Seconds]:
-    """So many microseconds a tile; a core has a row of tiles, or several."""
-
-    def seconds(call: Call) -> Seconds:
-        tiles = call.columns * ceil(call.tile_rows / CORES)
-        return low * _MICRO * tiles, high * _MICRO * tiles
-
-    return seconds
+def _norm(call: Call) -> Range:
+    """A core has a row of tiles, or several."""
+    return norm(call.columns * ceil(call.tile_rows / call.rates.cores), call.rates)
 
 
-def _wide_elements(call: Call) -> Seconds:
+def _wide_elements(call: Call) -> Range:
     """Tiles spread over all cores, 0.4 to 1.5 us each, and never less than a small operation's 2 to 4 us."""
-    tiles = ceil(call.tile_rows * call.columns / CORES)
-    return max(2.0, 0.4 * tiles) * _MICRO, max(4.0, 1.5 * tiles) * _MICRO
+    tiles = ceil(call.tile_rows * call.columns / call.rates.cores)
+    return core_bound(max(2.0, 0.4 * tiles), max(4.0, 1.5 * tiles), call.rates)
 
 
 _ELEMENTS = ("add", "subtract", "divide", "exp", "where", "reciprocal")
@@ -198,7 +273,7 @@ PARTS: Sequence[Part] = (
     Part(
         ("linear",),
         # There is a core for each bank.
-        _and_gelu(lambda call: sharded_weights(call.weight_bytes), BANKS),
+        _and_gelu(lambda call: sharded_weights(call.weight_bytes, call.rates), lambda rates: rates.banks),
         "tt-metal qwen3_tts (5.4 us and bytes at 238 GB/s), tt-mlir issue 8676 (70 to 80 % of the peak)",
         lambda call: call.is_configured("MatmulMultiCoreReuseMultiCastDRAMShardedProgramConfig"),
     ),
@@ -210,27 +285,29 @@ PARTS: Sequence[Part] = (
     ),
     Part(
         ("linear",),
-        _row_of_weights(150, 185),
+        _row_of_weights(lambda rates: rates.wide_row),
         "tt-metal pull requests 13340 (160 GB/s), 21252",
         lambda call: call.is_row() and call.is_wide(),
     ),
     Part(
         ("linear",),
-        _row_of_weights(130, 170),
+        _row_of_weights(lambda rates: rates.row),
         "tt-metal pull requests 42593 (a multicast product beside a DRAM-sharded one; 0.6 us a block), 13340",
         Call.is_row,
     ),
     Part(
         ("linear",),
-        _and_gelu(_large_product),
+        _and_gelu(
+            lambda call: large_product(call.work.flops, fidelity(call.op), call.rates), lambda rates: rates.cores
+        ),
         "tt-metal tech_reports/GEMM_FLOPS; GELU: issue 52407, pull request 27283",
     ),
     Part(("conv1d",), _each(80, 200), "assumed: 18 GFLOP and ten operations in 0.8 to 1.5 ms"),
-    Part(("layer_norm",), _norm(0.38, 1.2), "tt-metal qwen3_tts PERF_NOTES (0.38 us a tile), tt-mlir issue 7717 (1.2)"),
-    Part(("max", "sum"), _norm(0.38, 1.2), "as a norm's tiles: a core for each row of tiles"),
+    Part(("layer_norm",), _norm, "tt-metal qwen3_tts PERF_NOTES (0.38 us a tile), tt-mlir issue 7717 (1.2)"),
+    Part(("max", "sum"), _norm, "as a norm's tiles: a core for each row of tiles"),
     Part(
         ("scaled_dot_product_attention",),
-        _moved(110, 240),
+        lambda call: moved(call.work.bytes_dram, call.rates.caches),
         "tt-metal qwen3_tts PERF_NOTES (26.8 us for 352 keys)",
         lambda call: call.result.shape[-2] <= TILE_SIZE,
     ),
@@ -288,48 +365,56 @@ PARTS: Sequence[Part] = (
     ),
 )
 _OTHERS = Part((), _each(2.2, 40), "assumed: of no call of Whisper's programs")
-BETWEEN: Seconds = (0.7 * _MICRO, 1.0 * _MICRO)
-"""From one replayed operation to the next."""
+BETWEEN: Range = (0.7 * _MICRO, 1.0 * _MICRO)
+"""From one replayed operation to the next, on an n150; of a p150 nothing is published: the same."""
 
-HOST: Seconds = (5e-3, 15e-3)
+HOST: Range = (5e-3, 15e-3)
 """Before the first token: log-mel features of 30 s, *measured* on a thread of two CPUs, 6.1 ms for 80 bins and 11.5 to
 13.8 for 128; what crosses to the card, 1 MB of them, is nothing beside that."""
 
-KNOWN = (N150,)
-"""Chips that the parts are of. Of a p150 nothing like them is published."""
-
 
 def added_up(programs: Mapping[str, Program], chip: Chip) -> tuple[KernelTimes, ...]:
-    """The programs that count for Whisper's figures, by kind of call; of other programs, and other chips, nothing."""
+    """The programs that count for Whisper's figures, by kind of call; of other programs nothing."""
     counted = (*FIRST_TOKEN, *NEXT_TOKEN)
-    if chip not in KNOWN or not {*counted} <= {*programs}:
+    if not {*counted} <= {*programs}:
         return ()
-    return tuple(each for name in counted for each in kernel_times(programs[name]))
+    return tuple(each for name in counted for each in kernel_times(programs[name], chip))
 
 
-def kernel_times(program: Program) -> list[KernelTimes]:
+def kernel_times(program: Program, chip: Chip) -> list[KernelTimes]:
     """A program's seconds by kind of call, the most first; the last is the time between operations."""
-    found: dict[tuple[str, str], KernelTimes] = {}
-    launched = 0
-    for call in _calls(program):
-        part = part_of(call)
-        low, high = part.seconds(call)
-        key = (call.name, part.source)
-        before = found.get(key, KernelTimes(program.name, call.name, 0, 0.0, 0.0, part.source))
-        operations = before.device_operations + call.cost.device_operations
-        found[key] = KernelTimes(
-            program.name, call.name, operations, before.least_s + low, before.most_s + high, part.source
-        )
-        launched += call.cost.device_operations
+    groups: dict[tuple[str, str], list[Call]] = {}
+    for call in _calls(program, RATES[chip]):
+        groups.setdefault((call.name, part_of(call).source), []).append(call)
+    found = [_summed(program.name, calls) for calls in groups.values()]
+    launched = sum(each.device_operations for each in found)
     between = KernelTimes(
         program.name,
         "between operations",
         launched,
+        0,
+        0,
+        0.0,
         launched * BETWEEN[0],
         launched * BETWEEN[1],
         "tt-metal qwen3_tts PERF_NOTES, llama3_subdevices",
     )
-    return [*sorted(found.values(), key=lambda each: -each.most_s), between]
+    return [*sorted(found, key=lambda each: -each.most_s), between]
+
+
+def _summed(program: str, calls: Sequence[Call]) -> KernelTimes:
+    """Calls of one kind."""
+    work = [call.work for call in calls]
+    return KernelTimes(
+        program,
+        calls[0].name,
+        sum(each.device_operations for each in work),
+        sum(each.flops for each in work),
+        sum(each.bytes_dram for each in work),
+        sum(each.floor_s for each in work),
+        *added(*(part_of(call).seconds(call) for call in calls)),
+        part_of(calls[0]).source,
+    )
 
 
 def part_of(call: Call) -> Part:
@@ -337,24 +422,22 @@ def part_of(call: Call) -> Part:
     return next((part for part in PARTS if call.name in part.names and part.when(call)), _OTHERS)
 
 
-def _calls(program: Program) -> Iterator[Call]:
+def _calls(program: Program, rates: Rates) -> Iterator[Call]:
     specs: Mapping[str, Spec] = program.specs()
-    for cost in operation_times(program, N150, Software()):
-        operands = tuple(spec for name in cost.op.operands if isinstance(spec := specs[name], TensorSpec))
+    for work in work_of(program, rates.chip):
+        operands = tuple(spec for name in work.op.operands if isinstance(spec := specs[name], TensorSpec))
         # What writes in place has no result of its own.
-        result = cost.op.outputs[0].spec if cost.op.outputs else operands[0]
+        result = work.op.outputs[0].spec if work.op.outputs else operands[0]
         assert isinstance(result, TensorSpec)
-        bias = specs.get(cost.op.keyword("bias") or "")
-        yield Call(cost, operands, result, bias if isinstance(bias, TensorSpec) else None)
+        bias = specs.get(work.op.keyword("bias") or "")
+        yield Call(work, rates, operands, result, bias if isinstance(bias, TensorSpec) else None)
 
 
-def total(times: Sequence[KernelTimes], programs: Sequence[str]) -> Seconds:
+def total(times: Sequence[KernelTimes], programs: Sequence[str]) -> Range:
     """Seconds of several programs, one after the other."""
-    parts = [each for each in times if each.program in programs]
-    return sum(part.least_s for part in parts), sum(part.most_s for part in parts)
+    return added(*((each.least_s, each.most_s) for each in times if each.program in programs))
 
 
-def first_token(times: Sequence[KernelTimes]) -> Seconds:
+def first_token(times: Sequence[KernelTimes]) -> Range:
     """From samples in memory to the first token."""
-    low, high = total(times, FIRST_TOKEN)
-    return low + HOST[0], high + HOST[1]
+    return added(total(times, FIRST_TOKEN), HOST)

@@ -28,9 +28,9 @@ from ttscribe.evaluation.words import require_packages
 from ttscribe.reports.constants import CHIPS
 from ttscribe.reports.kernel_times import added_up, first_token, total
 from ttscribe.reports.measure import ledger_differences, measure
-from ttscribe.reports.projection import FIRST_TOKEN, NEXT_TOKEN, Projection, project_releases
 from ttscribe.reports.schema import FORMAT, Figure, KernelTimes, ModelReport, Variation, counted, figures, status_of
 from ttscribe.reports.trace import trace
+from ttscribe.reports.work import FIRST_TOKEN, NEXT_TOKEN
 from ttscribe.types import ProgressCallback
 from ttscribe.whisper.checkpoints import Checkpoint, load_checkpoint
 from ttscribe.whisper.model import WhisperModel
@@ -169,8 +169,7 @@ def collect(name: str, settings: CompileSettings, taken: Taken) -> ModelReport:
     """The report; a figure that could not be taken is absent."""
     programs = {each.program.name: each.program for each in taken.compiled}
     variations = trace(taken.compiled, settings)
-    chip = CHIPS[settings.board.name]
-    projections, kernels = project_releases(programs, chip), added_up(programs, chip)
+    kernels = added_up(programs, CHIPS[settings.board.name])
     fallbacks = tuple(
         f"{program}: {fallback.target}: {fallback.reason.value}: {fallback.sentence}"
         for program, each in programs.items()
@@ -195,7 +194,7 @@ def collect(name: str, settings: CompileSettings, taken: Taken) -> ModelReport:
             **_counted_figures(taken, programs, variations),
             **_checked_figures(taken.checked, len(findings)),
             **({} if accuracy is None else _accuracy_figures(accuracy)),
-            **_projected_figures(projections, kernels, settings.board.name),
+            **_projected_figures(kernels, settings.board.name),
             **(taken.timing or {}),
         },
         taken.checked.programs,
@@ -204,8 +203,6 @@ def collect(name: str, settings: CompileSettings, taken: Taken) -> ModelReport:
         differences,
         variations,
         kernels,
-        tuple(projection.projected(release) for release, projection in projections.items()),
-        tuple(call for projection in list(projections.values())[-1:] for call in projection.calls()),
     )
 
 
@@ -280,27 +277,17 @@ def _accuracy_figures(accuracy: Accuracy) -> dict[str, Figure]:
     }
 
 
-def _projected_figures(
-    projections: Mapping[str, Projection], kernels: Sequence[KernelTimes], board: str
-) -> dict[str, Figure]:
-    """What the kernels add up to; where nothing is known of them, limits and the latest release's software."""
-    if not projections:
+def _projected_figures(kernels: Sequence[KernelTimes], board: str) -> dict[str, Figure]:
+    """What the kernels add up to, if they do."""
+    if not kernels:
         return {}
-    if kernels:
-        (ttft_floor, ttft), (least, most) = first_token(kernels), total(kernels, NEXT_TOKEN)
-        rate_ceiling, rate = 1 / least, 1 / most
-        source = f"what the kernels of an {board} add up to, each by published times of its like"
-    else:
-        latest = list(projections.values())[-1]
-        ttft_floor, ttft = latest.ttft_s.floor, latest.ttft_s.estimate
-        rate_ceiling, rate = latest.rate.floor, latest.rate.estimate
-        source = f"the limits of a {board}, and tt-metal's software as fitted to its published figures"
+    (ttft_floor, ttft), (least, most) = first_token(kernels), total(kernels, NEXT_TOKEN)
     return figures(
         Provenance.PROJECTED,
-        source,
+        f"what the kernels of {board} add up to, each by published times of its like",
         ttft_floor=round(1e3 * ttft_floor, 1),
         ttft=round(1e3 * ttft, 1),
-        tsu_ceiling=round(rate_ceiling, 1),
-        tsu=round(rate, 1),
-        ts=round(rate, 1),
+        tsu_ceiling=round(1 / least, 1),
+        tsu=round(1 / most, 1),
+        ts=round(1 / most, 1),
     )

@@ -13,13 +13,13 @@ from markdown_it import MarkdownIt
 
 from ttscribe.check import ProgramCheck
 from ttscribe.files import make_folder, write_text
+from ttscribe.reports.constants import CHIPS
+from ttscribe.reports.kernel_times import RATES
 from ttscribe.reports.schema import (
     FIGURES,
-    CallTimes,
     Figure,
     KernelTimes,
     ModelReport,
-    Projected,
     Variation,
     in_order,
     to_json,
@@ -27,15 +27,10 @@ from ttscribe.reports.schema import (
 
 _STATUSES = ("lowered", "fused", "removed", "constant", "host", "blocked")
 _VARIATION = ("input variation", "programs", "nodes", "status", "TT-NN calls", "isolated PCC", "host", "reason")
-_PROJECTED = ("software as of", "TTFT floor, ms", "TTFT estimate, ms", "t/s/u ceiling", "t/s/u estimate")
-_CALLS = (
-    *("call", "device operations", "GFLOP", "DRAM, MB", "bound", "floor, ms", "measured rates, ms", "estimate, ms"),
-    "of estimate",
-)
 _PROJECTED_ONLY = """\
 Every time and rate on this page is *projected*: computed from the compiled programs (`{precision}`) and published
 constants. None was measured by us, and no card was involved."""
-_KERNELS = ("calls", "device operations", "at least, us", "at most, us", "from")
+_KERNELS = ("calls", "device operations", "GFLOP", "DRAM, MB", "floor, us", "at least, us", "at most, us", "from")
 _TEXTS = files("ttscribe.reports").joinpath("texts")
 
 
@@ -44,7 +39,7 @@ def pages(report: ModelReport) -> dict[str, str]:
     markdown = {
         "report.md": summary_page(report),
         "input_variations.md": "\n".join(_trace(report)) + "\n" if report.variations else "",
-        "performance.md": "\n".join(_performance(report)) + "\n" if report.calls else "",
+        "performance.md": "\n".join(_performance(report)) + "\n" if report.kernels else "",
     }
     html = Template(text("page.html")).substitute(
         title=escape(f"{report.model} on {report.board}"),
@@ -188,50 +183,41 @@ def _pcc(pcc: float | None) -> str:
 def _performance(report: ModelReport) -> Iterator[str]:
     yield f"# {report.model}: projected performance on {report.board}\n"
     yield _PROJECTED_ONLY.format(precision=report.precision)
-    if report.kernels:
-        yield "\n## What the kernels add up to\n"
-        yield text("kernels.md")
-        yield from kernel_tables(report.kernels)
-    yield "\n## The board's limits, and tt-metal's software\n"
-    yield text("performance.md")
-    yield from table(_PROJECTED, map(projected_row, report.projected))
-    yield f"\n## Where the time goes, software as of *{report.projected[-1].software}*"
-    yield from call_tables(report.calls)
+    yield "\n## What the kernels add up to\n"
+    yield kernel_words(report.board)
+    yield from kernel_tables(report.kernels)
 
 
-def projected_row(each: Projected) -> Sequence[object]:
-    """A release's figures, as the columns of _PROJECTED have them."""
-    return (each.software, f"{each.ttft_floor:.1f}", f"{each.ttft:.1f}", f"{each.tsu_ceiling:.0f}", f"{each.tsu:.1f}")
+def kernel_words(board: str) -> str:
+    """What such tables are, and where a board's rates are from."""
+    source = RATES[CHIPS[board]].source
+    return text("kernels.md").rstrip() + (f"\n\nThe sources in the tables are of an n150; {source}." if source else "")
 
 
 def kernel_tables(times: Iterable[KernelTimes]) -> Iterator[str]:
     """A table for each program, with its sum."""
     for program, found in groupby(times, key=lambda each: each.program):
         parts = [*found]
-        rows = [_kernel_row(each) for each in parts]
-        sums = (sum(each.least_s for each in parts), sum(each.most_s for each in parts))
+        *calls, between = parts
         yield f"\n`{program}`:"
-        yield from table(_KERNELS, [*rows, ("all", parts[-1].device_operations, *map(_micro, sums), "")])
+        yield from table(_KERNELS, [*map(_kernel_row, parts), _kernel_row(_sum(calls, between))])
+
+
+def _sum(calls: Sequence[KernelTimes], between: KernelTimes) -> KernelTimes:
+    """All calls of a program and the time between them, in one row."""
+    parts = [*calls, between]
+    return KernelTimes(
+        between.program,
+        "all",
+        between.device_operations,
+        sum(each.flops for each in calls),
+        sum(each.bytes_dram for each in calls),
+        *(sum(getattr(each, name) for each in parts) for name in ("floor_s", "least_s", "most_s")),
+        "",
+    )
 
 
 def _kernel_row(each: KernelTimes) -> Sequence[object]:
-    return (each.call, each.device_operations, _micro(each.least_s), _micro(each.most_s), each.source)
-
-
-def _micro(seconds: float) -> str:
-    return f"{1e6 * seconds:.0f}"
-
-
-def call_tables(calls: Iterable[CallTimes]) -> Iterator[str]:
-    """A table for each program."""
-    for program, found in groupby(calls, key=lambda each: each.program):
-        whole, *parts = found
-        yield f"\n`{program}`:"
-        yield from table(_CALLS, [_call_row(each, whole) for each in (*parts, whole)])
-
-
-def _call_row(each: CallTimes, whole: CallTimes) -> Sequence[object]:
-    name = f"`{each.call.rpartition('.')[2]}`" if each.call else "all"
     sizes = (f"{each.flops / 1e9:.2f}", f"{each.bytes_dram / 1e6:.2f}")
-    times = map(ms, (each.floor_s, each.device_s, each.estimate_s))
-    return (name, each.device_operations, *sizes, each.bound, *times, percent(each.estimate_s / whole.estimate_s))
+    times = (f"{1e6 * seconds:.0f}" for seconds in (each.floor_s, each.least_s, each.most_s))
+    return (each.call, each.device_operations, *sizes, *times, each.source)

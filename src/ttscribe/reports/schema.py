@@ -10,7 +10,7 @@ import msgspec
 from ttscribe.check import ProgramCheck
 from ttscribe.devices.provenance import Provenance
 
-FORMAT = "ttscribe.report/3"
+FORMAT = "ttscribe.report/4"
 
 
 class Status(str, Enum):
@@ -63,21 +63,11 @@ class Variation(_Record, frozen=True):
         return not {"host", "blocked"}.isdisjoint(self.statuses)
 
 
-class Projected(_Record, frozen=True):
-    """What the cost model says with the software of one release of tt-metal; times in ms, rates in t/s/u."""
+class KernelTimes(_Record, frozen=True):
+    """All calls of a kind in a program: what they do, and seconds, *projected*.
 
-    software: str
-    ttft_floor: float
-    ttft: float
-    tsu_ceiling: float
-    tsu: float
-
-
-class CallTimes(_Record, frozen=True):
-    """All calls of one TT-NN operation in a program (all calls of the program where ``call`` is empty), projected.
-
-    ``bound`` is what most of the time is bound by: "compute", "dram" or "launch". Times are seconds: ``floor_s`` at
-    the board's limits, ``device_s`` at measured rates, ``estimate_s`` with the software of the latest release.
+    ``flops`` are of the matrix engine, ``bytes_dram`` what is moved from and to DRAM; ``floor_s`` at the chip's peak
+    rates, ``least_s`` and ``most_s`` by what ``source`` measured of the like.
     """
 
     program: str
@@ -85,18 +75,7 @@ class CallTimes(_Record, frozen=True):
     device_operations: int
     flops: int
     bytes_dram: int
-    bound: str
     floor_s: float
-    device_s: float
-    estimate_s: float
-
-
-class KernelTimes(_Record, frozen=True):
-    """All calls of a kind in a program: seconds at least and at most, *projected*, and who measured the like."""
-
-    program: str
-    call: str
-    device_operations: int
     least_s: float
     most_s: float
     source: str
@@ -105,8 +84,7 @@ class KernelTimes(_Record, frozen=True):
 class ModelReport(_Record, frozen=True):
     """Figures by name: ``FIGURES`` lists them, and one that could not be taken is absent. ``weights`` says what weights
     were used, ``reasons`` why the status is not done, ``ledger_differences`` what ran otherwise than was compiled, None
-    where nothing ran. ``kernels`` has what the kernels add up to, of which the projected figures are where it is known;
-    ``projected`` has each release of tt-metal on the board, and ``calls`` the latest alone.
+    where nothing ran. ``kernels`` has what the kernels add up to, of which the projected figures are.
     """
 
     format: str
@@ -125,8 +103,6 @@ class ModelReport(_Record, frozen=True):
     ledger_differences: tuple[str, ...] | None = None
     variations: tuple[Variation, ...] = ()
     kernels: tuple[KernelTimes, ...] = ()
-    projected: tuple[Projected, ...] = ()
-    calls: tuple[CallTimes, ...] = ()
 
     def figure(self, name: str) -> Figure | None:
         """The figure of that name, one of FIGURES, if it could be taken."""
