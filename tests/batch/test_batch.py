@@ -9,6 +9,7 @@ import threading
 import time
 import wave
 from contextlib import suppress
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -17,6 +18,8 @@ from cli.conftest import COMMAND
 from ttscribe import load_model
 from ttscribe.audio import SAMPLE_RATE, load_audio
 from ttscribe.batch import Entry, Index, Item, Plan, run
+from ttscribe.batch import workers as workers_module
+from ttscribe.batch.workers import Worker
 from ttscribe.cli._jobs import Job
 from ttscribe.cli.batch import _left
 from ttscribe.errors import ModelNotFound, OutputError
@@ -192,6 +195,23 @@ def test_ctrl_c_ends_it_and_its_workers_at_once(folder, tmp_path):
     assert "Traceback" not in said
     assert not any(map(psutil.pid_exists, children))
     assert index(tmp_path) == []
+
+
+def test_an_interrupt_while_a_worker_starts_is_heeded_once_it_has(monkeypatch):
+    started = []
+
+    class Process:
+        def __init__(self, **_):
+            pass
+
+        def start(self):
+            os.kill(os.getpid(), signal.SIGINT)
+            started.append(self)
+
+    monkeypatch.setattr(workers_module, "_SPAWN", SimpleNamespace(Pipe=workers_module._SPAWN.Pipe, Process=Process))
+    with pytest.raises(KeyboardInterrupt):
+        Worker(Plan(LOAD, {}, "txt"))
+    assert started
 
 
 def test_a_line_that_was_cut_short_is_forgotten_and_written_over(tmp_path):

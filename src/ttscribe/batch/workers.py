@@ -5,8 +5,11 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import signal
+import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,12 +32,8 @@ class Worker:
         self._connection, theirs = _SPAWN.Pipe()
         self._process = _SPAWN.Process(target=_serve, args=(theirs, plan), daemon=True)
         self.item: Item | None = None
-        # Ctrl-C is for the command, which ends its workers: a process that is started so never heeds it.
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        try:
+        with _interrupts_held_back():
             self._process.start()
-        finally:
-            signal.signal(signal.SIGINT, before)
         theirs.close()
 
     @property
@@ -69,6 +68,24 @@ class Worker:
         self._process.kill()
         self._process.join()
         self._connection.close()
+
+
+@contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """Ctrl-C is for the command, which ends its workers: a process that is started in the block never heeds it.
+
+    One that comes meanwhile is heeded after the block, where ignoring it would have lost it.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    # It is started with the first process, and lets Ctrl-C through again where it was held back.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _serve(connection: Connection, plan: Plan) -> None:
