@@ -24,6 +24,7 @@ from ttscribe.check import check_programs
 from ttscribe.check.programs import capture_calls, checkable
 from ttscribe.compiler.boards import BOARDS
 from ttscribe.compiler.compilation import compile_graph
+from ttscribe.compiler.program import Program
 from ttscribe.compiler.settings import WHISPER_POLICY, CompileSettings, policy
 from ttscribe.files import make_folder, write_text
 from ttscribe.reports.make import Request, Taken, collect, make
@@ -79,22 +80,19 @@ SETTINGS = CompileSettings(policy(WHISPER_POLICY))
 OTHER_SETTINGS = CompileSettings()
 
 
-def whisper_files(name: str) -> tuple[ModelReport, dict[str, str]]:
-    """A size's report, and the files of its folder."""
+def whisper_files(name: str) -> tuple[ModelReport, dict[str, str], dict[str, Program]]:
+    """A size's report, the files of its folder, and its programs by name."""
     accuracy = recorded().get((name, SETTINGS.precision.name))
     report, compiled = make(Request(name, shape_only_model(SIZES[name]), SETTINGS, accuracy=accuracy))
+    programs = {each.program.name: each.program for each in compiled}
     if name != IN_FULL:
         # The trace is in nobody's short page.
         report = msgspec.structs.replace(report, variations=())
-        return report, {"report.json": to_json(report), "report.md": summary_page(report)}
-    boards = {
-        board: {
-            each.program.name: compile_graph(each.captured, replace(SETTINGS, board=BOARDS[board])).program
-            for each in compiled
-        }
-        for board in ("n150", "p150")
-    }
-    return report, {**pages(report), **page.render(page.Subject(boards))}
+        return report, {"report.json": to_json(report), "report.md": summary_page(report)}, programs
+    on_a_p150 = replace(SETTINGS, board=BOARDS["p150"])
+    others = {each.program.name: compile_graph(each.captured, on_a_p150).program for each in compiled}
+    files = {**pages(report), **page.render(page.Subject({"n150": programs, "p150": others}))}
+    return report, files, programs
 
 
 def other_report(name: str) -> ModelReport:
@@ -148,7 +146,7 @@ def main() -> None:
         if name == "others":
             write_text(MODELS / OTHER_MODELS, "\n".join(others_page([*map(other_report, OTHERS)])) + "\n")
             continue
-        report, files = whisper_files(name)
+        report, files, _ = whisper_files(name)
         make_folder(MODELS / name)
         for file, text in files.items():
             write_text(MODELS / name / file, text)

@@ -1,11 +1,16 @@
 import pytest
 
-from sizes import DISTIL_LARGE_V3, captured
-from ttscribe.compiler.compilation import compile_graph
-from ttscribe.compiler.settings import CompileSettings
+import model_reports
+from cost_model import page
 
 
 @pytest.fixture(scope="session")
-def programs():
-    """distil-large-v3's programs by name: compiled once by the one worker whose tests have them."""
-    return {name: compile_graph(graph, CompileSettings()).program for name, graph in captured(DISTIL_LARGE_V3).items()}
+def bring_up():
+    """distil-large-v3's report, files and programs as this code makes them, once by the one worker that has them."""
+    return model_reports.whisper_files(page.MODEL)
+
+
+@pytest.fixture(scope="session")
+def programs(bring_up):
+    """Its programs by name, under Whisper's default policy."""
+    return bring_up[2]

@@ -52,21 +52,15 @@ def test_the_page_of_other_models_is_that_of_this_code():
     assert [line for line in "\n".join(now).splitlines() if line not in page] == [], STALE
 
 
-@pytest.fixture(scope="module")
-def made():
-    """distil-large-v3's report and files as this code makes them."""
-    return model_reports.whisper_files("distil-large-v3")
+@pytest.mark.xdist_group(DISTIL_LARGE_V3)
+def test_the_figures_of_the_bring_up_are_those_of_this_code(bring_up):
+    assert same_but_for_time(bring_up[0], committed(MODELS / "distil-large-v3" / "report.json")) == [], STALE
 
 
 @pytest.mark.xdist_group(DISTIL_LARGE_V3)
-def test_the_figures_of_the_bring_up_are_those_of_this_code(made):
-    assert same_but_for_time(made[0], committed(MODELS / "distil-large-v3" / "report.json")) == [], STALE
-
-
-@pytest.mark.xdist_group(DISTIL_LARGE_V3)
-def test_the_pages_of_the_bring_up_are_those_of_this_code(made):
+def test_the_pages_of_the_bring_up_are_those_of_this_code(bring_up):
     """But for seconds of a machine, which are as committed."""
-    report, files = made
+    report, files, _ = bring_up
     folder = MODELS / "distil-large-v3"
     kept = committed(folder / "report.json")
     now = {**files, **pages(kept), page.PAGE: files[page.PAGE]}

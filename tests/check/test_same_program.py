@@ -14,4 +14,4 @@ def test_the_check_is_given_the_very_programs_that_the_emulator_runs(tiny_en):
     runner = make_runner("emulator", tiny_en.model, precision, tiny_en.suppress_tokens)
     for checkable in checkable_whisper(shape_only_model(SIZES["tiny.en"]), CompileSettings(policy(precision))):
         given = from_json(to_json(checkable.program))  # as it reaches the process with the mock board
-        assert given == runner.program(given.name).program
+        assert given == runner.compiled(given.name).program  # the very object that is loaded

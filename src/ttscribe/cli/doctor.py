@@ -2,6 +2,7 @@
 
 import os
 import platform
+import stat
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -131,8 +132,16 @@ def _configuration(ctx: Any) -> Row:
 
 
 def _bytes_in(folder: Path) -> int:
-    # The hub's cache links to each file from several folders: a link is not counted.
-    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    """What its files take; of links nothing, for the hub's cache links to each file from several folders."""
+    return sum(_file_size(Path(inner, name)) for inner, _, names in os.walk(folder) for name in names)
+
+
+def _file_size(path: Path) -> int:
+    try:
+        found = path.lstat()
+    except FileNotFoundError:  # gone since it was listed
+        return 0
+    return found.st_size if stat.S_ISREG(found.st_mode) else 0
 
 
 def _size(size: float) -> str:
