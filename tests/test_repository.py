@@ -40,7 +40,7 @@ MAY_IMPORT = {
     "backend": {"compiler", "devices"},
     "transcription": {"audio", "whisper", "devices", "decoding", "alignment", "vad", "windows", "languages", "live"},
     "batch": {"", "transcription", "writers"},
-    "server": {"", "whisper", "devices", "transcription", "writers"},
+    "server": {"", "whisper", "devices", "transcription", "live", "writers"},
     "check": {"whisper", "compiler", "devices"},
     "evaluation": {"audio", "whisper", "decoding", "devices"},
     "reports": {"audio", "whisper", "compiler", "devices", "decoding", "check", "evaluation"},

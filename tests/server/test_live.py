@@ -43,6 +43,11 @@ def words(text):
     return [word.strip(".,!?").lower() for word in text.split()]
 
 
+def detecting(settings):
+    """The event that asks for turns to be ended so."""
+    return f'{{"type": "session.update", "session": {{"audio": {{"input": {{"turn_detection": {settings}}}}}}}}}'
+
+
 EXPECTED = words("Ever tried ever failed no matter try again fail again fail better")
 
 
@@ -93,6 +98,38 @@ def test_openais_client_hears_items_that_it_ends_itself(live, samples):
     assert texts == [("item_1", EXPECTED), ("item_2", EXPECTED)]
 
 
+@pytest.mark.filterwarnings(r"ignore:connect\(\) must be used as a context manager:DeprecationWarning")
+def test_openais_client_hears_items_that_the_server_ends(live, samples):
+    detection = {"type": "server_vad", "threshold": 0.5, "prefix_padding_ms": 300, "silence_duration_ms": 1500}
+    pause = np.zeros(2 * SAMPLE_RATE, np.float32)
+    sound = pcm(np.concatenate([samples, pause, samples, pause]), 24_000)
+    told, texts = [], []
+    with live.client().realtime.connect(model="whisper-1") as session:
+        session.session.update(
+            session={
+                "type": "transcription",
+                "audio": {"input": {"transcription": {"language": "en"}, "turn_detection": detection}},
+            }
+        )
+        for start in range(0, len(sound), 96_000):
+            session.input_audio_buffer.append(audio=base64.b64encode(sound[start : start + 96_000]).decode())
+        for event in session:
+            told.append(event)
+            if event.type.endswith("completed"):
+                texts.append((event.item_id, words(event.transcript)))
+            if len(texts) == 2:
+                break
+    assert texts == [("item_1", EXPECTED), ("item_2", EXPECTED)]
+    assert told[1].session.audio.input.turn_detection.silence_duration_ms == 1500
+    turns = [event for event in told if event.type.startswith("input_audio_buffer.")]
+    kinds = ["speech_started", "speech_stopped", "committed"]
+    assert [event.type.rpartition(".")[2] for event in turns] == [*kinds, *kinds]
+    assert [event.item_id for event in turns] == ["item_1"] * 3 + ["item_2"] * 3
+    times = [turns[0].audio_start_ms, turns[1].audio_end_ms, turns[3].audio_start_ms, turns[4].audio_end_ms]
+    assert times == sorted(times)
+    assert times[3] < len(sound) / 48
+
+
 def test_a_stream_needs_a_key_and_a_place_and_a_model(live):
     with pytest.raises(exceptions.InvalidStatus) as refused:
         connect(live, headers={})
@@ -110,10 +147,11 @@ def test_a_stream_needs_a_key_and_a_place_and_a_model(live):
         ("no JSON", "a message must be an event as JSON"),
         ('{"type": "response.create"}', "'response.create' is no event of a transcription session"),
         ('{"type": "input_audio_buffer.append", "audio": "*"}', "audio must be base64"),
-        (
-            '{"type": "session.update", "session": {"audio": {"input": {"turn_detection": {"type": "server_vad"}}}}}',
-            "turns are the client's to end",
-        ),
+        (detecting('{"type": "semantic_vad"}'), "turns are ended by server_vad, or, with null, by the client"),
+        (detecting('{"type": "server_vad", "idle_timeout_ms": 5000}'), "server_vad has no idle_timeout_ms here"),
+        (detecting('{"type": "server_vad", "silence_duration_ms": 0}'), "must be a number from 100 to 10000"),
+        (detecting('{"type": "server_vad", "threshold": "loud"}'), "threshold must be a number from 0 to 1"),
+        (detecting('{"type": "server_vad", "threshold": 1}'), "threshold must be between 0 and 1"),
     ],
 )
 def test_events_that_cannot_be_honoured_are_answered(live, message, said):

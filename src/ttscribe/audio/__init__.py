@@ -1,6 +1,6 @@
 """From any recording to what Whisper hears: mono 16 kHz samples, then log-mel features."""
 
-from ttscribe.audio.chunks import heard_chunks
+from ttscribe.audio.chunks import ChunkReader, heard_chunks
 from ttscribe.audio.features import HOP, WINDOW_FRAMES, WINDOW_SAMPLES, log_mel, window
 from ttscribe.audio.recording import Recording, listen
 from ttscribe.audio.sources import hear, load_audio
@@ -11,6 +11,7 @@ __all__ = [
     "SAMPLE_RATE",
     "WINDOW_FRAMES",
     "WINDOW_SAMPLES",
+    "ChunkReader",
     "Recording",
     "hear",
     "heard_chunks",

@@ -19,39 +19,52 @@ _LABEL = "the stream"
 def heard_chunks(
     chunks: Iterable[bytes | npt.NDArray[Any]], *, sample_rate: float, input_format: InputFormat = "s16le"
 ) -> Iterator[Samples]:
-    """Float32 samples [any number] at ±1 for each chunk that gives some, resampled to 16 kHz from ``sample_rate`` Hz.
-
-    Chunks are mono PCM bytes of ``input_format``, which may end within a sample, or arrays as ``hear`` takes them.
-    Raises InvalidSamples and OptionError as ``hear`` does.
-    """
-    if input_format not in RAW_TYPES:
-        raise OptionError(f"input_format must be {' or '.join(get_args(InputFormat))}, not {input_format!r}")
-    return _heard(chunks, float(sample_rate), np.dtype(RAW_TYPES[input_format]))
+    """The samples of each chunk that gives some, as ``ChunkReader`` hears them; of none where there were no chunks."""
+    reader = ChunkReader(sample_rate=sample_rate, input_format=input_format)
+    return filter(len, _heard(chunks, reader))
 
 
-def _heard(chunks: Iterable[Any], rate: float, kind: np.dtype[Any]) -> Iterator[Samples]:
-    pieces: list[Samples] = []
-    track = MonoTrack(_LABEL, pieces.append)
-    rest = b""
+def _heard(chunks: Iterable[Any], reader: ChunkReader) -> Iterator[Samples]:
     for chunk in chunks:
+        yield reader.hear(chunk)
+    yield reader.rest()
+
+
+class ChunkReader:
+    """Mono PCM bytes of ``input_format``, which may end within a sample, or arrays as ``hear`` takes them, to samples.
+
+    Those are float32 at ±1, resampled to 16 kHz from ``sample_rate`` Hz. Raises OptionError for another format.
+    """
+
+    def __init__(self, *, sample_rate: float, input_format: InputFormat = "s16le") -> None:
+        if input_format not in RAW_TYPES:
+            raise OptionError(f"input_format must be {' or '.join(get_args(InputFormat))}, not {input_format!r}")
+        self._rate, self._kind = float(sample_rate), np.dtype(RAW_TYPES[input_format])
+        self._pieces: list[Samples] = []
+        self._track = MonoTrack(_LABEL, self._pieces.append)
+        self._cut = b""
+
+    def hear(self, chunk: bytes | npt.NDArray[Any]) -> Samples:
+        """What can be told from the next chunk on: any number of samples. Raises InvalidSamples and OptionError."""
         if isinstance(chunk, np.ndarray):
             channels = scaled(channels_first(chunk, _LABEL), _LABEL)
         elif isinstance(chunk, bytes | bytearray | memoryview):
-            data = rest + bytes(chunk)
-            whole = len(data) - len(data) % kind.itemsize
-            channels, rest = scaled(np.frombuffer(data[:whole], kind)[np.newaxis], _LABEL), data[whole:]
+            data = self._cut + bytes(chunk)
+            whole = len(data) - len(data) % self._kind.itemsize
+            channels, self._cut = scaled(np.frombuffer(data[:whole], self._kind)[np.newaxis], _LABEL), data[whole:]
         else:
             raise InvalidSamples(f"{_LABEL}: a chunk is bytes or a NumPy array, not {type(chunk).__name__}")
-        track.add(channels, rate)
-        track.require_good()
-        yield from _joined(pieces)
-    if track.seconds:
-        track.finish()
-        yield from _joined(pieces)
+        self._track.add(channels, self._rate)
+        self._track.require_good()
+        return self._taken()
 
+    def rest(self) -> Samples:
+        """What is left when nothing more comes."""
+        if self._track.seconds:
+            self._track.finish()
+        return self._taken()
 
-def _joined(pieces: list[Samples]) -> Iterator[Samples]:
-    joined = np.concatenate(pieces) if pieces else np.empty(0, np.float32)
-    pieces.clear()
-    if joined.size:
-        yield joined
+    def _taken(self) -> Samples:
+        joined = np.concatenate(self._pieces) if self._pieces else np.empty(0, np.float32)
+        self._pieces.clear()
+        return joined

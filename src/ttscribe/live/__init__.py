@@ -3,5 +3,6 @@
 from ttscribe.live.arrivals import Arrivals
 from ttscribe.live.decoder import BufferDecoder
 from ttscribe.live.stream import Stream
+from ttscribe.live.turns import Began, Ended, Turns
 
-__all__ = ["Arrivals", "BufferDecoder", "Stream"]
+__all__ = ["Arrivals", "Began", "BufferDecoder", "Ended", "Stream", "Turns"]

@@ -47,6 +47,11 @@ class Voice:
         """When somebody spoke last, in seconds of the stream; 0 if nobody did."""
         return (self._last + 1) * _SECONDS
 
+    @property
+    def heard(self) -> float:
+        """Seconds of the stream that were heard, in whole frames."""
+        return self._frames * _SECONDS
+
     def rest(self) -> None:
         """Forget that somebody spoke."""
         self.since = False

@@ -14,9 +14,11 @@ from typing import Any
 from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 
 from ttscribe.errors import TtscribeError
+from ttscribe.live import Began, Ended, Turns
 from ttscribe.server import problems
 from ttscribe.server.models import ALIAS, Models
 from ttscribe.server.problems import Problem
+from ttscribe.server.turn_detection import TurnDetection
 from ttscribe.server.work import Cancelled
 from ttscribe.types import LiveText
 
@@ -206,13 +208,18 @@ class _Place:
 
 
 class Realtime:
-    """A session of OpenAI's realtime API that only transcribes: PCM at 24 kHz, items ended by the client."""
+    """A session of OpenAI's realtime API that only transcribes: PCM at 24 kHz.
+
+    Items end where the client says so, or, if it asks for that, where somebody has stopped speaking.
+    """
 
     _SAMPLE_RATE = 24_000
 
     def __init__(self, socket: WebSocket, models: Models) -> None:
         self._socket, self._models = socket, models
         self._model, self._language = models.default, None
+        self._detection: TurnDetection | None = None
+        self._turns: Turns | None = None
         self._stream: Stream | None = None
         self._telling: asyncio.Task[None] | None = None
         self._events = self._items = 0
@@ -238,11 +245,10 @@ class Realtime:
         if kind in ("session.update", "transcription_session.update"):
             await self._update(event.get("session") or {})
         elif kind == "input_audio_buffer.append":
-            if self._stream is None:
-                self._begin()
-            assert self._stream is not None
-            await self._stream.hear(_decoded(event.get("audio")))
+            await self._hear(_decoded(event.get("audio")))
         elif kind == "input_audio_buffer.commit":
+            if self._turns is not None and self._turns.under_way:
+                self._turns.end()
             await self._commit()
         else:
             raise Problem(400, f"{kind!r} is no event of a transcription session.", param="type")
@@ -251,9 +257,8 @@ class Realtime:
         sound = (session.get("audio") or {}).get("input") or {}
         if (sound.get("format") or {}).get("type", "audio/pcm") != "audio/pcm":
             raise Problem(400, "sound must be audio/pcm: 16 bits, 24 kHz, mono.", param="session.audio.input.format")
-        if sound.get("turn_detection"):
-            message = "turns are the client's to end: set turn_detection to null, and send input_audio_buffer.commit."
-            raise Problem(400, message, param="session.audio.input.turn_detection")
+        if "turn_detection" in sound:
+            await self._detect(sound["turn_detection"])
         asked = sound.get("transcription") or {}
         if asked.get("model"):
             self._model = await asyncio.to_thread(self._models.named, asked["model"])
@@ -262,8 +267,41 @@ class Realtime:
 
     def _session(self) -> dict[str, Any]:
         transcription = {"model": self._model, "language": self._language}
-        sound = {"format": {"type": "audio/pcm", "rate": self._SAMPLE_RATE}, "turn_detection": None}
+        detection = None if self._detection is None else self._detection.asked()
+        sound = {"format": {"type": "audio/pcm", "rate": self._SAMPLE_RATE}, "turn_detection": detection}
         return {"type": "transcription", "audio": {"input": {**sound, "transcription": transcription}}}
+
+    async def _detect(self, asked: object) -> None:
+        """End turns by voice activity from now on, or leave that to the client."""
+        if self._stream is not None:
+            message = "an item is under way: commit it before turns are ended in another way."
+            raise Problem(400, message, param="session.audio.input.turn_detection")
+        self._detection = None if asked is None else TurnDetection.of(asked)
+        self._turns = None
+        if self._detection is not None:
+            self._turns = await asyncio.to_thread(self._detection.turns, self._SAMPLE_RATE)
+
+    async def _hear(self, sound: bytes) -> None:
+        if self._turns is None:
+            if self._stream is None:
+                self._begin()
+            assert self._stream is not None
+            await self._stream.hear(sound)
+            return
+        for found in await asyncio.to_thread(lambda turns: list(turns.hear(sound)), self._turns):
+            if isinstance(found, Began):
+                self._begin()
+                await self._speech("started", "start", found.time)
+            elif isinstance(found, Ended):
+                await self._speech("stopped", "end", found.time)
+                await self._commit()
+            else:
+                assert self._stream is not None
+                await self._stream.hear(found)
+
+    async def _speech(self, what: str, end: str, time: float) -> None:
+        milliseconds = {f"audio_{end}_ms": round(1000 * time)}
+        await self._send(f"input_audio_buffer.speech_{what}", item_id=f"item_{self._items}", **milliseconds)
 
     def _begin(self) -> None:
         self._items += 1
