@@ -28,6 +28,7 @@ from ttscribe.server.models import Models
 from ttscribe.server.page import add_page
 from ttscribe.server.problems import Problem
 from ttscribe.server.settings import ServerSettings
+from ttscribe.server.tracing import Tracing
 from ttscribe.server.work import Work
 from ttscribe.types import Segment, Task, TranscriptionInfo
 
@@ -51,7 +52,7 @@ def create_app(settings: ServerSettings) -> FastAPI:
     limits = settings.limits
     models = Models(settings.model, limits.models, settings.device, settings.precision)
     work = Work(limits.workers, limits.waiting)
-    metrics = Metrics(settings.device, work)
+    metrics, tracing = Metrics(settings.device, work), Tracing.from_environment()
     hearing = Hearing(models, work, limits, metrics)
     ready = asyncio.Event()
 
@@ -63,10 +64,11 @@ def create_app(settings: ServerSettings) -> FastAPI:
         await asyncio.to_thread(work.finish)
         await warming
         await asyncio.to_thread(models.close)
+        await asyncio.to_thread(tracing.close)
 
     app = FastAPI(title="ttscribe", version=ttscribe.__version__, lifespan=lifespan, redoc_url=None, docs_url=None)
     app.state.failure = None
-    app.add_middleware(Guard, keys=settings.keys, limits=limits, metrics=metrics)
+    app.add_middleware(Guard, keys=settings.keys, limits=limits, metrics=metrics, tracing=tracing)
     _tell_problems(app)
     _add_health(app, ready, metrics)
     _add_models(app, models)

@@ -17,6 +17,7 @@ from ttscribe.server.log import FIELDS
 from ttscribe.server.metrics import Metrics
 from ttscribe.server.problems import Problem, too_large, too_slow, unauthorised
 from ttscribe.server.settings import Limits
+from ttscribe.server.tracing import Tracing
 
 logger = logging.getLogger("ttscribe.server")
 _ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
@@ -28,8 +29,8 @@ KEPT = "/v1/"
 class Guard:
     """An ASGI application around another. A body is counted as it comes: nothing of it is kept here."""
 
-    def __init__(self, app: ASGIApp, keys: Keys | None, limits: Limits, metrics: Metrics) -> None:
-        self._app, self._keys, self._limits, self._metrics = app, keys, limits, metrics
+    def __init__(self, app: ASGIApp, keys: Keys | None, limits: Limits, metrics: Metrics, tracing: Tracing) -> None:
+        self._app, self._keys, self._limits, self._metrics, self._tracing = app, keys, limits, metrics, tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -42,7 +43,8 @@ class Guard:
         given = headers.get(b"x-request-id", b"")
         # An id goes into headers and logs: one with other signs in it is not taken over.
         request_id = given.decode() if _ID.fullmatch(given) else uuid.uuid4().hex
-        scope.setdefault("state", {})["request_id"] = request_id
+        traced = self._tracing.request(scope["method"], headers, request_id)
+        scope.setdefault("state", {}).update(request_id=request_id, trace=traced)
         answered = _Answered(send, request_id)
         began = time.monotonic()
         try:
@@ -53,7 +55,11 @@ class Guard:
         except Problem as problem:
             await JSONResponse(problem.body(), problem.status, problem.headers)(scope, receive, answered.send)
         finally:
-            self._told(scope, answered.status, request_id, time.monotonic() - began)
+            # The route's pattern where there is one: paths that nobody serves would be labels without end.
+            route = getattr(scope.get("route"), "path", "other")
+            self._metrics.requests.labels(scope["method"], route, answered.status).inc()
+            traced.end(route, answered.status)
+            _log(scope, answered.status, time.monotonic() - began)
 
     async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
         """A WebSocket, which is refused with status 403 where its key is wrong."""
@@ -77,19 +83,20 @@ class Guard:
         if length.isdigit() and int(length) > self._limits.upload:
             raise too_large(self._limits.upload)
 
-    def _told(self, scope: Scope, status: int, request_id: str, seconds: float) -> None:
-        # The route's pattern where there is one: paths that nobody serves would be labels without end.
-        route = getattr(scope.get("route"), "path", "other")
-        self._metrics.requests.labels(scope["method"], route, status).inc()
-        line = {
-            "request": request_id,
-            "method": scope["method"],
-            "path": scope["path"],
-            "status": status,
-            "seconds": round(seconds, 3),
-            "client": (scope.get("client") or ("",))[0],
-        }
-        logger.info("answered", extra={FIELDS: line})
+
+def _log(scope: Scope, status: int, seconds: float) -> None:
+    state = scope["state"]
+    line = {
+        "request": state["request_id"],
+        "method": scope["method"],
+        "path": scope["path"],
+        "status": status,
+        "seconds": round(seconds, 3),
+        "client": (scope.get("client") or ("",))[0],
+    }
+    if state["trace"].trace_id is not None:
+        line["trace"] = state["trace"].trace_id
+    logger.info("answered", extra={FIELDS: line})
 
 
 class _Answered:

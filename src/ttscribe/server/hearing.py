@@ -63,13 +63,14 @@ class Hearing:
         Raises Problem. Where the client goes, or the iterator is closed, the work stops at the end of a window.
         """
         loop, events = asyncio.get_running_loop(), asyncio.Queue[_Event]()
-        began = time.monotonic()
+        began, asked = time.monotonic(), time.time_ns()
 
         def tell(event: _Event) -> None:
             loop.call_soon_threadsafe(events.put_nowait, event)
 
         def run(job: Job) -> None:
-            self._run(job, wish, tell, request.state.request_id, began)
+            request.state.trace.part("wait", asked)
+            self._run(job, wish, tell, request, began)
 
         job = self.work.submit(_client(request), run)
         gone = asyncio.create_task(_gone(request))
@@ -85,12 +86,13 @@ class Hearing:
             gone.cancel()
         self.metrics.seconds.observe(time.monotonic() - began)
 
-    def _run(self, job: Job, wish: Wish, tell: Callable[[_Event], None], request_id: str, began: float) -> None:
+    def _run(self, job: Job, wish: Wish, tell: Callable[[_Event], None], request: Request, began: float) -> None:
         """In a worker's thread: whatever goes wrong is told, and not raised."""
-        took = time.monotonic()
+        took, started = time.monotonic(), time.time_ns()
         end: _Event = None
+        info: TranscriptionInfo | None = None
         try:
-            self._hear(job, wish, tell, began)
+            info = self._hear(job, wish, tell, began)
         except Problem as problem:
             end = problem
         except TtscribeError as error:
@@ -98,13 +100,18 @@ class Hearing:
         except Exception:
             # Of a client that has gone the file is closed, perhaps while it was read.
             if not job.is_cancelled:
-                logger.exception("failed", extra={FIELDS: {"request": request_id}})
-            end = problems.internal(request_id)
+                logger.exception("failed", extra={FIELDS: {"request": request.state.request_id}})
+            end = problems.internal(request.state.request_id)
         # Before the end is told: who has the answer finds its work counted.
         self.metrics.busy.inc(time.monotonic() - took)
-        tell(end)
+        told = ("device", "language", "duration")
+        known = {} if info is None else {name: getattr(info, name) for name in told}
+        try:
+            request.state.trace.part("transcribe", started, model=wish.model, **known)
+        finally:
+            tell(end)
 
-    def _hear(self, job: Job, wish: Wish, tell: Callable[[_Event], None], began: float) -> None:
+    def _hear(self, job: Job, wish: Wish, tell: Callable[[_Event], None], began: float) -> TranscriptionInfo:
         """Tell of each segment as it comes. Raises what ``transcribe`` does, and what ``job.check`` does."""
         with self.models.lease(wish.model) as transcriber:
             segments, info = transcriber.transcribe(
@@ -124,6 +131,7 @@ class Hearing:
                 tell(Heard(info, segment))
                 job.check()
         self.metrics.audio.inc(info.duration)
+        return info
 
 
 async def _next(events: asyncio.Queue[_Event], gone: asyncio.Task[None], seconds: float) -> _Event:
