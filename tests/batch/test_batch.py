@@ -8,6 +8,7 @@ import subprocess
 import threading
 import time
 import wave
+import zipfile
 from contextlib import suppress
 from types import SimpleNamespace
 
@@ -212,6 +213,25 @@ def test_an_interrupt_while_a_worker_starts_is_heeded_once_it_has(monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         Worker(Plan(LOAD, {}, "txt"))
     assert started
+
+
+def test_recordings_in_an_archive_are_done_like_files_and_gone_on_with(folder, texts, tmp_path):
+    archive, output = tmp_path / "all.zip", tmp_path / "out"
+    with zipfile.ZipFile(archive, "w") as made:
+        for source in texts:
+            made.write(source, os.path.relpath(source, folder))
+        made.writestr("bad.wav", b"no sound")
+    done = batch(f"zip://::file://{archive}", "--output", output)
+    assert done.returncode == 1
+    assert f"{PIECES} done, 1 failed" in done.stderr
+    entries = {entry.source.partition("::")[0].removeprefix("zip://"): entry for entry in index(output)}
+    assert entries.pop("bad.wav").error
+    assert {str(folder / name): entry.text for name, entry in entries.items()} == texts
+    for entry in entries.values():
+        assert " ".join(text for _, _, text in entry.segments) == entry.text
+        assert all(0 <= start <= end <= entry.seconds for start, end, _ in entry.segments)
+    again = batch(f"zip://::file://{archive}", "--output", output, "--resume")
+    assert f"passed over {PIECES} of {PIECES + 1}" in again.stderr
 
 
 def test_a_line_that_was_cut_short_is_forgotten_and_written_over(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,13 +17,15 @@ NAME = "index.jsonl"
 class Entry:
     """A recording that is done, or given up with an ``error`` of one line.
 
-    ``seconds`` are of sound, ``work_seconds`` of the attempt that counted; ``output`` is the transcript's path.
+    ``seconds`` are of sound, ``work_seconds`` of the attempt that counted; ``output`` is the transcript's path;
+    ``segments`` are their start and end, in seconds, and their text.
     """
 
     source: str
     output: str
     error: str | None = None
     text: str = ""
+    segments: Sequence[tuple[float, float, str]] = ()
     language: str = ""
     seconds: float = 0.0
     work_seconds: float = 0.0

@@ -1,14 +1,21 @@
-"""Which recordings are meant: files, folders, patterns and manifests, each recording once and in a settled order."""
+"""Which recordings are meant: files, folders, patterns and manifests, each recording once and in a settled order.
+
+Recordings are files, or in whatever storage fsspec has a protocol for: ``s3://bucket/talk.wav``,
+``zip://talk.wav::talks.zip``.
+"""
 
 from __future__ import annotations
 
 import csv
 import glob
 import json
+import os
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from contextlib import ExitStack, contextmanager
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
-from ttscribe.errors import OptionError
+from ttscribe.errors import AudioUnreadable, OptionError, with_extra
 
 COLUMN = "path"
 """What a manifest calls a recording's path; its other columns are not read."""
@@ -32,7 +39,35 @@ def recordings(inputs: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(path for one in inputs for path in _expanded(one)))
 
 
+def is_remote(source: str) -> bool:
+    """Whether it is an address of fsspec's, and no file's path."""
+    return "://" in source
+
+
+def place(source: str) -> str:
+    """Where a recording is, however a file's path is spelled; links are not followed."""
+    return source if is_remote(source) else os.path.abspath(source)  # noqa: PTH100
+
+
+@contextmanager
+def opened(source: str) -> Iterator[str | BinaryIO]:
+    """What the recording is read from: a path, or an open file of a storage. Raises AudioUnreadable."""
+    if not is_remote(source):
+        yield source
+        return
+    import fsspec
+
+    with ExitStack() as stack:
+        try:
+            file = stack.enter_context(fsspec.open(source, "rb"))
+        except _STORAGE as error:
+            raise AudioUnreadable(f"{source}: cannot be read ({_reason(error)})") from error
+        yield file
+
+
 def _expanded(one: str) -> list[str]:
+    if is_remote(one):
+        return _stored(one)
     path = Path(one)
     if path.is_dir():
         return _some(one, (str(file) for file in path.rglob("*") if file.suffix.lower() in MEDIA and file.is_file()))
@@ -41,6 +76,33 @@ def _expanded(one: str) -> list[str]:
     if glob.has_magic(one) and not path.exists():
         return _some(one, (name for name in glob.glob(one, recursive=True) if Path(name).is_file()))  # noqa: PTH207
     return [one]
+
+
+def _stored(one: str) -> list[str]:
+    """What a storage has there: of a folder those that it holds, of a pattern those that it fits."""
+    import fsspec
+
+    # Of a chain, such as a file in an archive, only the first address names what is looked for.
+    first, *rest = one.split("::")
+    try:
+        storage, path = fsspec.core.url_to_fs(one)
+        if glob.has_magic(first):
+            found = storage.glob(path)
+        elif storage.isdir(path):
+            found = [name for name in storage.find(path) if PurePosixPath(name).suffix.lower() in MEDIA]
+        else:
+            return [one]
+    except _STORAGE as error:
+        raise OptionError(f"{one}: cannot be looked at ({_reason(error)})") from error
+    return _some(one, ("::".join([storage.unstrip_protocol(name), *rest]) for name in found))
+
+
+# What storages raise: for a protocol that is not known, whose package is missing, and for what is not there.
+_STORAGE = (OSError, ValueError, ImportError)
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _some(one: str, found: Iterable[str]) -> list[str]:
@@ -54,14 +116,16 @@ def _manifest(path: Path) -> list[str]:
     """Its recordings; relative paths begin at the manifest's own folder."""
     try:
         rows = list(_READERS[path.suffix.lower()](path))
+    except ImportError:
+        raise OptionError(f"{path}: Parquet needs pyarrow: {with_extra('batch')}") from None
     except (OSError, ValueError, csv.Error) as error:
-        raise OptionError(f"{path}: not a manifest that can be read: {error}") from error
+        raise OptionError(f"{path}: not a manifest that can be read: {_reason(error)}") from error
     for number, row in enumerate(rows, 1):
         if not isinstance(row, str) or not row:
             raise OptionError(f"{path}: row {number} has no {COLUMN!r}, which must name a recording")
     if not rows:
         raise OptionError(f"{path}: the manifest has no rows")
-    return [str(path.parent / row) for row in rows if isinstance(row, str)]
+    return [row if is_remote(row) else str(path.parent / row) for row in rows if isinstance(row, str)]
 
 
 def _csv(path: Path) -> Iterator[object]:
@@ -77,4 +141,14 @@ def _json_lines(path: Path) -> Iterator[object]:
             yield row.get(COLUMN) if isinstance(row, dict) else None
 
 
-_READERS = {".csv": _csv, ".jsonl": _json_lines}
+def _parquet(path: Path) -> Iterator[object]:
+    import pyarrow.parquet
+
+    file = pyarrow.parquet.ParquetFile(path)
+    if COLUMN not in file.schema_arrow.names:
+        raise ValueError(f"it has no column {COLUMN!r}")
+    for batch in file.iter_batches(columns=[COLUMN]):
+        yield from batch.column(0).to_pylist()
+
+
+_READERS = {".csv": _csv, ".jsonl": _json_lines, ".parquet": _parquet}

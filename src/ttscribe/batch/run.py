@@ -88,7 +88,7 @@ def _settled(worker: Worker, waiting: deque[Item], crew: list[Worker], plan: Pla
 
 
 def _size(source: str) -> int:
-    """Bytes; of what cannot be looked at, which its worker will say, none."""
+    """Bytes; of what is in a storage, or cannot be looked at, which its worker will say, none."""
     try:
         return Path(source).stat().st_size
     except OSError:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import ttscribe
 from ttscribe.batch.index import Entry
+from ttscribe.batch.inputs import opened
 from ttscribe.errors import AudioError, OutputError, TtscribeError
 from ttscribe.writers import write_transcript
 
@@ -105,8 +106,9 @@ def _serve(connection: Connection, plan: Plan) -> None:
 def _done(transcriber: ttscribe.Transcriber, source: str, output: str, plan: Plan) -> Entry | TtscribeError:
     began = time.perf_counter()
     try:
-        segments, info = transcriber.transcribe(source, **plan.options)
-        heard = list(segments)
+        with opened(source) as sound:
+            segments, info = transcriber.transcribe(sound, **plan.options)
+            heard = list(segments)
         write_transcript(Path(output), plan.format_name, heard, info, plan.layout)
     except (AudioError, OutputError) as error:
         return Entry(source, output, " ".join(str(error).split()), version=ttscribe.__version__)
@@ -119,6 +121,7 @@ def _done(transcriber: ttscribe.Transcriber, source: str, output: str, plan: Pla
         source,
         output,
         text=" ".join(segment.text for segment in heard),
+        segments=[(segment.start, segment.end, segment.text) for segment in heard],
         language=info.language,
         seconds=info.duration,
         work_seconds=round(time.perf_counter() - began, 3),

@@ -27,7 +27,10 @@ _NOT_OF_A_BATCH = ("files", "output_dir", "resume", "quiet", "prefix", "input_fo
 def batch(
     inputs: Annotated[
         list[str],
-        typer.Argument(metavar="INPUT", help="Files, folders, patterns, and manifests: CSV or JSON lines with a path."),
+        typer.Argument(
+            metavar="INPUT",
+            help="Files, folders, patterns, manifests (CSV, JSON lines or Parquet), and addresses such as s3://bucket/*.wav.",
+        ),
     ],
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="DIR", help="Folder of the transcripts and of index.jsonl.")
@@ -86,15 +89,15 @@ def _left(jobs: list[Job], before: "list[Entry]") -> "tuple[list[Item], int]":
 
     Raises OptionError where a transcript would overwrite that of another recording.
     """
-    from ttscribe.batch import Item
+    from ttscribe.batch import Item, place
 
     # However a path is spelled. The last line of a recording counts.
-    known = {os.path.abspath(entry.output): entry for entry in before}  # noqa: PTH100 - links are not followed
+    known = {place(entry.output): entry for entry in before}
     left = []
     for job in jobs:
         assert job.output is not None
-        entry = known.get(os.path.abspath(job.output))  # noqa: PTH100
-        if entry is not None and os.path.abspath(entry.source) != os.path.abspath(job.source):  # noqa: PTH100
+        entry = known.get(place(str(job.output)))
+        if entry is not None and place(entry.source) != place(job.source):
             raise OptionError(
                 f"{job.output} is the transcript of {entry.source}: name another folder for {job.source}, "
                 "or both in one batch"
