@@ -198,21 +198,21 @@ def kernel_tables(times: Iterable[KernelTimes]) -> Iterator[str]:
     """A table for each program, with its sum."""
     for program, found in groupby(times, key=lambda each: each.program):
         parts = [*found]
-        *calls, between = parts
         yield f"\n`{program}`:"
-        yield from table(_KERNELS, [*map(_kernel_row, parts), _kernel_row(_sum(calls, between))])
+        yield from table(_KERNELS, map(_kernel_row, [*parts, _sum(parts)]))
 
 
-def _sum(calls: Sequence[KernelTimes], between: KernelTimes) -> KernelTimes:
-    """All calls of a program and the time between them, in one row."""
-    parts = [*calls, between]
+def _sum(parts: Sequence[KernelTimes]) -> KernelTimes:
+    """All calls of a program, and the time between them, which comes last."""
     return KernelTimes(
-        between.program,
+        parts[-1].program,
         "all",
-        between.device_operations,
-        sum(each.flops for each in calls),
-        sum(each.bytes_dram for each in calls),
-        *(sum(getattr(each, name) for each in parts) for name in ("floor_s", "least_s", "most_s")),
+        parts[-1].device_operations,
+        sum(each.flops for each in parts),
+        sum(each.bytes_dram for each in parts),
+        sum(each.floor_s for each in parts),
+        sum(each.least_s for each in parts),
+        sum(each.most_s for each in parts),
         "",
     )
 
