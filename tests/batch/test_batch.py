@@ -18,9 +18,9 @@ import pytest
 from cli.conftest import COMMAND
 from ttscribe import load_model
 from ttscribe.audio import SAMPLE_RATE, load_audio
-from ttscribe.batch import Entry, Index, Item, Plan, run
+from ttscribe.batch import Entry, Index, Item, Plan, Processes, run
 from ttscribe.batch import workers as workers_module
-from ttscribe.batch.workers import Worker
+from ttscribe.batch.workers import Process
 from ttscribe.cli._jobs import Job
 from ttscribe.cli.batch import _left
 from ttscribe.errors import ModelNotFound, OutputError
@@ -128,7 +128,7 @@ def workers(parent=None):
 
 
 def test_a_recording_whose_worker_is_killed_is_done_by_another(folder, texts, tmp_path):
-    settled = run(items(folder, tmp_path), Plan(LOAD, {}, "txt"), 1)
+    settled = run(items(folder, tmp_path), Processes(Plan(LOAD, {}, "txt")), 1)
     first = next(settled)
     (pid,) = workers()
     os.kill(pid, signal.SIGKILL)
@@ -150,14 +150,14 @@ def test_a_recording_that_no_worker_survives_is_given_up(folder, tmp_path):
 
     thread = threading.Thread(target=kill)
     thread.start()
-    (entry,) = run(items(folder, tmp_path)[:1], Plan(LOAD, {}, "txt"), 1)
+    (entry,) = run(items(folder, tmp_path)[:1], Processes(Plan(LOAD, {}, "txt")), 1)
     thread.join()
     assert (entry.error, entry.attempts) == ("its worker died 3 times (killed by signal 9)", 3)
 
 
 def test_what_keeps_all_from_being_done_is_raised(folder, tmp_path):
     with pytest.raises(ModelNotFound, match="nothing"):
-        list(run(items(folder, tmp_path), Plan({**LOAD, "name_or_path": "nothing"}, {}, "txt"), 2))
+        list(run(items(folder, tmp_path), Processes(Plan({**LOAD, "name_or_path": "nothing"}, {}, "txt")), 2))
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -201,7 +201,7 @@ def test_ctrl_c_ends_it_and_its_workers_at_once(folder, tmp_path):
 def test_an_interrupt_while_a_worker_starts_is_heeded_once_it_has(monkeypatch):
     started = []
 
-    class Process:
+    class Starting:
         def __init__(self, **_):
             pass
 
@@ -209,9 +209,9 @@ def test_an_interrupt_while_a_worker_starts_is_heeded_once_it_has(monkeypatch):
             os.kill(os.getpid(), signal.SIGINT)
             started.append(self)
 
-    monkeypatch.setattr(workers_module, "_SPAWN", SimpleNamespace(Pipe=workers_module._SPAWN.Pipe, Process=Process))
+    monkeypatch.setattr(workers_module, "_SPAWN", SimpleNamespace(Pipe=workers_module._SPAWN.Pipe, Process=Starting))
     with pytest.raises(KeyboardInterrupt):
-        Worker(Plan(LOAD, {}, "txt"))
+        Process(Plan(LOAD, {}, "txt"))
     assert started
 
 

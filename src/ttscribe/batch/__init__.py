@@ -1,7 +1,10 @@
-"""Many recordings by several processes of one machine, with an index of what became of each."""
+"""Many recordings by several processes, or several machines, with an index of what became of each."""
 
+from ttscribe.batch.cluster import LOCAL, cluster
+from ttscribe.batch.doing import Item, Plan
 from ttscribe.batch.index import Entry, Index
 from ttscribe.batch.inputs import place, recordings
-from ttscribe.batch.run import Item, Plan, run
+from ttscribe.batch.run import run
+from ttscribe.batch.workers import Processes
 
-__all__ = ["Entry", "Index", "Item", "Plan", "place", "recordings", "run"]
+__all__ = ["LOCAL", "Entry", "Index", "Item", "Plan", "Processes", "cluster", "place", "recordings", "run"]

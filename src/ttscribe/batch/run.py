@@ -4,64 +4,39 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass, replace
-from multiprocessing.connection import wait
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
+from ttscribe.batch.doing import Crew, Done, Item, Plan, Worker
 from ttscribe.batch.index import Entry
-from ttscribe.batch.workers import Worker
-from ttscribe.errors import TtscribeError
-from ttscribe.writers import SubtitleLayout
+from ttscribe.errors import OutputError, TtscribeError
+from ttscribe.writers import write_transcript
 
 ATTEMPTS = 3
 """How often a recording is begun before it counts as the reason why its workers die."""
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
-    """A recording and the file that its transcript goes to; ``attempts`` are those that a worker did not survive."""
-
-    source: str
-    output: Path
-    attempts: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What workers do with each recording.
-
-    ``load`` are the arguments of ``load_model``, ``options`` those of ``Transcriber.transcribe``.
-    """
-
-    load: dict[str, Any]
-    options: dict[str, Any]
-    format_name: str
-    layout: SubtitleLayout | None = None
-
-
-def run(items: Sequence[Item], plan: Plan, workers: int) -> Generator[Entry, None, None]:
+def run(items: Sequence[Item], crew: Crew, workers: int) -> Generator[Entry, None, None]:
     """What became of each recording, in the order in which that is known; its transcript is on the disk by then.
 
     Large files come first, so that none is left for one worker at the end. A worker that dies is replaced. Closing the
     iterator ends the workers at once. Raises TtscribeError where the model cannot be loaded.
     """
     waiting = deque(sorted(items, key=lambda item: -_size(item.source)))
-    crew = [Worker(plan) for _ in range(min(workers, len(waiting)))]
+    hired: list[Worker] = []
     try:
-        for worker in crew:
-            worker.take(waiting.popleft())
-        while busy := [worker for worker in crew if worker.item is not None]:
-            ready = wait([handle for worker in busy for handle in worker.handles])
-            for worker in busy:
-                if not {*worker.handles}.isdisjoint(ready):
-                    yield from _settled(worker, waiting, crew, plan)
+        for _ in range(min(workers, len(waiting))):
+            hired.append(crew.hire())
+            hired[-1].take(waiting.popleft())
+        while busy := [worker for worker in hired if worker.item is not None]:
+            for worker in crew.ready(busy):
+                yield from _settled(worker, waiting, hired, crew)
     finally:
-        for worker in crew:
+        for worker in hired:
             worker.end()
 
 
-def _settled(worker: Worker, waiting: deque[Item], crew: list[Worker], plan: Plan) -> Iterator[Entry]:
+def _settled(worker: Worker, waiting: deque[Item], hired: list[Worker], crew: Crew) -> Iterator[Entry]:
     """What a worker says of its recording, or what is said where it died; and its next one."""
     item = worker.item
     assert item is not None
@@ -69,7 +44,7 @@ def _settled(worker: Worker, waiting: deque[Item], crew: list[Worker], plan: Pla
     if isinstance(said, TtscribeError):
         raise said
     if said is not None:
-        yield replace(said, attempts=item.attempts + 1)
+        yield replace(_written(said, crew.plan), attempts=item.attempts + 1)
     else:
         item = replace(item, attempts=item.attempts + 1)
         if item.attempts < ATTEMPTS:
@@ -78,13 +53,25 @@ def _settled(worker: Worker, waiting: deque[Item], crew: list[Worker], plan: Pla
             reason = f"its worker died {item.attempts} times ({worker.death})"
             yield Entry(item.source, str(item.output), reason, attempts=item.attempts)
         worker.end()
-        crew.remove(worker)
+        hired.remove(worker)
         if not waiting:
             return
-        worker = Worker(plan)
-        crew.append(worker)
+        worker = crew.hire()
+        hired.append(worker)
     if waiting:
         worker.take(waiting.popleft())
+
+
+def _written(done: Done, plan: Plan) -> Entry:
+    """The entry of a recording once its transcript is on the disk, or of one that cannot be written."""
+    entry = done.entry
+    if done.info is None:
+        return entry
+    try:
+        write_transcript(Path(entry.output), plan.format_name, done.segments, done.info, plan.layout)
+    except OutputError as error:
+        return Entry(entry.source, entry.output, " ".join(str(error).split()), version=entry.version)
+    return entry
 
 
 def _size(source: str) -> int:

@@ -1,4 +1,4 @@
-"""Processes that each hold a model and do one recording at a time."""
+"""Processes of this machine that each hold a model and do one recording at a time."""
 
 from __future__ import annotations
 
@@ -6,28 +6,34 @@ import logging
 import multiprocessing
 import signal
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
-from multiprocessing.connection import Connection
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from multiprocessing.connection import Connection, wait
+from typing import Any
 
-import ttscribe
-from ttscribe.batch.index import Entry
-from ttscribe.batch.inputs import opened
-from ttscribe.errors import AudioError, OutputError, TtscribeError
-from ttscribe.writers import write_transcript
-
-if TYPE_CHECKING:
-    from ttscribe.batch.run import Item, Plan
+from ttscribe.batch.doing import Done, Item, Plan, Transcribing
+from ttscribe.errors import TtscribeError
 
 _SPAWN = multiprocessing.get_context("spawn")  # a process that has threads, as PyTorch's has, must not be forked
 
 
-class Worker:
-    """A process. It loads the model with its first recording, and ends with this object's process at the latest."""
+class Processes:
+    """A crew of processes."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+
+    def hire(self) -> Process:
+        return Process(self.plan)
+
+    def ready(self, busy: Sequence[Process]) -> list[Process]:
+        found = wait([handle for worker in busy for handle in worker.handles])
+        return [worker for worker in busy if not {*worker.handles}.isdisjoint(found)]
+
+
+class Process:
+    """A worker that ends with this object's process at the latest."""
 
     def __init__(self, plan: Plan) -> None:
         self._connection, theirs = _SPAWN.Pipe()
@@ -43,16 +49,14 @@ class Worker:
         return self._connection, self._process.sentinel
 
     def take(self, item: Item) -> None:
-        """Have it done."""
         self.item = item
         with suppress(OSError):  # it is dead, which its sentinel tells
             self._connection.send((item.source, str(item.output)))
 
-    def result(self) -> Entry | TtscribeError | None:
-        """What became of its recording; what keeps every recording from being done; None where the process died."""
+    def result(self) -> Done | TtscribeError | None:
         self.item = None
         try:
-            said: Entry | TtscribeError = self._connection.recv()
+            said: Done | TtscribeError = self._connection.recv()
         except (EOFError, OSError):
             self._process.join()
             return None
@@ -60,12 +64,10 @@ class Worker:
 
     @property
     def death(self) -> str:
-        """How the process ended."""
         code = self._process.exitcode or 0
         return f"killed by signal {-code}" if code < 0 else f"exit status {code}"
 
     def end(self) -> None:
-        """Now, whatever it does."""
         self._process.kill()
         self._process.join()
         self._connection.close()
@@ -90,43 +92,9 @@ def _interrupts_held_back() -> Iterator[None]:
 
 
 def _serve(connection: Connection, plan: Plan) -> None:
-    """In the process: recordings come, entries go, until nobody is there any more."""
+    """In the process: recordings come, results go, until nobody is there any more."""
     logging.getLogger("ttscribe").addHandler(logging.NullHandler())
-    try:
-        transcriber = ttscribe.load_model(**plan.load)
-    except TtscribeError as error:
-        connection.send(error)
-        return
+    transcribing = Transcribing(plan)
     with suppress(EOFError, BrokenPipeError):
         while True:
-            source, output = connection.recv()
-            connection.send(_done(transcriber, source, output, plan))
-
-
-def _done(transcriber: ttscribe.Transcriber, source: str, output: str, plan: Plan) -> Entry | TtscribeError:
-    began = time.perf_counter()
-    try:
-        with opened(source) as sound:
-            segments, info = transcriber.transcribe(sound, **plan.options)
-            heard = list(segments)
-        write_transcript(Path(output), plan.format_name, heard, info, plan.layout)
-    except (AudioError, OutputError) as error:
-        return Entry(source, output, " ".join(str(error).split()), version=ttscribe.__version__)
-    except TtscribeError as error:
-        return error
-    except Exception as error:  # noqa: BLE001 - it is told, and costs this recording alone
-        said = f"failed in a way that nobody expected: {type(error).__name__}: {error}"
-        return Entry(source, output, " ".join(said.split()), version=ttscribe.__version__)
-    return Entry(
-        source,
-        output,
-        text=" ".join(segment.text for segment in heard),
-        segments=[(segment.start, segment.end, segment.text) for segment in heard],
-        language=info.language,
-        seconds=info.duration,
-        work_seconds=round(time.perf_counter() - began, 3),
-        model=info.model,
-        device=info.device,
-        precision=info.precision,
-        version=ttscribe.__version__,
-    )
+            connection.send(transcribing.do(*connection.recv()))

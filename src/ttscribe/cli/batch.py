@@ -4,7 +4,7 @@ import inspect
 import os
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -36,6 +36,12 @@ def batch(
         Path, typer.Option("--output", "-o", metavar="DIR", help="Folder of the transcripts and of index.jsonl.")
     ],
     workers: Annotated[int, typer.Option(min=1, metavar="N", help="Processes, each with a model of its own.")] = 1,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS", help="Have the workers on a Ray cluster: HOST:PORT, auto, or local for one here."
+        ),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the index of DIR ends.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing on standard error but errors.")] = False,
     **others: Any,
@@ -48,7 +54,7 @@ def batch(
     """
     given = {**_defaults(), "prefix": None, "input_format": None, "sample_rate": None, **others}
     options = Options.of(given)
-    from ttscribe.batch import Index, Plan, recordings, run
+    from ttscribe.batch import LOCAL, Index, Plan, Processes, cluster, recordings, run
 
     jobs, _ = plan(recordings(inputs), options.format_name, output, resume=False)
     index = Index(output)
@@ -69,12 +75,17 @@ def batch(
         "name_or_path": name,
         "device": given["device"],
         "precision": given["precision"],
-        "threads": given["threads"] or max(1, (os.cpu_count() or 1) // workers),
+        # Of a cluster's machines nothing is known here.
+        "threads": given["threads"] or max(1, (os.cpu_count() or 1) // (workers if ray in (None, LOCAL) else 1)),
         "offline": given["offline"],
     }
     began, entries = time.perf_counter(), []
     how = Plan(load, options.arguments, options.format_name, options.layout)
-    with closing(run(items, how, workers)) as settled, _progress(len(items), quiet=quiet) as advance:
+    with (
+        nullcontext(Processes(how)) if ray is None else cluster(ray, how, workers) as crew,
+        closing(run(items, crew, workers)) as settled,
+        _progress(len(items), quiet=quiet) as advance,
+    ):
         for entry in settled:
             index.add(entry)
             entries.append(entry)
