@@ -180,6 +180,15 @@ def test_after_the_command_was_killed_at_any_moment_nothing_is_lost_and_nothing_
     assert {entry.source: entry.text for entry in entries} == texts
 
 
+@pytest.fixture
+def interrupts():
+    """SIGINT as a program has it that was not told to ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interrupts")
 def test_ctrl_c_ends_it_and_its_workers_at_once(folder, tmp_path):
     # The emulator takes so long for a recording that the command cannot have ended by itself.
     command = [*COMMAND, "batch", str(folder), "--output", str(tmp_path), "--model", "tiny.en", "--offline"]
@@ -198,6 +207,7 @@ def test_ctrl_c_ends_it_and_its_workers_at_once(folder, tmp_path):
     assert index(tmp_path) == []
 
 
+@pytest.mark.usefixtures("interrupts")
 def test_an_interrupt_while_a_worker_starts_is_heeded_once_it_has(monkeypatch):
     started = []
 

@@ -147,6 +147,8 @@ def on_a_card(tmp_path_factory, told, beckett):
         assert device == "ttnn:n150"
         emulated = make_runner("emulator", *given)
         assert isinstance(emulated, ProgramRunner)
+        # What the command compiled is what it would compile again.
+        emulated._compiled = {emulated._key(each.program.name): each for each in told.compiled}
         return emulated
 
     command = told.result.stdout.splitlines()[-1].removeprefix("on a card: ttscribe ")
