@@ -130,6 +130,32 @@ def test_openais_client_hears_items_that_the_server_ends(live, samples):
     assert times[3] < len(sound) / 48
 
 
+def test_sound_that_is_cleared_is_in_no_item(live, samples):
+    with connect(live, "/v1/realtime") as socket:
+
+        def send(kind, **fields):
+            socket.send(json.dumps({"type": f"input_audio_buffer.{kind}", **fields}))
+
+        def hear(sound):
+            for start in range(0, len(sound), 96_000):
+                send("append", audio=base64.b64encode(sound[start : start + 96_000]).decode())
+
+        hear(pcm(samples, 24_000))
+        send("clear")
+        hear(pcm(samples, 24_000))
+        send("commit")
+        told = []
+        while not told or told[-1]["type"] != "conversation.item.input_audio_transcription.completed":
+            told.append(json.loads(socket.recv(timeout=60)))
+    cleared = [event["type"] for event in told].index("input_audio_buffer.cleared")
+    assert openai.types.realtime.InputAudioBufferClearedEvent.model_validate(told[cleared])
+    assert words(told[-1]["transcript"]) == EXPECTED
+    (committed,) = (event for event in told if event["type"] == "input_audio_buffer.committed")
+    assert committed["previous_item_id"] is None
+    after = [event for event in told[cleared + 1 :] if "item_id" in event]
+    assert {event["item_id"] for event in after} == {told[-1]["item_id"]}
+
+
 def test_a_stream_needs_a_key_and_a_place_and_a_model(live):
     with pytest.raises(exceptions.InvalidStatus) as refused:
         connect(live, headers={})

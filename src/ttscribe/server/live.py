@@ -223,6 +223,7 @@ class Realtime:
         self._stream: Stream | None = None
         self._telling: asyncio.Task[None] | None = None
         self._events = self._items = 0
+        self._committed: str | None = None
 
     async def serve(self) -> None:
         """Answer events until the client goes."""
@@ -235,10 +236,7 @@ class Realtime:
                 except Problem as problem:
                     await self._send("error", error=problem.body()["error"])
         finally:
-            if self._stream is not None:
-                self._stream.leave()
-            if self._telling is not None:
-                self._telling.cancel()
+            self._leave()
 
     async def _answer(self, event: dict[str, Any]) -> None:
         kind = event.get("type")
@@ -250,6 +248,8 @@ class Realtime:
             if self._turns is not None and self._turns.under_way:
                 self._turns.end()
             await self._commit()
+        elif kind == "input_audio_buffer.clear":
+            await self._clear()
         else:
             raise Problem(400, f"{kind!r} is no event of a transcription session.", param="type")
 
@@ -313,11 +313,25 @@ class Realtime:
         if self._stream is None or self._telling is None:
             raise Problem(400, "there is no sound to commit.", code="input_audio_buffer_commit_empty")
         item, stream, telling = f"item_{self._items}", self._stream, self._telling
-        previous = f"item_{self._items - 1}" if self._items > 1 else None
+        previous, self._committed = self._committed, item
         self._stream = self._telling = None
         await self._send("input_audio_buffer.committed", item_id=item, previous_item_id=previous)
         await stream.end()
         await telling
+
+    async def _clear(self) -> None:
+        """Forget the item that is under way: its text is not told."""
+        if self._turns is not None and self._turns.under_way:
+            self._turns.end()
+        self._leave()
+        await self._send("input_audio_buffer.cleared")
+
+    def _leave(self) -> None:
+        if self._stream is not None:
+            self._stream.leave()
+        if self._telling is not None:
+            self._telling.cancel()
+        self._stream = self._telling = None
 
     async def _tell(self, stream: Stream, item: str) -> None:
         name, where = "conversation.item.input_audio_transcription", {"item_id": item, "content_index": 0}
