@@ -38,7 +38,7 @@ def cluster(address: str, plan: Plan, workers: int) -> Iterator[Actors]:
     before = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(**how, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (ConnectionError, ImportError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise OptionError(f"--ray {address}: no Ray cluster that can be used is there ({reason})") from error
     finally:

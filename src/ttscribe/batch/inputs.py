@@ -116,8 +116,8 @@ def _manifest(path: Path) -> list[str]:
     """Its recordings; relative paths begin at the manifest's own folder."""
     try:
         rows = list(_READERS[path.suffix.lower()](path))
-    except ImportError:
-        raise OptionError(f"{path}: Parquet needs pyarrow: {with_extra('batch')}") from None
+    except ImportError as error:
+        raise OptionError(f"{path}: Parquet needs pyarrow: {with_extra('batch')} ({_reason(error)})") from error
     except (OSError, ValueError, csv.Error) as error:
         raise OptionError(f"{path}: not a manifest that can be read: {_reason(error)}") from error
     for number, row in enumerate(rows, 1):

@@ -84,11 +84,21 @@ def _interrupts_held_back() -> Iterator[None]:
         return
     # It is started with the first process, and lets Ctrl-C through again where it was held back.
     resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    came: list[int] = []
+    # A process inherits what its thread holds back; here another thread may take the signal, and have it handled.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.getsignal(signal.SIGINT)
+    is_heeded = before not in (None, signal.SIG_IGN)
+    if is_heeded:
+        signal.signal(signal.SIGINT, lambda number, _frame: came.append(number))
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        if is_heeded:
+            signal.signal(signal.SIGINT, before)
+        if came:
+            signal.raise_signal(signal.SIGINT)
 
 
 def _serve(connection: Connection, plan: Plan) -> None:
