@@ -9,7 +9,7 @@ Our times are *projected*; the published rates others measured.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from ttscribe.reports.kernel_times import (
     added,
     core_bound,
     large_attention,
+    large_product,
     moved,
     norm,
     sharded_weights,
@@ -123,11 +124,8 @@ class Decoder:
 
 
 def _weights(count: int, dtype: DType, rates: Rates) -> Range:
-    size = count * dtype.bytes
-    low, high = sharded_weights(size, rates)
-    if dtype is DType.BFLOAT4_B:
-        high += size / _SLOW_BFLOAT4 / 1e9 - size / rates.shards[0] / 1e9
-    return low, high
+    slow = replace(rates, shards=(_SLOW_BFLOAT4, rates.shards[1]))
+    return sharded_weights(count * dtype.bytes, slow if dtype is DType.BFLOAT4_B else rates)
 
 
 def _operations(rows: tuple[tuple[str, int, float, float], ...], rates: Rates) -> Iterator[Range]:
@@ -152,14 +150,13 @@ class Encoder:
         rows, tiles = batch * self.positions, batch * self.positions / TILE_SIZE
         of_a_core = ceil(tiles / rates.cores)
         products = 2 * rows * self.width * (4 * self.width + 2 * self.hidden)
-        slow, fast = _BFLOAT8[rates.chip]
         gelu = tiles * self.hidden / TILE_SIZE / rates.cores
         queries = ceil(self.positions / TILE_SIZE / 8)
         attention = 4 * batch * self.positions**2 * self.width
         columns = self.width / TILE_SIZE
         within = tiles * columns / rates.cores
         layer = added(
-            (products / fast / 1e12, products / slow / 1e12 / 0.85),
+            large_product(products, _BFLOAT8[rates.chip]),
             core_bound(_TABLE_GELU[0] * gelu, _TABLE_GELU[1] * gelu, rates),
             large_attention(batch * self.heads * queries, attention, "HiFi2", rates),
             *[norm(int(of_a_core * columns), rates)] * 2,

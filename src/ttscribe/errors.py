@@ -29,6 +29,11 @@ def with_extra(name: str) -> str:
     return f"install ttscribe with its extra {name!r} (docs/install.md)"
 
 
+def reason(error: BaseException) -> str:
+    """What an error of a library says, in one line; its kind where it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 class TtscribeError(Exception):
     """Base of all errors raised on purpose: ``str(error)`` is one line that says what to do.
 

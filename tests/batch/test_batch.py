@@ -7,7 +7,6 @@ import signal
 import subprocess
 import threading
 import time
-import wave
 import zipfile
 from contextlib import suppress
 from types import SimpleNamespace
@@ -15,9 +14,8 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
+from batch.conftest import LOAD, PIECES, SECONDS, index
 from cli.conftest import COMMAND
-from ttscribe import load_model
-from ttscribe.audio import SAMPLE_RATE, load_audio
 from ttscribe.batch import Entry, Index, Item, Plan, Processes, run
 from ttscribe.batch import workers as workers_module
 from ttscribe.batch.workers import Process
@@ -26,43 +24,11 @@ from ttscribe.cli.batch import _left
 from ttscribe.errors import ModelNotFound, OutputError
 
 pytestmark = pytest.mark.xdist_group("batch")
-LOAD = {"name_or_path": "tiny.en", "precision": "float32", "threads": 1, "offline": True}
-PIECES, SECONDS = 4, 6
-
-
-@pytest.fixture(scope="module")
-def folder(two_cities, tmp_path_factory):
-    """Pieces of read English, one of them in a folder of its own."""
-    folder = tmp_path_factory.mktemp("recordings")
-    samples = (load_audio(two_cities) * 32767).astype("<i2")
-    for at in range(PIECES):
-        path = folder / ("inner" if at == 0 else "") / f"{at}.wav"
-        path.parent.mkdir(exist_ok=True)
-        with wave.open(str(path), "wb") as file:
-            file.setparams((1, 2, SAMPLE_RATE, 0, "NONE", ""))
-            file.writeframes(samples[at * SECONDS * SAMPLE_RATE : (at + 1) * SECONDS * SAMPLE_RATE].tobytes())
-    return folder
-
-
-@pytest.fixture(scope="module")
-def texts(folder):
-    """What the same model writes without a batch, by recording."""
-    transcriber = load_model(**LOAD)
-
-    def text(path):
-        segments, _ = transcriber.transcribe(path)
-        return " ".join(segment.text for segment in segments)
-
-    return {str(path): text(path) for path in sorted(folder.rglob("*.wav"))}
 
 
 def batch(*arguments):
     command = [*COMMAND, "batch", *map(str, arguments), "--model", "tiny.en", "--precision", "float32", "--offline"]
     return subprocess.run(command, capture_output=True, text=True, check=False)
-
-
-def index(output):
-    return Index(output).entries()
 
 
 def test_every_recording_is_written_and_indexed_once_and_a_bad_one_fails_alone(folder, texts, tmp_path, ttscribe):

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from batch.test_batch import PIECES, batch, folder, index, texts  # noqa: F401 - fixtures
+from batch.conftest import PIECES, index
 from cli.conftest import COMMAND
 
 pytest.importorskip("ray", reason="the extra batch is not installed: make env")
@@ -30,7 +30,7 @@ def _is_actor(process):
     return False
 
 
-def test_actors_write_what_processes_do_and_one_that_is_killed_is_replaced(folder, texts, tmp_path):  # noqa: F811
+def test_actors_write_what_processes_do_and_one_that_is_killed_is_replaced(folder, texts, tmp_path):
     command = [*COMMAND, "batch", str(folder), "--output", str(tmp_path), "--model", "tiny.en", "--offline"]
     arguments = ["--precision", "float32", "--ray", "local", "--workers", "2", "--threads", "1"]
     with subprocess.Popen([*command, *arguments], stderr=subprocess.PIPE, text=True) as process:
@@ -49,7 +49,7 @@ def test_actors_write_what_processes_do_and_one_that_is_killed_is_replaced(folde
     assert not [each for each in psutil.process_iter() if _is_actor(each)]
 
 
-def test_a_cluster_that_is_not_there_is_one_clear_line(folder, tmp_path):  # noqa: F811
+def test_a_cluster_that_is_not_there_is_one_clear_line(folder, tmp_path):
     environment = {**os.environ, "RAY_raylet_start_wait_time_s": "1", "RAY_gcs_rpc_server_connect_timeout_s": "1"}
     command = [*COMMAND, "batch", str(folder), "--output", str(tmp_path), "--model", "tiny.en", "--offline"]
     done = subprocess.run(

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ttscribe.batch.doing import Done, Item, Plan, Transcribing
-from ttscribe.errors import DeviceUnavailable, OptionError, TtscribeError, with_extra
+from ttscribe.errors import DeviceUnavailable, OptionError, TtscribeError, reason, with_extra
 
 LOCAL = "local"
 """The address that asks for a cluster of this machine, started for the batch and ended with it."""
@@ -39,8 +39,7 @@ def cluster(address: str, plan: Plan, workers: int) -> Iterator[Actors]:
     try:
         ray.init(**how, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
     except (ConnectionError, ImportError, RuntimeError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise OptionError(f"--ray {address}: no Ray cluster that can be used is there ({reason})") from error
+        raise OptionError(f"--ray {address}: no Ray cluster that can be used is there ({reason(error)})") from error
     finally:
         signal.signal(signal.SIGTERM, before)
     try:
@@ -89,10 +88,10 @@ class Actor:
         try:
             said: Done | TtscribeError = ray.get(self.future)
         except ray.exceptions.RayActorError as error:
-            self.death = " ".join(str(error).split())
+            self.death = reason(error)
             return None
         except ray.exceptions.RayError as error:
-            return DeviceUnavailable(f"the Ray cluster failed ({' '.join(str(error).split())})")
+            return DeviceUnavailable(f"the Ray cluster failed ({reason(error)})")
         return said
 
     def end(self) -> None:

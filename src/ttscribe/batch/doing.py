@@ -95,7 +95,8 @@ class Transcribing:
         except TtscribeError as error:
             return error
         except Exception as error:  # noqa: BLE001 - it is told, and costs this recording alone
-            return _failed(source, output, f"failed in a way that nobody expected: {type(error).__name__}: {error}")
+            why = f"failed in a way that nobody expected: {type(error).__name__}: {error}"
+            return Done(Entry.failed(source, output, why))
 
     def _done(self, transcriber: ttscribe.Transcriber, source: str, output: str) -> Done:
         began = time.perf_counter()
@@ -104,7 +105,7 @@ class Transcribing:
                 segments, info = transcriber.transcribe(sound, **self._plan.options)
                 heard = list(segments)
         except AudioError as error:
-            return _failed(source, output, str(error))
+            return Done(Entry.failed(source, output, str(error)))
         entry = Entry(
             source,
             output,
@@ -119,7 +120,3 @@ class Transcribing:
             version=ttscribe.__version__,
         )
         return Done(entry, heard, info)
-
-
-def _failed(source: str, output: str, why: str) -> Done:
-    return Done(Entry(source, output, " ".join(why.split()), version=ttscribe.__version__))

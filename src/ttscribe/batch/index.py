@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from ttscribe import __version__
 from ttscribe.errors import OutputError
 
 NAME = "index.jsonl"
@@ -34,6 +35,11 @@ class Entry:
     device: str = ""
     precision: str = ""
     version: str = ""
+
+    @classmethod
+    def failed(cls, source: str, output: str, why: str) -> Entry:
+        """Of a recording that is given up; ``why`` is put in one line."""
+        return cls(source, output, " ".join(why.split()), version=__version__)
 
 
 class Index:

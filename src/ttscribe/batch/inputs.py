@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from ttscribe.errors import AudioUnreadable, OptionError, with_extra
+from ttscribe.errors import AudioUnreadable, OptionError, reason, with_extra
 
 COLUMN = "path"
 """What a manifest calls a recording's path; its other columns are not read."""
@@ -61,7 +61,7 @@ def opened(source: str) -> Iterator[str | BinaryIO]:
         try:
             file = stack.enter_context(fsspec.open(source, "rb"))
         except _STORAGE as error:
-            raise AudioUnreadable(f"{source}: cannot be read ({_reason(error)})") from error
+            raise AudioUnreadable(f"{source}: cannot be read ({reason(error)})") from error
         yield file
 
 
@@ -93,16 +93,12 @@ def _stored(one: str) -> list[str]:
         else:
             return [one]
     except _STORAGE as error:
-        raise OptionError(f"{one}: cannot be looked at ({_reason(error)})") from error
+        raise OptionError(f"{one}: cannot be looked at ({reason(error)})") from error
     return _some(one, ("::".join([storage.unstrip_protocol(name), *rest]) for name in found))
 
 
 # What storages raise: for a protocol that is not known, whose package is missing, and for what is not there.
 _STORAGE = (OSError, ValueError, ImportError)
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _some(one: str, found: Iterable[str]) -> list[str]:
@@ -117,9 +113,9 @@ def _manifest(path: Path) -> list[str]:
     try:
         rows = list(_READERS[path.suffix.lower()](path))
     except ImportError as error:
-        raise OptionError(f"{path}: Parquet needs pyarrow: {with_extra('batch')} ({_reason(error)})") from error
+        raise OptionError(f"{path}: Parquet needs pyarrow: {with_extra('batch')} ({reason(error)})") from error
     except (OSError, ValueError, csv.Error) as error:
-        raise OptionError(f"{path}: not a manifest that can be read: {_reason(error)}") from error
+        raise OptionError(f"{path}: not a manifest that can be read: {reason(error)}") from error
     for number, row in enumerate(rows, 1):
         if not isinstance(row, str) or not row:
             raise OptionError(f"{path}: row {number} has no {COLUMN!r}, which must name a recording")

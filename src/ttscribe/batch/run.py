@@ -70,7 +70,7 @@ def _written(done: Done, plan: Plan) -> Entry:
     try:
         write_transcript(Path(entry.output), plan.format_name, done.segments, done.info, plan.layout)
     except OutputError as error:
-        return Entry(entry.source, entry.output, " ".join(str(error).split()), version=entry.version)
+        return Entry.failed(entry.source, entry.output, str(error))
     return entry
 
 

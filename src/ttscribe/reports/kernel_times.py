@@ -187,9 +187,9 @@ def gelu(tiles: int, rates: Rates) -> Range:
     return rates.gelu[0] * _MICRO * tiles, rates.gelu[1] * _MICRO * tiles
 
 
-def large_product(flops: float, precision: str, rates: Rates) -> Range:
-    """A product of many rows of tiles at this math fidelity; at most what the slowest shape takes, and 15 % of it."""
-    slow, fast = rates.products[precision]
+def large_product(flops: float, speed: Range) -> Range:
+    """A product of many rows of tiles at (slow, fast) TFLOP/s; at most what the slowest shape takes, and 15 % of it."""
+    slow, fast = speed
     return flops / fast / _TERA, flops / slow / _TERA / 0.85
 
 
@@ -233,11 +233,8 @@ def _row_of_weights(speed: Callable[[Rates], Range]) -> Callable[[Call], Range]:
         tiles = call.operands[1].shape[-2] // TILE_SIZE
         # core_grid takes blocks of one tile where the sum is 40 long, of two where it is longer.
         blocks = tiles if tiles <= 40 else tiles / 2
-        (low, high), chain = (
-            moved(call.weight_bytes, speed(call.rates)),
-            core_bound(0.6 * blocks, 0.6 * blocks, call.rates),
-        )
-        return max(low, chain[0]), max(high, chain[1]) + 5 * _MICRO
+        read, chain = moved(call.weight_bytes, speed(call.rates)), core_bound(0.6 * blocks, 0.6 * blocks, call.rates)
+        return max(read[0], chain[0]), max(read[1], chain[1]) + 5 * _MICRO
 
     return _and_gelu(seconds, lambda rates: rates.cores)
 
@@ -298,7 +295,8 @@ PARTS: Sequence[Part] = (
     Part(
         ("linear",),
         _and_gelu(
-            lambda call: large_product(call.work.flops, fidelity(call.op), call.rates), lambda rates: rates.cores
+            lambda call: large_product(call.work.flops, call.rates.products[fidelity(call.op)]),
+            lambda rates: rates.cores,
         ),
         "tt-metal tech_reports/GEMM_FLOPS; GELU: issue 52407, pull request 27283",
     ),
@@ -383,10 +381,11 @@ def added_up(programs: Mapping[str, Program], chip: Chip) -> tuple[KernelTimes, 
 
 def kernel_times(program: Program, chip: Chip) -> list[KernelTimes]:
     """A program's seconds by kind of call, the most first; the last is the time between operations."""
-    groups: dict[tuple[str, str], list[Call]] = {}
+    groups: dict[tuple[str, str], list[tuple[Work, Range]]] = {}
     for call in _calls(program, RATES[chip]):
-        groups.setdefault((call.name, part_of(call).source), []).append(call)
-    found = [_summed(program.name, calls) for calls in groups.values()]
+        part = part_of(call)
+        groups.setdefault((call.name, part.source), []).append((call.work, part.seconds(call)))
+    found = [_summed(program.name, *kind, calls) for kind, calls in groups.items()]
     launched = sum(each.device_operations for each in found)
     between = KernelTimes(
         program.name,
@@ -402,18 +401,18 @@ def kernel_times(program: Program, chip: Chip) -> list[KernelTimes]:
     return [*sorted(found, key=lambda each: -each.most_s), between]
 
 
-def _summed(program: str, calls: Sequence[Call]) -> KernelTimes:
-    """Calls of one kind."""
-    work = [call.work for call in calls]
+def _summed(program: str, name: str, source: str, calls: Sequence[tuple[Work, Range]]) -> KernelTimes:
+    """Calls of one kind, each with its seconds."""
+    work = [each for each, _ in calls]
     return KernelTimes(
         program,
-        calls[0].name,
+        name,
         sum(each.device_operations for each in work),
         sum(each.flops for each in work),
         sum(each.bytes_dram for each in work),
         sum(each.floor_s for each in work),
-        *added(*(part_of(call).seconds(call) for call in calls)),
-        part_of(calls[0]).source,
+        *added(*(seconds for _, seconds in calls)),
+        source,
     )
 
 
