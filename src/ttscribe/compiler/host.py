@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
+from torch import fx
 
 from ttscribe.compiler.program import HostOp, HostSpec, Ref
 
@@ -23,6 +24,15 @@ def resolve(target: str) -> Callable[..., Any]:
     if hasattr(torch.ops, namespace) and len(path) == 2 and namespace not in ("operator", "math", "torch"):
         return getattr(getattr(getattr(torch.ops, namespace), path[0]), path[1])  # type: ignore[no-any-return]
     return getattr(importlib.import_module(".".join([namespace, *path[:-1]])), path[-1])  # type: ignore[no-any-return]
+
+
+def target_name(node: fx.Node) -> str:
+    """The name that ``resolve`` knows a node's function by: "aten.linear.default", or "module.name" of another one."""
+    target = node.target
+    # ATen overloads have a schema, and print as "aten.linear.default"; operator.getitem is a plain function.
+    if hasattr(target, "_schema"):
+        return str(target)
+    return f"{getattr(target, '__module__', '') or 'builtins'}.{getattr(target, '__name__', target)}".removeprefix("_")
 
 
 def encode(argument: Any) -> Any:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from ttscribe.compiler.capture.export import capture_method
 from ttscribe.compiler.capture.graph import CapturedGraph
+from ttscribe.compiler.capture.kept import kept_graph
 from ttscribe.compiler.program import Role
 from ttscribe.compiler.steps import GreedyStep, TimedStep
 from ttscribe.compiler.vocabulary import Logits
@@ -52,32 +55,49 @@ def capture_program(
     timed_step(token, position, earliest, opens, closes [1] each, state) does so under the grammar of timestamps, and
     keeps what that must know in the three (``TimedStep``).
     """
-    config, state = model.config, _example_state(model)
-    # Tensors: numbers would be constants of the graph, and there would be a program for each position.
-    token, position = torch.zeros(1, dtype=torch.int64), torch.zeros(1, dtype=torch.int64)
-    if name == "encode":
-        mel = torch.zeros(1, config.mel_frames, config.num_mel_bins, dtype=model.dtype)
-        return capture_method(name, model, lambda mel: model.encode(mel.transpose(1, 2)), {"mel": mel})
-    if name == "cross_kv":
-        states = torch.zeros(1, config.max_source_positions, config.d_model, dtype=model.dtype)
-        arguments = {"encoder_states": states, "state_cross_attention": state.cross_attention}
-        return capture_method(name, model, _CrossKeyValue(model).forward, arguments, roles=_ROLES)
-    if name == "prefill":
-        tokens = torch.zeros(1, length or prompt_length(1, config), dtype=torch.int64)
-        prompt = {"tokens": tokens, "state": state, "rows": torch.zeros(PROMPT_ROWS, dtype=torch.int64)}
-        logits = Logits(model)
-        return capture_method(name, logits, logits.prefill, prompt, roles=_ROLES)
-    step = {"token": token, "position": position, "state": state}
-    if name == "decode_step":
-        logits = Logits(model)
-        return capture_method(name, logits, logits.decode_step, step, roles=_ROLES)
-    if name == "greedy_step":
-        greedy = GreedyStep(model, suppress)
-        return capture_method(name, greedy, greedy.forward, step, roles=_ROLES)
-    timed, flag = TimedStep(model, suppress), torch.zeros(1, dtype=torch.bool)
-    grammar = {"earliest": torch.zeros(1, dtype=torch.int64), "opens": flag, "closes": flag.clone()}
-    inputs = {"token": token, "position": position, **grammar, "state": state}
-    return capture_method(name, timed, timed.forward, inputs, roles=_ROLES)
+    made = _Method.of(name, model, length, suppress)
+    # Not what is suppressed: that is in buffers of the module.
+    what = repr((name, model.config, length, model.dtype, next(model.parameters()).device))
+    return kept_graph(
+        what, made.module, lambda: capture_method(name, made.module, made.call, made.arguments, roles=_ROLES)
+    )
+
+
+@dataclass(frozen=True)
+class _Method:
+    """What is captured: ``call(*arguments.values())``, with the weights of ``module``."""
+
+    module: nn.Module
+    call: Callable[..., Any]
+    arguments: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, name: str, model: WhisperModel, length: int | None, suppress: Sequence[int]) -> _Method:
+        config, state = model.config, _example_state(model)
+        # Tensors: numbers would be constants of the graph, and there would be a program for each position.
+        token, position = torch.zeros(1, dtype=torch.int64), torch.zeros(1, dtype=torch.int64)
+        if name == "encode":
+            mel = torch.zeros(1, config.mel_frames, config.num_mel_bins, dtype=model.dtype)
+            return cls(model, lambda mel: model.encode(mel.transpose(1, 2)), {"mel": mel})
+        if name == "cross_kv":
+            states = torch.zeros(1, config.max_source_positions, config.d_model, dtype=model.dtype)
+            arguments = {"encoder_states": states, "state_cross_attention": state.cross_attention}
+            return cls(model, _CrossKeyValue(model).forward, arguments)
+        if name == "prefill":
+            tokens = torch.zeros(1, length or prompt_length(1, config), dtype=torch.int64)
+            rows = torch.zeros(PROMPT_ROWS, dtype=torch.int64)
+            logits = Logits(model)
+            return cls(logits, logits.prefill, {"tokens": tokens, "state": state, "rows": rows})
+        step = {"token": token, "position": position, "state": state}
+        if name == "decode_step":
+            logits = Logits(model)
+            return cls(logits, logits.decode_step, step)
+        if name == "greedy_step":
+            greedy = GreedyStep(model, suppress)
+            return cls(greedy, greedy.forward, step)
+        timed, flag = TimedStep(model, suppress), torch.zeros(1, dtype=torch.bool)
+        grammar = {"earliest": torch.zeros(1, dtype=torch.int64), "opens": flag, "closes": flag.clone()}
+        return cls(timed, timed.forward, {"token": token, "position": position, **grammar, "state": state})
 
 
 def _example_state(model: WhisperModel) -> DecoderState:

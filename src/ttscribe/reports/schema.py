@@ -113,7 +113,7 @@ class ModelReport(_Record, frozen=True):
 
 # Every figure that a report may have: its unit, and what it is.
 FIGURES: Mapping[str, tuple[str, str]] = {
-    "compile": ("s", "seconds to capture, lower and optimise all programs"),
+    "compile": ("s", "seconds to compile all programs; a graph that was captured before is read from a file"),
     "check": ("s", "seconds to validate all programs on the mock board"),
     "torch_ops_before": ("", "ATen operations in the captured graphs, each once"),
     "torch_ops_remaining": ("", "ATen operations that stay in PyTorch, each once"),

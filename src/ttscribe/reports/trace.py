@@ -12,7 +12,7 @@ from torch import Tensor, fx
 
 from ttscribe.compiler.capture.graph import CapturedGraph
 from ttscribe.compiler.compilation import Compiled, compile_graph
-from ttscribe.compiler.lowering.registry import target_name
+from ttscribe.compiler.host import target_name
 from ttscribe.compiler.operations import FREES, MOVES_IN, MOVES_OUT
 from ttscribe.compiler.program import Op
 from ttscribe.compiler.settings import CompileSettings

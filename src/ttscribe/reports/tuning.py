@@ -9,7 +9,7 @@ from statistics import median
 
 from ttscribe.compiler.blocklist import Block, Blocklist
 from ttscribe.compiler.compilation import Compiled, compile_graph
-from ttscribe.compiler.lowering.registry import target_name
+from ttscribe.compiler.host import target_name
 from ttscribe.compiler.operations import MOVES_IN, MOVES_OUT
 from ttscribe.compiler.program import Program, TensorSpec
 from ttscribe.compiler.settings import CompileSettings

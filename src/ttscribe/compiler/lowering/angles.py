@@ -12,9 +12,10 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, fx
 
+from ttscribe.compiler.host import target_name
 from ttscribe.compiler.lowering import movement
 from ttscribe.compiler.lowering.guards import FLOATS, INTEGERS, value
-from ttscribe.compiler.lowering.registry import RULES, Refusal, target_name
+from ttscribe.compiler.lowering.registry import RULES, Refusal
 from ttscribe.compiler.program import Reason
 
 _REFUSAL = Refusal(

@@ -9,13 +9,13 @@ from typing import Any
 from torch import Tensor, fx
 
 from ttscribe.compiler.capture.graph import CapturedGraph
-from ttscribe.compiler.host import encode, host_spec, laid_out
+from ttscribe.compiler.host import encode, host_spec, laid_out, target_name
 from ttscribe.compiler.lowering.angles import refuse_angles
 from ttscribe.compiler.lowering.builder import Builder, Known, OnDevice, OnHost, device_spec
 from ttscribe.compiler.lowering.effects import guard_random, has_effects, turns
 from ttscribe.compiler.lowering.guards import common_guard, is_symbolic, symbols, tensors, value
 from ttscribe.compiler.lowering.placement import apply_host_affinity
-from ttscribe.compiler.lowering.registry import RULES, Refusal, target_name
+from ttscribe.compiler.lowering.registry import RULES, Refusal
 from ttscribe.compiler.lowering.whole_numbers import refuse_wide_numbers
 from ttscribe.compiler.memory import memory_owners
 from ttscribe.compiler.operations.operation import SpecError

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import fx
 
-from ttscribe.compiler.lowering.registry import Refusal, target_name
+from ttscribe.compiler.host import target_name
+from ttscribe.compiler.lowering.registry import Refusal
 from ttscribe.compiler.program import Reason
 
 # They check element types, or tell a tracer what a number may be: nothing that a run could change.

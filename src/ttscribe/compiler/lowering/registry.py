@@ -62,12 +62,3 @@ def rule(*targets: str, guard: Guard = accept, first: Guard = accept) -> Callabl
         return emit
 
     return register
-
-
-def target_name(node: fx.Node) -> str:
-    """What rules are registered by: "aten.linear.default" for an overload, "module.name" for another function."""
-    target = node.target
-    # ATen overloads have a schema, and print as "aten.linear.default"; operator.getitem is a plain function.
-    if hasattr(target, "_schema"):
-        return str(target)
-    return f"{getattr(target, '__module__', '') or 'builtins'}.{getattr(target, '__name__', target)}".removeprefix("_")

@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
+from ttscribe.compiler.host import target_name
 from ttscribe.compiler.lowering import movement
 from ttscribe.compiler.lowering.guards import arguments, value
-from ttscribe.compiler.lowering.registry import RULES, Refusal, target_name
+from ttscribe.compiler.lowering.registry import RULES, Refusal
 from ttscribe.compiler.program import Reason
 
 _TOO_WIDE = Refusal(
