@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import groupby
 
 from cost_model.check import their_step
@@ -16,7 +17,7 @@ from cost_model.plots import roofline, time_by_kind
 from ttscribe.compiler.program import Program
 from ttscribe.compiler.settings import policy
 from ttscribe.reports.constants import CHIPS, CORE_RATE, PASSES, RELEASES, TILE_ROWS, Chip, Sourced
-from ttscribe.reports.kernel_times import RATES, Range, added, first_token, kernel_times, total
+from ttscribe.reports.kernel_times import RATES, Range, added, first_token, kernel_times, real_time_factor, total
 from ttscribe.reports.pages import kernel_tables, kernel_words, ms, percent, table
 from ttscribe.reports.schema import KernelTimes
 from ttscribe.reports.work import FIRST_TOKEN, NEXT_TOKEN, WITHOUT_TIMESTAMPS
@@ -27,7 +28,7 @@ _LEAST_SHARE = 0.01
 _NAMES = (*FIRST_TOKEN, *NEXT_TOKEN, *WITHOUT_TIMESTAMPS)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Subject:
     """distil-large-v3's programs by name, on each board that is shown."""
 
@@ -37,16 +38,19 @@ class Subject:
     def precision(self) -> str:
         return next(iter(next(iter(self.boards.values())).values())).precision
 
-    def times(self, board: str) -> list[KernelTimes]:
-        """Of all programs, one after another."""
-        return [each for name in _NAMES for each in kernel_times(self.boards[board][name], CHIPS[board])]
+    @cached_property
+    def times(self) -> Mapping[str, list[KernelTimes]]:
+        """By board, of all programs one after another."""
+        return {
+            board: [each for name in _NAMES for each in kernel_times(programs[name], CHIPS[board])]
+            for board, programs in self.boards.items()
+        }
 
 
 def render(subject: Subject) -> dict[str, str]:
     """File names and their text; equal subjects give equal bytes."""
     files = {PAGE: "\n".join(_page(subject)) + "\n"}
-    for board in subject.boards:
-        times = subject.times(board)
+    for board, times in subject.times.items():
         files[TIME_PLOT.format(board=board)] = time_by_kind(times, board)
         fidelity = policy(subject.precision).fidelity
         files[ROOFLINE_PLOT.format(board=board)] = roofline(times, CHIPS[board], board, fidelity)
@@ -56,15 +60,15 @@ def render(subject: Subject) -> dict[str, str]:
 def _page(subject: Subject) -> Iterator[str]:
     yield f"# {MODEL}: projected performance\n"
     yield _INTRODUCTION.format(precision=subject.precision)
-    yield from table(("", "TTFT, ms", "t/s/u", "t/s/u without timestamps"), _figures(subject))
+    yield from table(("", "TTFT, ms", "t/s/u", "t/s/u without timestamps", "real-time factor"), _figures(subject))
     yield "\n## Beside tt-metal's\n"
     yield from _beside(subject)
-    for board in subject.boards:
+    for board, times in subject.times.items():
         yield f"\n## What the kernels add up to, {board}\n"
         yield kernel_words(board)
         yield f"\n![time by kind of call]({TIME_PLOT.format(board=board)})"
         yield f"![roofline]({ROOFLINE_PLOT.format(board=board)})"
-        yield from kernel_tables(subject.times(board))
+        yield from kernel_tables(times)
     yield "\n## What separates them from the limits\n"
     yield _GAP
     for board, programs in subject.boards.items():
@@ -95,10 +99,10 @@ Each alternative by itself, the programs otherwise as they are. Which precisions
 
 
 def _figures(subject: Subject) -> Iterator[Sequence[object]]:
-    for board in subject.boards:
-        times = subject.times(board)
+    for board, times in subject.times.items():
         steps = (total(times, names) for names in (NEXT_TOKEN, WITHOUT_TIMESTAMPS))
-        yield (board, span(first_token(times)), *map(_rate, steps))
+        factor = "{:.4f} to {:.4f}".format(*real_time_factor(times))
+        yield (board, span(first_token(times)), *map(_rate, steps), factor)
 
 
 def span(seconds: Range) -> str:
@@ -128,7 +132,7 @@ def _beside(subject: Subject) -> Iterator[str]:
         ),
     )
     yield ""
-    times = subject.times("n150")
+    times = subject.times["n150"]
     step = [each for each in times if each.program == WITHOUT_TIMESTAMPS[0]]
     yield _WHY.format(
         theirs=_theirs("n150"),
@@ -210,7 +214,7 @@ and with GELU of the feed-forward's tiles, {gelu} us a tile of the busiest of 12
 
 def _example(subject: Subject) -> Iterator[str]:
     program, rates = WITHOUT_TIMESTAMPS[0], RATES[CHIPS["n150"]]
-    times = kernel_times(subject.boards["n150"][program], CHIPS["n150"])
+    times = (each for each in subject.times["n150"] if each.program == program)
     found = next(each for each in times if each.call == "linear" and "qwen3_tts" in each.source)
     yield _EXAMPLE.format(
         core=CORE_RATE.value,

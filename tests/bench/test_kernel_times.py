@@ -8,7 +8,16 @@ from reports.small_programs import linear
 from sizes import DISTIL_LARGE_V3
 from ttscribe.compiler.whisper_programs import PROGRAMS
 from ttscribe.reports.constants import N150, P150
-from ttscribe.reports.kernel_times import BETWEEN, HOST, RATES, added_up, first_token, kernel_times, total
+from ttscribe.reports.kernel_times import (
+    BETWEEN,
+    HOST,
+    RATES,
+    added_up,
+    first_token,
+    kernel_times,
+    real_time_factor,
+    total,
+)
 from ttscribe.reports.work import work_of
 
 pytestmark = pytest.mark.xdist_group(DISTIL_LARGE_V3)
@@ -82,6 +91,14 @@ def test_figures_are_of_the_window_and_of_a_step_with_timestamps(programs):
     window = [each for each in found if each.program != "timed_step"]
     assert first_token(found)[0] == pytest.approx(HOST[0] + sum(each.least_s for each in window))
     assert first_token(found)[1] == pytest.approx(HOST[1] + sum(each.most_s for each in window))
+
+
+def test_a_second_of_speech_takes_its_part_of_a_window_and_of_its_tokens(programs):
+    found = added_up(programs, N150)
+    for factor, first, step in zip(
+        real_time_factor(found), first_token(found), total(found, ["timed_step"]), strict=True
+    ):
+        assert factor == pytest.approx((first + 102 * step) / 30)
 
 
 @CHIPS

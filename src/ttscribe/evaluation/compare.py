@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -46,18 +47,19 @@ class Comparison:
         Raises ModelError where logits are not numbers.
         """
         mel = window(log_mel(load_audio(clip.path), self._runner.config.num_mel_bins), 0)[None]
-        fp32 = self._decode(self._reference, mel)
-        forced = self._forced(name, fp32, self._decode(self._runner, mel, fp32.tokens))
+        fp32 = self._decode(self._reference, self._reference.encode(mel))
+        encoded = self._runner.encode(mel)
+        forced = self._forced(name, fp32, self._decode(self._runner, encoded, fp32.tokens))
         # Where every forced token agrees, decoding freely takes the same steps.
-        said = self._decode(self._runner, mel) if forced.margins else fp32
+        said = self._decode(self._runner, encoded) if forced.margins else fp32
         decode = self._tokenizer.decode
         words, fp32_errors = count_errors(clip.text, decode(fp32.tokens))
         _, errors = count_errors(clip.text, decode(said.tokens))
         return forced, Text(self.model, self.policy, name, words, fp32_errors, errors)
 
-    def _decode(self, runner: Runner, mel: Tensor, forced: Sequence[int] | None = None) -> _Decoding:
+    def _decode(self, runner: Runner, encoded: Any, forced: Sequence[int] | None = None) -> _Decoding:
         """To the end of the text, or of the cache; with ``forced``, those tokens whatever is likeliest."""
-        state = runner.start(runner.encode(mel))
+        state = runner.start(encoded)
         logits = runner.prefill(torch.tensor([self._prompt]), state)[0, -1]
         decoding = _Decoding([], [])
         for position in range(len(self._prompt), runner.config.max_target_positions):

@@ -26,7 +26,7 @@ from ttscribe.evaluation.compare import compare
 from ttscribe.evaluation.speech import Clip
 from ttscribe.evaluation.words import require_packages
 from ttscribe.reports.constants import CHIPS
-from ttscribe.reports.kernel_times import added_up, first_token, total
+from ttscribe.reports.kernel_times import added_up, first_token, real_time_factor, total
 from ttscribe.reports.measure import ledger_differences, measure
 from ttscribe.reports.schema import FORMAT, Figure, KernelTimes, ModelReport, Variation, counted, figures, status_of
 from ttscribe.reports.trace import trace
@@ -282,6 +282,7 @@ def _projected_figures(kernels: Sequence[KernelTimes], board: str) -> dict[str, 
     if not kernels:
         return {}
     (ttft_floor, ttft), (least, most) = first_token(kernels), total(kernels, NEXT_TOKEN)
+    rtf_floor, rtf = real_time_factor(kernels)
     return figures(
         Provenance.PROJECTED,
         f"what the kernels of {board} add up to, each by published times of its like",
@@ -290,4 +291,6 @@ def _projected_figures(kernels: Sequence[KernelTimes], board: str) -> dict[str, 
         tsu_ceiling=round(1 / least, 1),
         tsu=round(1 / most, 1),
         ts=round(1 / most, 1),
+        rtf_floor=round(rtf_floor, 4),
+        rtf=round(rtf, 4),
     )

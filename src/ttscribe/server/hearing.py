@@ -68,11 +68,11 @@ class Hearing:
         def tell(event: _Event) -> None:
             loop.call_soon_threadsafe(events.put_nowait, event)
 
-        def run(job: Job) -> None:
+        def hear(job: Job) -> TranscriptionInfo:
             request.state.trace.part("wait", asked)
-            self._run(job, wish, tell, request, began)
+            return self._hear(job, wish, tell, began)
 
-        job = self.work.submit(_client(request), run)
+        job = self.work.submit(_client(request), lambda job: self._run(job, wish.model, hear, tell, request))
         gone = asyncio.create_task(_gone(request))
         try:
             while (event := await _next(events, gone, began + self.limits.seconds - time.monotonic())) is not None:
@@ -86,13 +86,20 @@ class Hearing:
             gone.cancel()
         self.metrics.seconds.observe(time.monotonic() - began)
 
-    def _run(self, job: Job, wish: Wish, tell: Callable[[_Event], None], request: Request, began: float) -> None:
+    def _run(
+        self,
+        job: Job,
+        model: str,
+        hear: Callable[[Job], TranscriptionInfo],
+        tell: Callable[[_Event], None],
+        request: Request,
+    ) -> None:
         """In a worker's thread: whatever goes wrong is told, and not raised."""
         took, started = time.monotonic(), time.time_ns()
         end: _Event = None
         info: TranscriptionInfo | None = None
         try:
-            info = self._hear(job, wish, tell, began)
+            info = hear(job)
         except Problem as problem:
             end = problem
         except TtscribeError as error:
@@ -107,7 +114,7 @@ class Hearing:
         told = ("device", "language", "duration")
         known = {} if info is None else {name: getattr(info, name) for name in told}
         try:
-            request.state.trace.part("transcribe", started, model=wish.model, **known)
+            request.state.trace.part("transcribe", started, model=model, **known)
         finally:
             tell(end)
 
