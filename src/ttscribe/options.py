@@ -12,6 +12,12 @@ from ttscribe.errors import OptionError
 LONGEST = 24 * 3600.0
 """Seconds of a recording, where nobody says: what lasts longer has probably no end."""
 
+OPENING = "\"'“¿([{-"
+"""Signs that belong to the word that follows them, as OpenAI's whisper lists them."""
+
+CLOSING = "\"'.。,，!！?？:：”)]}、"
+"""Signs that belong to the word before them."""
+
 CHECKPOINTS_OWN = -1
 """Among ``suppress_tokens``: the list that comes with the checkpoint, of signs that are not spoken."""
 
@@ -39,6 +45,7 @@ class DecodingOptions:
         max_initial_timestamp: seconds within which a window's first segment starts; None: as the checkpoint says.
         initial_prompt: earlier text, by which names and style are taken from; for the first window, and those after it
             with ``condition_on_previous_text``.
+        carry_initial_prompt: gives the initial prompt to every window, before the earlier text.
         hotwords: words to expect, given to every window before the earlier text.
         prefix: what the first window's text begins with; the transcript has it.
         condition_on_previous_text: gives each window the text before it, but for what was sampled above 0.5.
@@ -58,6 +65,7 @@ class DecodingOptions:
     suppress_tokens: Sequence[int] = (CHECKPOINTS_OWN,)
     max_initial_timestamp: float | None = None
     initial_prompt: str | None = None
+    carry_initial_prompt: bool = False
     hotwords: str | None = None
     prefix: str | None = None
     condition_on_previous_text: bool = False

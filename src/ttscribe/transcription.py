@@ -26,10 +26,10 @@ from ttscribe.decoding import (
 )
 from ttscribe.decoding.segments import SECONDS_PER_TIMESTAMP
 from ttscribe.devices import make_runner, require_values
-from ttscribe.errors import DeviceUnavailable, OptionError
+from ttscribe.errors import AudioError, DeviceUnavailable, OptionError
 from ttscribe.languages import Languages, check_detection
 from ttscribe.live import BufferDecoder, Stream
-from ttscribe.options import CHECKPOINTS_OWN, LONGEST, DecodingOptions, VadOptions
+from ttscribe.options import CHECKPOINTS_OWN, CLOSING, LONGEST, OPENING, DecodingOptions, VadOptions
 from ttscribe.types import (
     AudioSource,
     InputFormat,
@@ -53,6 +53,8 @@ from ttscribe.windows import (
     Decoded,
     RecordingWindow,
     Walk,
+    clipped,
+    clips_of,
     consecutive,
     grouped,
     spoken_windows,
@@ -106,11 +108,14 @@ class Transcriber(Closable):
         task: Task = "transcribe",
         timestamps: bool = True,
         word_timestamps: bool = False,
+        prepend_punctuations: str = OPENING,
+        append_punctuations: str = CLOSING,
         sample_rate: int | None = None,
         input_format: InputFormat | None = None,
         max_duration: float = LONGEST,
         progress: ProgressCallback | None = None,
         speech: SpeechSeconds | None = None,
+        clip_timestamps: Sequence[float] | None = None,
         vad_filter: bool | None = None,
         vad_parameters: VadOptions | None = None,
         batch_size: int = 1,
@@ -131,11 +136,15 @@ class Transcriber(Closable):
                 Silero VAD listens, up to a pause.
             word_timestamps: find when each word is said, and when a segment's first word begins and its last one ends;
                 of a translation these are rough. The text is the same with and without.
+            prepend_punctuations: signs that belong to the word that follows them.
+            append_punctuations: signs that belong to the word before them.
             sample_rate: of NumPy samples or raw PCM, in Hz.
             input_format: "s16le" or "f32le" where the bytes are raw PCM: mono, without a header.
             max_duration: seconds beyond which a recording is refused, and read no further: 24 h.
             progress: called after each window with the seconds of audio done and in all.
             speech: what a voice activity detector heard; without it the model itself is asked where a text is doubted.
+            clip_timestamps: start, end, start, end ... in seconds of what is transcribed, all where None; the last clip
+                goes on to the recording's end where it has none. Times in the transcript are the recording's.
             vad_filter: True decodes only what Silero VAD takes for speech; None decodes everything, but starts a window
                 where speech begins after 5 s without; False does not listen for speech, as None where
                 ``no_speech_threshold`` is None.
@@ -151,7 +160,8 @@ class Transcriber(Closable):
             changes: single options by their names, such as ``beam_size=5``, instead of or on top of ``options``.
 
         Raises:
-            AudioError: the recording cannot be used. OptionError: an option that this model cannot honour.
+            AudioError: the recording cannot be used, or ends before the first clip.
+            OptionError: an option that this model cannot honour.
             DeviceUnavailable: the transcriber was closed. ModelNotFound: Silero VAD is asked for and not installed.
         """
         self._require_open()
@@ -167,6 +177,7 @@ class Transcriber(Closable):
         rules = self._rules(chosen_options, timestamps)
         check_detection(language_detection_segments, language_detection_threshold)
         code = self._languages.only(language, multilingual=multilingual)
+        clips = None if clip_timestamps is None else clips_of(clip_timestamps)
         recording = listen(
             audio,
             self.runner.config.num_mel_bins,
@@ -183,6 +194,9 @@ class Transcriber(Closable):
                 windows = spoken_windows(self.runner, recording, heard, cut=batch_size > 1 or not timestamps)
             else:
                 windows = windows_after_pauses(self.runner, recording, heard)
+        if clips is not None:
+            _require_something(clips, recording.seconds)
+            windows = clipped(windows, clips)
         fitted = window == "auto" and self.runner.any_length and chosen_options.guarded
         windows = [replace(each, fitted=fitted) for each in windows]
         shares: Shares = {}
@@ -203,11 +217,12 @@ class Transcriber(Closable):
         positions = self.runner.config.max_target_positions
         context = Context(self.checkpoint.tokenizer, chosen_options, task, positions, timestamps=timestamps)
         decoder = WindowDecoder(self.runner, self.checkpoint.tokenizer, rules, chosen_options, timestamps=timestamps)
-        aligner = self._aligner(task) if word_timestamps else None
+        aligner = self._aligner(task, prepend_punctuations, append_punctuations) if word_timestamps else None
         of_each = self._languages.detector() if multilingual else None
         walk = Walk(decoder, context, chosen_options.seed, self._turn, code, of_each, aligner)
         # The first window by itself where it alone is told something.
-        alone = 1 if chosen_options.initial_prompt or chosen_options.prefix else 0
+        prompted = chosen_options.initial_prompt and not chosen_options.carry_initial_prompt
+        alone = 1 if prompted or chosen_options.prefix else 0
         decoded = walk.decoded(grouped(windows, batch_size, alone))
         return Transcription(self._segments(decoded, info.duration, progress), info)
 
@@ -361,10 +376,10 @@ class Transcriber(Closable):
                     language=language,
                 )
 
-    def _aligner(self, task: Task) -> Aligner:
+    def _aligner(self, task: Task, opening: str, closing: str) -> Aligner:
         if task == "translate":
             logger.warning("word times of a translation are rough: it says things in another order than the speaker")
-        return Aligner(self.checkpoint, task, self._aligning_decoder)
+        return Aligner(self.checkpoint, task, self._aligning_decoder, opening, closing)
 
     @cached_property
     def _aligning_decoder(self) -> Decoder:
@@ -406,6 +421,12 @@ def _detector(
         return SpeechDetector()
     guarded = vad_filter is None and speech is None and options.no_speech_threshold is not None
     return SpeechDetector() if guarded else None
+
+
+def _require_something(clips: Sequence[tuple[float, float]], seconds: float) -> None:
+    first, _ = clips[0]
+    if first >= seconds:
+        raise AudioError(f"the recording ends at {seconds:.1f} s, and clip_timestamps begin at {first:g} s")
 
 
 def load_model(

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from itertools import pairwise, zip_longest
 from typing import Any, NamedTuple
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor
 from ttscribe.alignment import Aligner
 from ttscribe.audio import HOP, SAMPLE_RATE, Recording
 from ttscribe.decoding import Context, LanguageDetector, Outcome, Runner, WindowDecoder, likeliest
-from ttscribe.errors import StateGone
+from ttscribe.errors import OptionError, StateGone
 from ttscribe.types import SpeechSeconds, Word
 from ttscribe.vad import Speech
 
@@ -136,6 +137,30 @@ def spoken_windows(runner: Runner, recording: Recording, speech: Speech, *, cut:
         for span in (speech.windows(seconds - 1 / FRAMES_PER_SECOND) if cut else speech.stretches())
         if span.start * FRAMES_PER_SECOND < recording.frames
     ]
+
+
+def clips_of(times: Sequence[float]) -> list[tuple[float, float]]:
+    """Starts and ends in seconds, one after the other, as pairs; where the last has no end it has no bound.
+
+    Raises OptionError where they do not rise, or are no seconds.
+    """
+    numbers = all(isinstance(time, int | float) and 0 <= time < math.inf for time in times)
+    if not times or not numbers or any(end <= start for start, end in pairwise(times)):
+        raise OptionError(f"clip_timestamps are seconds that rise: start, end, start, end ..., not {list(times)!r}")
+    return list(zip_longest(times[::2], times[1::2], fillvalue=math.inf))
+
+
+def clipped(windows: Sequence[RecordingWindow], clips: Sequence[tuple[float, float]]) -> list[RecordingWindow]:
+    """Of windows in order what lies within clips of the recording, each of which begins one of its own."""
+    found = []
+    for start, end in clips:
+        first = round(start * FRAMES_PER_SECOND)
+        for window in windows:
+            stop = window.last if end == math.inf else min(window.last, round(end * FRAMES_PER_SECOND))
+            seek = max(first, window.seek)
+            if seek < stop:
+                found.append(replace(window, seek=seek, stop=stop))
+    return found
 
 
 def grouped(windows: Sequence[RecordingWindow], size: int, alone: int) -> list[Sequence[RecordingWindow]]:

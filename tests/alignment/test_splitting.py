@@ -28,6 +28,12 @@ def test_words_have_their_punctuation_and_the_space_before_them(base, text, lang
     assert words(base, text, language) == expected
 
 
+def test_which_signs_belong_to_a_word_can_be_chosen(base):
+    tokenizer = base.tokenizer
+    pieces = split(tokenizer, tokenizer.encode(" Go (now), she said."), "en")
+    assert [word for word, _ in with_punctuation(pieces, "(", "),")] == [" Go", " (now),", " she", " said", "."]
+
+
 def test_a_word_is_said_when_its_letters_are_and_not_the_signs_after_it(base):
     tokenizer = base.tokenizer
     pieces = split(tokenizer, tokenizer.encode(' He (the "other") left.'), "en")

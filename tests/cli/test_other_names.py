@@ -26,7 +26,7 @@ def parameters():
         ("--vad_filter True True", "--vad-filter True"),
         ("--fp16 False a.wav", "--precision float32 a.wav"),
         ("--local_files_only True --batched=False", "--offline --batch-size 1"),
-        ("--carry_initial_prompt False --beam_size 5", "--beam_size 5"),
+        ("--carry_initial_prompt False --beam_size 5", "--no-carry-initial-prompt --beam_size 5"),
         ("--quiet a.wav -- --fp16 True", "--quiet a.wav -- --fp16 True"),
     ],
 )

@@ -53,6 +53,23 @@ def test_hotwords_are_told_to_every_window_and_before_all_else(context, tokenize
     assert before(told, tokenizer) == " Helstone Said Margaret. It was."
 
 
+def test_an_initial_prompt_that_is_carried_is_told_to_every_window_before_earlier_text(context, tokenizer):
+    told = context(initial_prompt="Mr. Thornton.", carry_initial_prompt=True, condition_on_previous_text=True)
+    assert before(told, tokenizer) == " Mr. Thornton."
+    told.add(outcome(tokenizer.encode(" It was.")))
+    assert before(told, tokenizer) == " Mr. Thornton. It was."
+    told.add(outcome(tokenizer.encode(" A guess."), is_context=False))
+    assert before(told, tokenizer) == " Mr. Thornton."
+
+
+def test_before_a_long_prompt_that_is_carried_nothing_else_fits(context, tokenizer, caplog):
+    told = context(initial_prompt="one two three " * 100, carry_initial_prompt=True, condition_on_previous_text=True)
+    assert "only the last 223 of 300 tokens are used" in caplog.text
+    told.add(outcome(tokenizer.encode(" It was.")))
+    assert before(told, tokenizer).endswith(" one two three")
+    assert len(told.prompt("en").tokens) == 224 + len(tokenizer.prompt("en", timestamps=True))
+
+
 def test_text_that_was_guessed_is_no_context(context, tokenizer):
     told = context(condition_on_previous_text=True)
     told.add(outcome(tokenizer.encode(" First.")))

@@ -19,6 +19,7 @@ from ttscribe.alignment.pauses import Pauses
 from ttscribe.alignment.splitting import Piece, split, with_punctuation
 from ttscribe.alignment.warping import first_columns
 from ttscribe.decoding import TimedTokens
+from ttscribe.options import CLOSING, OPENING
 from ttscribe.types import Task, Word
 from ttscribe.whisper.checkpoints import Checkpoint
 from ttscribe.whisper.model import Decoder
@@ -33,9 +34,20 @@ class Aligner:
     It computes on the host with the checkpoint's own weights, whatever device the text was decoded on.
     """
 
-    def __init__(self, checkpoint: Checkpoint, task: Task = "transcribe", decoder: Decoder | None = None) -> None:
-        """``decoder`` is the checkpoint's, or what was made of it to align with."""
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        task: Task = "transcribe",
+        decoder: Decoder | None = None,
+        opening: str = OPENING,
+        closing: str = CLOSING,
+    ) -> None:
+        """``decoder`` is the checkpoint's, or what was made of it to align with.
+
+        ``opening`` signs belong to the word that follows, ``closing`` ones to the word before.
+        """
         self._checkpoint, self._task = checkpoint, task
+        self._signs = opening, closing
         self._decoder = decoder or aligning_decoder(checkpoint.model)
         self._heads = alignment_heads(checkpoint.config, checkpoint.alignment_heads)
 
@@ -55,7 +67,7 @@ class Aligner:
         words, silent_from = [], 0.0
         remaining = iter(timings)
         for segment, own in zip(segments, pieces, strict=True):
-            of_segment = _words(own, [next(remaining) for _ in own])
+            of_segment = _words(own, [next(remaining) for _ in own], *self._signs)
             if of_segment:
                 shorten_at_segment_ends(of_segment, segment.start, segment.end, silent_from, typical)
                 silent_from = of_segment[-1].end
@@ -93,9 +105,9 @@ class Aligner:
         return timings
 
 
-def _words(pieces: Sequence[Piece], timings: Sequence[Timing]) -> list[Timing]:
+def _words(pieces: Sequence[Piece], timings: Sequence[Timing], opening: str, closing: str) -> list[Timing]:
     """A segment's words: a sign's own time, in which nobody speaks, is no word's."""
     return [
         Timing(text, timings[index].start, timings[index].end, timings[index].probability)
-        for text, index in with_punctuation(pieces)
+        for text, index in with_punctuation(pieces, opening, closing)
     ]

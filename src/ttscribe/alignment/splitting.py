@@ -6,14 +6,13 @@ import string
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from ttscribe.options import CLOSING, OPENING
 from ttscribe.whisper.tokenizer import Tokenizer
 
 _WITHOUT_SPACES = frozenset({"zh", "ja", "th", "lo", "my", "yue"})
 """Languages that are written without spaces between words, as OpenAI's whisper lists them."""
 
 _SIGNS = frozenset(string.punctuation)
-_OPENING = frozenset("\"'“¿([{-")
-_CLOSING = frozenset("\"'.。,，!！?？:：”)]}、")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,26 +32,27 @@ def split(tokenizer: Tokenizer, tokens: Sequence[int], language: str) -> list[Pi
     return characters if language in _WITHOUT_SPACES else _by_spaces(characters)
 
 
-def with_punctuation(pieces: Sequence[Piece]) -> list[tuple[str, int]]:
+def with_punctuation(pieces: Sequence[Piece], opening: str = OPENING, closing: str = CLOSING) -> list[tuple[str, int]]:
     """Texts of words with the signs that belong to them, each with the index of the piece that is spoken.
 
-    Opening signs after a space belong to the word that follows, closing ones to the word before. No text is lost.
+    ``opening`` signs after a space belong to the word that follows, ``closing`` ones to the word before. No text is
+    lost.
     """
     joined: list[tuple[str, int]] = []
-    opening = ""
+    before = ""
     for index, piece in enumerate(pieces):
-        if piece.text[:1].isspace() and _OPENING.issuperset(piece.text.strip()) and index + 1 < len(pieces):
-            opening += piece.text
-        elif joined and not opening and _closes(piece.text, joined[-1][0]):
+        if piece.text[:1].isspace() and {*opening}.issuperset(piece.text.strip()) and index + 1 < len(pieces):
+            before += piece.text
+        elif joined and not before and _closes(piece.text, joined[-1][0], closing):
             joined[-1] = (joined[-1][0] + piece.text, joined[-1][1])
         else:
-            joined.append((opening + piece.text, index))
-            opening = ""
+            joined.append((before + piece.text, index))
+            before = ""
     return joined
 
 
-def _closes(text: str, before: str) -> bool:
-    return not text.strip() or (_CLOSING.issuperset(text) and not before.endswith(" "))
+def _closes(text: str, before: str, signs: str) -> bool:
+    return not text.strip() or ({*signs}.issuperset(text) and not before.endswith(" "))
 
 
 def _by_spaces(characters: Iterable[Piece]) -> list[Piece]:

@@ -97,6 +97,7 @@ SuppressTokens: TypeAlias = Annotated[
 InitialPrompt: TypeAlias = Annotated[
     str | None, _option("Text as if said before: its spelling and style are taken up.", metavar="TEXT")
 ]
+CarryInitialPrompt: TypeAlias = Annotated[bool, _option("Tell every window the initial prompt, not the first alone.")]
 Hotwords: TypeAlias = Annotated[str | None, _option("Words to expect, told to every window.", metavar="WORDS")]
 Prefix: TypeAlias = Annotated[str | None, _option("What the transcript begins with.", metavar="TEXT")]
 Condition: TypeAlias = Annotated[
@@ -134,6 +135,10 @@ Vad: TypeAlias = Annotated[
 ]
 VadThreshold: TypeAlias = Annotated[float, _option("Probability from which on sound is speech.", metavar="X")]
 VadMinSilence: TypeAlias = Annotated[float, _option("Shorter pauses are part of the speech.", metavar="MS")]
+ClipTimestamps: TypeAlias = Annotated[
+    str | None,
+    _option("Only these parts: start,end,start,end,... in seconds; the last end may be left out.", metavar="S,S,..."),
+]
 BatchSize: TypeAlias = Annotated[
     int, _option("Windows decoded together, cut where Silero VAD hears pauses; 1: one after the other.", metavar="N")
 ]
@@ -157,6 +162,14 @@ def ladder(temperature: float, increment: float | None) -> tuple[float, ...]:
         raise OptionError(f"--temperature-increment-on-fallback must be above 0, or none, not {increment:g}")
     tries = int((1 - temperature) / increment + 1e-6)
     return (temperature, *(round(temperature + step * increment, 6) for step in range(1, tries + 1)))
+
+
+def seconds(text: str | None) -> tuple[float, ...] | None:
+    """Seconds of a list with commas."""
+    try:
+        return None if text is None else tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise OptionError(f"--clip-timestamps takes seconds with commas, such as 0,10,60, not {text!r}") from None
 
 
 def token_ids(text: str) -> tuple[int, ...]:

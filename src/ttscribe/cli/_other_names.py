@@ -16,7 +16,6 @@ MEANINGS: dict[str, dict[str, list[str]]] = {
     "--fp16": {"True": ["--precision", "float16"], "False": ["--precision", "float32"]},
     "--local-files-only": {"True": ["--offline"], "False": ["--no-offline"]},
     "--batched": {"False": ["--batch-size", "1"]},
-    "--carry-initial-prompt": {"False": []},
 }
 
 # What to use instead of those that cannot be honoured.
@@ -24,16 +23,12 @@ INSTEAD = {
     "--fp16": "give --precision float16 or float32",
     "--local-files-only": "give --offline",
     "--batched": "give --batch-size and how many windows are decoded together",
-    "--carry-initial-prompt": "give the words to --hotwords, which every window is told",
     "--verbose": "text is printed unless there is --output-dir; --quiet leaves only errors",
     "--model-dir": "the environment variable HF_HOME says where downloads are kept; --model takes a folder too",
     "--model-directory": "give the folder to --model",
     "--cache-directory": "the environment variable HF_HOME says where downloads are kept",
     "--device-index": "one device runs the model: --device says which",
-    "--clip-timestamps": "cut the recording first; --vad leaves out where nobody speaks",
     "--hallucination-silence-threshold": "--vad passes over silence",
-    "--prepend-punctuations": "which signs belong to the next word cannot be chosen; leave it away",
-    "--append-punctuations": "which signs belong to the word before cannot be chosen; leave it away",
     "--pretty-json": "--format json is one document; 'python -m json.tool' lays it out",
     "--live-transcribe": "ttscribe listen hears a microphone, or raw PCM on standard input",
 }

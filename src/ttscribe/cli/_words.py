@@ -27,6 +27,8 @@ MaxLineCount: TypeAlias = Annotated[
 MaxWordsPerLine: TypeAlias = Annotated[
     int | None, _option("Most words of a subtitle; not together with --max-line-width.", metavar="N")
 ]
+Prepend: TypeAlias = Annotated[str, _option("Signs that belong to the word that follows.", metavar="SIGNS")]
+Append: TypeAlias = Annotated[str, _option("Signs that belong to the word before.", metavar="SIGNS")]
 
 
 def layout(

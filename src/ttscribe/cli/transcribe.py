@@ -15,7 +15,7 @@ from ttscribe.cli import _words as words
 from ttscribe.cli._jobs import Job, plan
 from ttscribe.cli._terminal import complain, note, progress_bar, write_out
 from ttscribe.errors import AudioError, OutputError
-from ttscribe.options import LONGEST, DecodingOptions, VadOptions
+from ttscribe.options import CLOSING, LONGEST, OPENING, DecodingOptions, VadOptions
 from ttscribe.writers import FormatName, SubtitleLayout, format_writer, write_transcript
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ class Options:
     def of(cls, given: Mapping[str, Any]) -> "Options":
         """What the command's options, by their names, come to. Raises OptionError where they do not go together."""
         own = {name: given[name] for name in _ARGUMENTS}
+        own["clip_timestamps"] = decoding.seconds(given["clip_timestamps"])
         own["vad_filter"] = given["vad"]
         own["vad_parameters"] = VadOptions(
             threshold=given["vad_threshold"], min_silence_duration_ms=given["vad_min_silence_duration_ms"]
@@ -56,11 +57,12 @@ class Options:
 _ARGUMENTS = (
     *("language", "task", "input_format", "sample_rate", "max_duration", "batch_size", "window", "multilingual"),
     *("language_detection_segments", "language_detection_threshold", "word_timestamps"),
+    *("prepend_punctuations", "append_punctuations"),
 )
 _DECODING = (
     *("compression_ratio_threshold", "no_speech_threshold", "beam_size", "patience", "best_of", "length_penalty"),
     *("repetition_penalty", "no_repeat_ngram_size", "max_initial_timestamp", "initial_prompt", "hotwords", "prefix"),
-    *("condition_on_previous_text", "seed"),
+    *("carry_initial_prompt", "condition_on_previous_text", "seed"),
 )
 _LAYOUT = ("highlight_words", "max_line_width", "max_line_count", "max_words_per_line")
 
@@ -113,6 +115,7 @@ def transcribe(
             help="TOML file with defaults of these options; else $TTSCRIBE_CONFIG, or the user's ttscribe.toml.",
         ),
     ] = None,
+    clip_timestamps: decoding.ClipTimestamps = None,
     vad: decoding.Vad = None,
     vad_threshold: decoding.VadThreshold = decoding.SPEECH.threshold,
     vad_min_silence_duration_ms: decoding.VadMinSilence = decoding.SPEECH.min_silence_duration_ms,
@@ -126,6 +129,8 @@ def transcribe(
     max_line_width: words.MaxLineWidth = None,
     max_line_count: words.MaxLineCount = None,
     max_words_per_line: words.MaxWordsPerLine = None,
+    prepend_punctuations: words.Prepend = OPENING,
+    append_punctuations: words.Append = CLOSING,
     temperature: decoding.Temperature = decoding.DEFAULT.ladder[0],
     temperature_increment_on_fallback: decoding.Increment = decoding.INCREMENT,
     compression_ratio_threshold: decoding.CompressionRatio = decoding.DEFAULT.compression_ratio_threshold,
@@ -140,6 +145,7 @@ def transcribe(
     suppress_tokens: decoding.SuppressTokens = decoding.SUPPRESSED,
     max_initial_timestamp: decoding.MaxInitialTimestamp = decoding.DEFAULT.max_initial_timestamp,
     initial_prompt: decoding.InitialPrompt = decoding.DEFAULT.initial_prompt,
+    carry_initial_prompt: decoding.CarryInitialPrompt = decoding.DEFAULT.carry_initial_prompt,
     hotwords: decoding.Hotwords = decoding.DEFAULT.hotwords,
     prefix: decoding.Prefix = decoding.DEFAULT.prefix,
     condition_on_previous_text: decoding.Condition = decoding.DEFAULT.condition_on_previous_text,

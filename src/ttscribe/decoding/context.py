@@ -18,7 +18,8 @@ class Context:
     """The prompts of one recording's windows, in order.
 
     Before <|startoftranscript|> stand <|startofprev|> and at most half the decoder's positions less one, 223 tokens:
-    hotwords, then what fits of the initial prompt and earlier text, the end of it.
+    hotwords, then what fits of the initial prompt and earlier text, the end of it; an initial prompt that is carried
+    stays before the earlier text.
     """
 
     def __init__(
@@ -33,10 +34,15 @@ class Context:
         self._language: str | None = None
         self._is_conditioned = options.condition_on_previous_text
         most = positions // 2 - 1
-        self._hotwords = self._fitting("hotwords", self._encode(options.hotwords), most)[:most]
-        self._room = most - len(self._hotwords)
+        # What every window is told.
+        self._always = self._fitting("hotwords", self._encode(options.hotwords), most)[:most]
+        self._room = most - len(self._always)
         initial = self._fitting("initial_prompt", self._encode(options.initial_prompt), self._room)
-        self._earlier = [*initial]
+        # A slice from -0 on would be everything.
+        self._earlier = initial[max(0, len(initial) - self._room) :]
+        if options.carry_initial_prompt:
+            self._always, self._earlier = [*self._always, *self._earlier], []
+            self._room = most - len(self._always)
         self._given = self._encode(options.prefix)
         if len(self._given) > positions // 4:
             raise OptionError(f"prefix has {len(self._given)} tokens, and may have {positions // 4}: make it shorter")
@@ -48,9 +54,7 @@ class Context:
         if self._language not in (None, language):
             self._earlier = []
         self._language = language
-        # A slice from -0 on would be everything.
-        earlier = self._earlier[max(0, len(self._earlier) - self._room) :]
-        before = [*self._hotwords, *earlier]
+        before = [*self._always, *self._earlier]
         if before:
             before = [self._tokenizer.start_of_prev, *before]
         start = self._tokenizer.prompt(language, self._task, timestamps=self._timestamps)
