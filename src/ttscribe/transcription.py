@@ -1,6 +1,7 @@
 """Audio in, segments out: windows of 30 s moved by the last timestamp, as OpenAI's sequential algorithm moves them."""
 
 import logging
+import math
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -44,7 +45,7 @@ from ttscribe.types import (
     TranscriptionInfo,
     WindowLength,
 )
-from ttscribe.vad import SpeechDetector
+from ttscribe.vad import Speech, SpeechDetector
 from ttscribe.whisper.checkpoints import Checkpoint, load_checkpoint
 from ttscribe.whisper.checkpoints.hub import DEFAULT_MODEL
 from ttscribe.whisper.model import Decoder
@@ -62,6 +63,8 @@ from ttscribe.windows import (
 )
 
 logger = logging.getLogger("ttscribe.transcription")
+WHOLE = (0, 1)
+"""The one part of a recording that is all of it."""
 
 
 class Transcriber(Closable):
@@ -116,6 +119,7 @@ class Transcriber(Closable):
         progress: ProgressCallback | None = None,
         speech: SpeechSeconds | None = None,
         clip_timestamps: Sequence[float] | None = None,
+        part: tuple[int, int] = WHOLE,
         vad_filter: bool | None = None,
         vad_parameters: VadOptions | None = None,
         batch_size: int = 1,
@@ -145,6 +149,8 @@ class Transcriber(Closable):
             speech: what a voice activity detector heard; without it the model itself is asked where a text is doubted.
             clip_timestamps: start, end, start, end ... in seconds of what is transcribed, all where None; the last clip
                 goes on to the recording's end where it has none. Times in the transcript are the recording's.
+            part: which part is transcribed, from 0, and of how many, cut where Silero VAD hears pauses: so several
+                workers share a long recording. Parts are about as long as each other; only the first is told a prompt.
             vad_filter: True decodes only what Silero VAD takes for speech; None decodes everything, but starts a window
                 where speech begins after 5 s without; False does not listen for speech, as None where
                 ``no_speech_threshold`` is None.
@@ -174,6 +180,8 @@ class Transcriber(Closable):
         self._check_rows(chosen_options)
         self._check_batch(batch_size, chosen_options)
         detector = _detector(vad_filter, batch_size, speech, chosen_options)
+        if part != WHOLE:
+            _check_part(part, chosen_options, clip_timestamps, detected=detector is not None)
         rules = self._rules(chosen_options, timestamps)
         check_detection(language_detection_segments, language_detection_threshold)
         code = self._languages.only(language, multilingual=multilingual)
@@ -187,9 +195,10 @@ class Transcriber(Closable):
             also=None if detector is None else detector.add,
         )
         whole = RecordingWindow(self.runner, recording, speech_seconds=speech)
-        windows = [whole]
+        windows, own = [whole], list[tuple[float, float]]()
         if detector is not None:
             heard = detector.finish(vad_parameters or VadOptions())
+            own = _clip_of(part, heard, recording.seconds)
             if vad_filter or batch_size > 1:
                 windows = spoken_windows(self.runner, recording, heard, cut=batch_size > 1 or not timestamps)
             else:
@@ -204,6 +213,9 @@ class Transcriber(Closable):
             heard_in = consecutive(windows or [whole])
             shares = self._languages.heard(heard_in, language_detection_segments, language_detection_threshold)
             code = likeliest(shares)
+        if part != WHOLE:
+            # After the language, which is that of the whole recording.
+            windows, chosen_options = clipped(windows, own), _of_part(part, chosen_options)
         info = TranscriptionInfo(
             model=self.checkpoint.name,
             device=self.device,
@@ -421,6 +433,39 @@ def _detector(
         return SpeechDetector()
     guarded = vad_filter is None and speech is None and options.no_speech_threshold is not None
     return SpeechDetector() if guarded else None
+
+
+def _check_part(
+    part: tuple[int, int], options: DecodingOptions, clips: Sequence[float] | None, *, detected: bool
+) -> None:
+    """Raises OptionError for what is no part, or cannot be known in one."""
+    index, count = part
+    if type(index) is not int or type(count) is not int or not 0 <= index < count:
+        raise OptionError(f"part must be a number from 0 and that of all parts, such as (0, 4), not {part!r}")
+    if clips is not None:
+        raise OptionError("part and clip_timestamps both say what is transcribed: leave one of them out")
+    if options.condition_on_previous_text:
+        raise OptionError("condition_on_previous_text needs the text before a part: transcribe the whole recording")
+    if not detected:
+        raise OptionError("a part is cut where Silero VAD hears pauses: leave vad_filter and no_speech_threshold on")
+
+
+def _clip_of(part: tuple[int, int], heard: Speech, seconds: float) -> list[tuple[float, float]]:
+    """From where to where a part goes, in seconds. Raises OptionError for parts that nobody would want."""
+    if part[1] > max(1, seconds):
+        raise OptionError(f"a recording of {seconds:.1f} s has no {part[1]} parts of a second or more")
+    span = heard.part(*part, seconds)
+    # In whole frames, as windows begin.
+    start, end = (math.floor(time * FRAMES_PER_SECOND) / FRAMES_PER_SECOND for time in (span.start, span.end))
+    return [(start, end if part[0] + 1 < part[1] else math.inf)]
+
+
+def _of_part(part: tuple[int, int], options: DecodingOptions) -> DecodingOptions:
+    """The options of a part that may not be the first, which alone is told a prefix and a prompt."""
+    if part[0] == 0:
+        return options
+    prompt = options.initial_prompt if options.carry_initial_prompt else None
+    return replace(options, prefix=None, initial_prompt=prompt)
 
 
 def _require_something(clips: Sequence[tuple[float, float]], seconds: float) -> None:

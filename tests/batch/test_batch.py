@@ -7,17 +7,22 @@ import signal
 import subprocess
 import threading
 import time
+import wave
 import zipfile
 from contextlib import suppress
 from types import SimpleNamespace
 
+import numpy as np
 import psutil
 import pytest
 
 from batch.conftest import LOAD, PIECES, SECONDS, index
 from cli.conftest import COMMAND
+from ttscribe import TranscriptionInfo, load_model
+from ttscribe.audio import SAMPLE_RATE, load_audio
 from ttscribe.batch import Entry, Index, Item, Plan, Processes, run
 from ttscribe.batch import workers as workers_module
+from ttscribe.batch.doing import Done
 from ttscribe.batch.workers import Process
 from ttscribe.cli._jobs import Job
 from ttscribe.cli.batch import _left
@@ -102,6 +107,94 @@ def test_a_recording_whose_worker_is_killed_is_done_by_another(folder, texts, tm
     assert {entry.source: entry.text for entry in entries} == texts
     assert sorted(entry.attempts for entry in entries) == [1] * (PIECES - 1) + [2]
     assert workers() == []
+
+
+@pytest.fixture(scope="module")
+def long(two_cities, tmp_path_factory):
+    """36 s of read English in pieces, with 7 s of silence between, in one file; and the text that one worker writes."""
+    samples = load_audio(two_cities)
+    pieces = [samples[at * 12 * SAMPLE_RATE : (at + 1) * 12 * SAMPLE_RATE] for at in range(3)]
+    pause = np.zeros(7 * SAMPLE_RATE, np.float32)
+    whole = np.concatenate([part for piece in pieces for part in (piece, pause)][:-1])
+    path = tmp_path_factory.mktemp("long") / "long.wav"
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, SAMPLE_RATE, 0, "NONE", ""))
+        file.writeframes((whole * 32767).astype("<i2").tobytes())
+    segments, _ = load_model(**LOAD).transcribe(path)
+    return path, [(segment.start, segment.end, segment.text) for segment in segments]
+
+
+def test_workers_share_a_long_recording_and_a_part_whose_worker_is_killed_is_done_by_another(long, folder, tmp_path):
+    path, whole = long
+    items = [Item(str(path), tmp_path / "long.json"), Item(str(folder / "1.wav"), tmp_path / "1.json")]
+    killed = []
+
+    def kill():
+        while not killed:
+            for pid in workers()[:1]:
+                os.kill(pid, signal.SIGKILL)
+                killed.append(pid)
+            time.sleep(0.05)
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    entries = {entry.source: entry for entry in run(items, Processes(Plan(LOAD, {}, "json")), 2, longest=20)}
+    thread.join()
+    found, short = entries[str(path)], entries[str(folder / "1.wav")]
+    assert [tuple(segment) for segment in found.segments] == whole
+    assert (found.parts, short.parts) == (3, 1)
+    assert max(found.attempts, short.attempts) == 2
+    assert found.seconds == pytest.approx(50, abs=0.1)
+    written = json.loads((tmp_path / "long.json").read_text(encoding="utf-8"))
+    assert [each["id"] for each in written["segments"]] == [*range(len(whole))]
+    assert [each["text"] for each in written["segments"]] == [text for _, _, text in whole]
+
+
+class Told:
+    """A crew of one worker that says of each part what ``says`` has for it."""
+
+    plan = Plan({}, {}, "txt")
+    death = "killed"
+
+    def __init__(self, says):
+        self.says, self.item, self.taken = says, None, []
+
+    def hire(self):
+        return self
+
+    def ready(self, busy):
+        return busy
+
+    def take(self, item):
+        self.item = item
+        self.taken.append(item.part[0])
+
+    def result(self):
+        item, self.item = self.item, None
+        return self.says[item.part[0]]
+
+    def end(self):
+        pass
+
+
+def test_a_recording_of_which_a_part_cannot_be_done_is_told_once_and_the_rest_of_it_left(long, tmp_path):
+    path, _ = long
+    done = Done(Entry(str(path), "a.txt"), (), TranscriptionInfo("m", "cpu", "int8", "transcribe", "en", 1.0, 50.0))
+    crew = Told([done, Done(Entry.failed(str(path), "a.txt", "it is damaged")), done])
+    (entry,) = run([Item(str(path), tmp_path / "a.txt")], crew, 1, longest=20)
+    assert (entry.error, entry.parts) == ("it is damaged", 3)
+    assert crew.taken == [0, 1]
+    assert not (tmp_path / "a.txt").exists()
+
+
+def test_split_is_in_minutes(long, tmp_path, ttscribe):
+    path, whole = long
+    done = batch(path, "--output", tmp_path, "--split", 0.3, "--workers", 2)
+    assert done.returncode == 0, done.stderr
+    (entry,) = index(tmp_path)
+    assert (entry.parts, entry.text) == (3, " ".join(text for _, _, text in whole))
+    refused = ttscribe("batch", path, "--output", tmp_path / "other", "--split", "0", "--model", "tiny.en", "--offline")
+    assert (refused.exit_code, refused.stderr) == (1, "ttscribe: error: --split takes minutes above 0, not 0\n")
 
 
 def test_a_recording_that_no_worker_survives_is_given_up(folder, tmp_path):

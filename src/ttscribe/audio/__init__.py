@@ -1,6 +1,7 @@
 """From any recording to what Whisper hears: mono 16 kHz samples, then log-mel features."""
 
 from ttscribe.audio.chunks import ChunkReader, heard_chunks
+from ttscribe.audio.containers import told_seconds
 from ttscribe.audio.features import HOP, WINDOW_FRAMES, WINDOW_SAMPLES, log_mel, window
 from ttscribe.audio.recording import Recording, listen
 from ttscribe.audio.sources import hear, load_audio
@@ -18,5 +19,6 @@ __all__ = [
     "listen",
     "load_audio",
     "log_mel",
+    "told_seconds",
     "window",
 ]

@@ -17,7 +17,7 @@ from av.packet import Packet
 
 from ttscribe.audio.spool import Spool
 from ttscribe.audio.track import MonoTrack
-from ttscribe.errors import AudioUnreadable, NoAudioStream
+from ttscribe.errors import AudioError, AudioUnreadable, NoAudioStream
 
 logger = logging.getLogger("ttscribe.audio")
 
@@ -63,6 +63,15 @@ def decode(file: BinaryIO | Spool, track: MonoTrack) -> None:
         raise AudioUnreadable(f"{label}: not audio or video, or damaged or cut short ({_reason(error)})") from error
     if ogg and not _has_last_page(file):
         logger.warning("%s: perhaps cut short: its end mark is missing", label)
+
+
+def told_seconds(file: BinaryIO) -> float:
+    """How long a seekable file says that its sound is, or its size lets suppose; 0 where nothing is known of it."""
+    try:
+        with _open(_View(file)) as container:
+            return _seconds(container, _sound(container, ""))
+    except (AudioError, *FAILURES):
+        return 0.0
 
 
 def _reason(error: Exception) -> str:

@@ -79,7 +79,7 @@ class Actor:
 
     def take(self, item: Item) -> None:
         self.item = item
-        self.future = self._actor.do.remote(item.source, str(item.output))
+        self.future = self._actor.do.remote(item)
 
     def result(self) -> Done | TtscribeError | None:
         import ray

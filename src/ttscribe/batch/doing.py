@@ -12,17 +12,22 @@ import ttscribe
 from ttscribe.batch.index import Entry
 from ttscribe.batch.inputs import opened
 from ttscribe.errors import AudioError, TtscribeError
+from ttscribe.transcription import WHOLE
 from ttscribe.types import Segment, TranscriptionInfo
 from ttscribe.writers import SubtitleLayout
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A recording and the file that its transcript goes to; ``attempts`` are those that a worker did not survive."""
+    """A recording and the file that its transcript goes to; ``attempts`` are those that a worker did not survive.
+
+    ``part`` is which part of it, and of how many.
+    """
 
     source: str
     output: Path
     attempts: int = 0
+    part: tuple[int, int] = WHOLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,31 +91,30 @@ class Transcribing:
         self._plan = plan
         self._transcriber: ttscribe.Transcriber | None = None
 
-    def do(self, source: str, output: str) -> Done | TtscribeError:
-        """A recording, whose transcript is meant for ``output``; the error of a model that cannot be loaded."""
+    def do(self, item: Item) -> Done | TtscribeError:
+        """A recording, or the part of it that is asked for; the error of a model that cannot be loaded."""
         try:
             if self._transcriber is None:
                 self._transcriber = ttscribe.load_model(**self._plan.load)
-            return self._done(self._transcriber, source, output)
+            return self._done(self._transcriber, item)
         except TtscribeError as error:
             return error
         except Exception as error:  # noqa: BLE001 - it is told, and costs this recording alone
             why = f"failed in a way that nobody expected: {type(error).__name__}: {error}"
-            return Done(Entry.failed(source, output, why))
+            return Done(Entry.failed(item.source, str(item.output), why))
 
-    def _done(self, transcriber: ttscribe.Transcriber, source: str, output: str) -> Done:
-        began = time.perf_counter()
+    def _done(self, transcriber: ttscribe.Transcriber, item: Item) -> Done:
+        began, source, output = time.perf_counter(), item.source, str(item.output)
         try:
             with opened(source) as sound:
-                segments, info = transcriber.transcribe(sound, **self._plan.options)
+                segments, info = transcriber.transcribe(sound, part=item.part, **self._plan.options)
                 heard = list(segments)
         except AudioError as error:
             return Done(Entry.failed(source, output, str(error)))
-        entry = Entry(
+        entry = Entry.of(
             source,
             output,
-            text=" ".join(segment.text for segment in heard),
-            segments=[(segment.start, segment.end, segment.text) for segment in heard],
+            heard,
             language=info.language,
             seconds=info.duration,
             work_seconds=round(time.perf_counter() - began, 3),

@@ -7,9 +7,11 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from ttscribe import __version__
 from ttscribe.errors import OutputError
+from ttscribe.types import Segment
 
 NAME = "index.jsonl"
 
@@ -19,7 +21,8 @@ class Entry:
     """A recording that is done, or given up with an ``error`` of one line.
 
     ``seconds`` are of sound, ``work_seconds`` of the attempt that counted; ``output`` is the transcript's path;
-    ``segments`` are their start and end, in seconds, and their text.
+    ``segments`` are their start and end, in seconds, and their text. Where workers shared it in ``parts``,
+    ``work_seconds`` are those of all, and ``attempts`` those of the part that had the most.
     """
 
     source: str
@@ -31,10 +34,17 @@ class Entry:
     seconds: float = 0.0
     work_seconds: float = 0.0
     attempts: int = 1
+    parts: int = 1
     model: str = ""
     device: str = ""
     precision: str = ""
     version: str = ""
+
+    @classmethod
+    def of(cls, source: str, output: str, heard: Sequence[Segment], **known: Any) -> Entry:
+        """Of a recording in which these segments were heard."""
+        segments = [(segment.start, segment.end, segment.text) for segment in heard]
+        return cls(source, output, text=" ".join(segment.text for segment in heard), segments=segments, **known)
 
     @classmethod
     def failed(cls, source: str, output: str, why: str) -> Entry:

@@ -51,7 +51,7 @@ class Process:
     def take(self, item: Item) -> None:
         self.item = item
         with suppress(OSError):  # it is dead, which its sentinel tells
-            self._connection.send((item.source, str(item.output)))
+            self._connection.send(item)
 
     def result(self) -> Done | TtscribeError | None:
         self.item = None
@@ -107,4 +107,4 @@ def _serve(connection: Connection, plan: Plan) -> None:
     transcribing = Transcribing(plan)
     with suppress(EOFError, BrokenPipeError):
         while True:
-            connection.send(transcribing.do(*connection.recv()))
+            connection.send(transcribing.do(connection.recv()))

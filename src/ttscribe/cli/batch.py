@@ -36,6 +36,10 @@ def batch(
         Path, typer.Option("--output", "-o", metavar="DIR", help="Folder of the transcripts and of index.jsonl.")
     ],
     workers: Annotated[int, typer.Option(min=1, metavar="N", help="Processes, each with a model of its own.")] = 1,
+    split: Annotated[
+        float | None,
+        typer.Option(metavar="MINUTES", help="Share what lasts longer among the workers, in parts cut at pauses."),
+    ] = None,
     ray: Annotated[
         str | None,
         typer.Option(
@@ -52,6 +56,8 @@ def batch(
     1. A process that dies is replaced. Whatever ends the command, --resume goes on with it: nothing is lost, and
     nothing is done twice.
     """
+    if split is not None and not split > 0:
+        raise OptionError(f"--split takes minutes above 0, not {split:g}")
     given = {**_defaults(), "prefix": None, "input_format": None, "sample_rate": None, **others}
     options = Options.of(given)
     from ttscribe.batch import LOCAL, Index, Plan, Processes, cluster, recordings, run
@@ -70,7 +76,8 @@ def batch(
     name = loading.named(
         given["model"], language=given["language"], task=given["task"], offline=given["offline"], quiet=quiet
     )
-    workers = min(workers, len(items))
+    if split is None:
+        workers = min(workers, len(items))
     load = {
         "name_or_path": name,
         "device": given["device"],
@@ -83,7 +90,7 @@ def batch(
     how = Plan(load, options.arguments, options.format_name, options.layout)
     with (
         nullcontext(Processes(how)) if ray is None else cluster(ray, how, workers) as crew,
-        closing(run(items, crew, workers)) as settled,
+        closing(run(items, crew, workers, None if split is None else 60 * split)) as settled,
         _progress(len(items), quiet=quiet) as advance,
     ):
         for entry in settled:

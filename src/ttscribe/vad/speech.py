@@ -14,6 +14,9 @@ from ttscribe.vad.silero import FRAME
 LONGEST_PAUSE = 5.0
 """Seconds without speech that stay within a window: Whisper's times after a longer pause are often too early."""
 
+NEAR = 15.0
+"""Seconds from where a part should begin in which the longest pause is looked for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Span:
@@ -67,6 +70,26 @@ class Speech:
     def windows(self, longest: float) -> list[Span]:
         """The stretches, cut to at most ``longest`` seconds where the pauses are: together they hold every span."""
         return [window for stretch in self.stretches() for window in self._cut(stretch, longest)]
+
+    def part(self, index: int, count: int, seconds: float) -> Span:
+        """One of ``count`` parts of a recording of so many seconds, of about the same length.
+
+        They follow on each other without a gap. Each begins with the stretch that begins nearest to where it should,
+        within a quarter of a part; where there is none, in the longest pause there.
+        """
+        return Span(self._part_start(index, count, seconds), self._part_start(index + 1, count, seconds))
+
+    def _part_start(self, index: int, count: int, seconds: float) -> float:
+        if index in (0, count):
+            return seconds * index / count
+        length = seconds / count
+        wanted = index * length
+        first, last = wanted - length / 4, wanted + length / 4
+        starts = [stretch.start for stretch in self.stretches() if first <= stretch.start <= last]
+        if starts:
+            return min(starts, key=lambda start: abs(start - wanted))
+        near = min(length / 4, NEAR)
+        return self._pause(wanted - near, wanted + near)
 
     def _cut(self, stretch: Span, longest: float) -> Iterator[Span]:
         start = stretch.start
