@@ -65,6 +65,14 @@ def test_a_last_clip_without_an_end_goes_on_to_the_recordings(transcriber, two_c
     assert heard[-1].end > info.duration - 3
 
 
+@pytest.mark.parametrize("clips", [[0], [0, 20], [0, 5, 5, 29.9]])
+def test_nothing_is_later_than_the_recordings_end(transcriber, beckett, clips):
+    segments, info = transcriber.transcribe(beckett, clip_timestamps=clips)
+    ends = [segment.end for segment in segments]
+    assert ends
+    assert max(ends) <= round(info.duration, 3) < 20
+
+
 @pytest.mark.parametrize("options", [{"vad_filter": True}, {"batch_size": 2}], ids=["vad", "batch"])
 def test_clips_hold_where_a_detector_cuts(transcriber, two_cities, options):
     segments, _ = transcriber.transcribe(two_cities, clip_timestamps=CLIPS, **options)

@@ -362,7 +362,9 @@ class Transcriber(Closable):
     def _timed(self, each: Decoded) -> Iterator[Segment]:
         """Segments with text, whose times are the recording's; they are not numbered yet."""
         window, language, outcome, words = each
-        latest = window.recording.seconds if window.stop is None else window.stop / FRAMES_PER_SECOND
+        latest = window.recording.seconds
+        if window.stop is not None:
+            latest = min(latest, window.stop / FRAMES_PER_SECOND)
 
         def seconds(time: float) -> float:
             # A timestamp may lie in the silence that fills a window up.

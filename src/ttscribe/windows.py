@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from itertools import pairwise, zip_longest
+from itertools import zip_longest
 from typing import Any, NamedTuple
 
 import torch
@@ -145,9 +145,11 @@ def clips_of(times: Sequence[float]) -> list[tuple[float, float]]:
     Raises OptionError where they do not rise, or are no seconds.
     """
     numbers = all(isinstance(time, int | float) and 0 <= time < math.inf for time in times)
-    if not times or not numbers or any(end <= start for start, end in pairwise(times)):
-        raise OptionError(f"clip_timestamps are seconds that rise: start, end, start, end ..., not {list(times)!r}")
-    return list(zip_longest(times[::2], times[1::2], fillvalue=math.inf))
+    clips = list(zip_longest(times[::2], times[1::2], fillvalue=math.inf))
+    rise = numbers and [*times] == sorted(times) and all(start < end for start, end in clips)
+    if not clips or not rise:
+        raise OptionError(f"clip_timestamps are seconds that rise: start, end, start, end ..., not {[*times]!r}")
+    return clips
 
 
 def clipped(windows: Sequence[RecordingWindow], clips: Sequence[tuple[float, float]]) -> list[RecordingWindow]:
@@ -156,10 +158,10 @@ def clipped(windows: Sequence[RecordingWindow], clips: Sequence[tuple[float, flo
     for start, end in clips:
         first = round(start * FRAMES_PER_SECOND)
         for window in windows:
-            stop = window.last if end == math.inf else min(window.last, round(end * FRAMES_PER_SECOND))
-            seek = max(first, window.seek)
-            if seek < stop:
-                found.append(replace(window, seek=seek, stop=stop))
+            stop = window.stop if end == math.inf else min(window.last, round(end * FRAMES_PER_SECOND))
+            part = replace(window, seek=max(first, window.seek), stop=stop)
+            if part.seek < part.last:
+                found.append(part)
     return found
 
 

@@ -81,7 +81,7 @@ class Speech:
 
     def _part_start(self, index: int, count: int, seconds: float) -> float:
         if index in (0, count):
-            return seconds * index / count
+            return seconds if index else 0.0
         length = seconds / count
         wanted = index * length
         first, last = wanted - length / 4, wanted + length / 4
