@@ -39,7 +39,7 @@ MAY_IMPORT = {
     "languages": {"whisper", "decoding", "windows"},
     "backend": {"compiler", "devices"},
     "transcription": {"audio", "whisper", "devices", "decoding", "alignment", "vad", "windows", "languages", "live"},
-    "batch": {"", "transcription", "writers"},
+    "batch": {"", "audio", "transcription", "writers"},
     "server": {"", "whisper", "devices", "transcription", "live", "writers"},
     "check": {"whisper", "compiler", "devices"},
     "evaluation": {"audio", "whisper", "decoding", "devices"},

@@ -187,13 +187,19 @@ def test_a_recording_of_which_a_part_cannot_be_done_is_told_once_and_the_rest_of
     assert not (tmp_path / "a.txt").exists()
 
 
-def test_split_is_in_minutes(long, tmp_path, ttscribe):
-    path, whole = long
-    done = batch(path, "--output", tmp_path, "--split", 0.3, "--workers", 2)
-    assert done.returncode == 0, done.stderr
-    (entry,) = index(tmp_path)
-    assert (entry.parts, entry.text) == (3, " ".join(text for _, _, text in whole))
-    refused = ttscribe("batch", path, "--output", tmp_path / "other", "--split", "0", "--model", "tiny.en", "--offline")
+def test_split_is_in_minutes(long, tmp_path, ttscribe, monkeypatch):
+    told = []
+
+    def run(items, _crew, _workers, longest):
+        told.append(longest)
+        yield Entry(items[0].source, str(items[0].output), parts=3, seconds=50.0)
+
+    monkeypatch.setattr("ttscribe.batch.run", run)
+    command = ("batch", long[0], "--model", "tiny.en", "--offline")
+    assert ttscribe(*command, "--output", tmp_path / "a", "--split", "0.5").exit_code == 0
+    assert ttscribe(*command, "--output", tmp_path / "b").exit_code == 0
+    assert told == [30.0, None]
+    refused = ttscribe(*command, "--output", tmp_path / "c", "--split", "0")
     assert (refused.exit_code, refused.stderr) == (1, "ttscribe: error: --split takes minutes above 0, not 0\n")
 
 

@@ -73,6 +73,8 @@ def test_a_file_that_is_named_must_be_there_and_comes_before_the_variable(ttscri
 def test_the_users_own_is_in_their_configuration_folder(ttscribe, tmp_path, monkeypatch):
     monkeypatch.delenv("TTSCRIBE_CONFIG")
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    # Caches of gigabytes are counted file by file.
+    monkeypatch.setenv("TTSCRIBE_CACHE", str(tmp_path / "cache"))
     path = tmp_path / "ttscribe" / "ttscribe.toml"
     path.parent.mkdir()
     path.write_text("[transcribe]\nmodel = 'no-such-model'\n")

@@ -144,6 +144,6 @@ def _power(signal: torch.Tensor, first: int, last: int) -> torch.Tensor:
     # The periodic window, as OpenAI and Hugging Face have it; numpy.hanning is the symmetric one.
     hann = torch.hann_window(N_FFT, device=signal.device)
     spectrum = torch.stft(block[0], N_FFT, HOP, window=hann, center=False, return_complex=True)
-    # A magnitude takes three times as long, for its root; frames are one after another in memory, and so stay.
-    real, imaginary = torch.view_as_real(spectrum.mT).unbind(-1)
-    return torch.addcmul(real.square(), imaginary, imaginary).mT
+    # To square the parts and add them takes a third of the time, and is not Hugging Face's to the last bit: with
+    # bfloat16 that is another word now and then.
+    return spectrum.abs().square()
