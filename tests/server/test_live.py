@@ -83,7 +83,7 @@ def test_text_comes_while_sound_does_and_what_is_committed_stays(live, samples):
 @pytest.mark.filterwarnings(r"ignore:connect\(\) must be used as a context manager:DeprecationWarning")
 def test_openais_client_hears_items_that_it_ends_itself(live, samples):
     sound = pcm(samples, 24_000)
-    kinds, texts = [], []
+    kinds, texts, items = [], [], []
     with live.client().realtime.connect(model="whisper-1") as session:
         session.session.update(
             session={
@@ -101,6 +101,9 @@ def test_openais_client_hears_items_that_it_ends_itself(live, samples):
             kinds.append(event.type)
             if event.type.endswith("completed"):
                 texts.append((event.item_id, words(event.transcript)))
+            if event.type in ("conversation.item.added", "conversation.item.done"):
+                (content,) = event.item.content
+                items.append((event.type[18:], event.item.id, event.previous_item_id, words(content.transcript or "")))
             if event.type == "error":
                 assert event.error.code == "input_audio_buffer_commit_empty"
                 break
@@ -108,6 +111,12 @@ def test_openais_client_hears_items_that_it_ends_itself(live, samples):
     assert kinds.count("input_audio_buffer.committed") == 2
     assert kinds.count("conversation.item.input_audio_transcription.delta") > 2
     assert texts == [("item_1", EXPECTED), ("item_2", EXPECTED)]
+    assert items == [
+        ("added", "item_1", None, []),
+        ("done", "item_1", None, EXPECTED),
+        ("added", "item_2", "item_1", []),
+        ("done", "item_2", "item_1", EXPECTED),
+    ]
 
 
 @pytest.mark.filterwarnings(r"ignore:connect\(\) must be used as a context manager:DeprecationWarning")

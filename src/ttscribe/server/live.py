@@ -221,7 +221,7 @@ class Realtime:
         self._detection: TurnDetection | None = None
         self._turns: Turns | None = None
         self._stream: Stream | None = None
-        self._telling: asyncio.Task[None] | None = None
+        self._telling: asyncio.Task[str | None] | None = None
         self._events = self._items = 0
         self._committed: str | None = None
 
@@ -316,8 +316,10 @@ class Realtime:
         previous, self._committed = self._committed, item
         self._stream = self._telling = None
         await self._send("input_audio_buffer.committed", item_id=item, previous_item_id=previous)
+        await self._send("conversation.item.added", previous_item_id=previous, item=_item(item, None))
         await stream.end()
-        await telling
+        transcript = await telling
+        await self._send("conversation.item.done", previous_item_id=previous, item=_item(item, transcript))
 
     async def _clear(self) -> None:
         """Forget the item that is under way: its text is not told."""
@@ -333,7 +335,8 @@ class Realtime:
             self._telling.cancel()
         self._stream = self._telling = None
 
-    async def _tell(self, stream: Stream, item: str) -> None:
+    async def _tell(self, stream: Stream, item: str) -> str | None:
+        """Tell of an item's text as it comes; gives the whole, or None where it failed, which is told too."""
         name, where = "conversation.item.input_audio_transcription", {"item_id": item, "content_index": 0}
         pieces: list[str] = []
         end = 0.0
@@ -345,13 +348,21 @@ class Realtime:
                     await self._send(f"{name}.delta", **where, delta=pieces[-1])
         except Problem as problem:
             await self._send(f"{name}.failed", **where, error=problem.body()["error"])
-            return
-        usage = {"type": "duration", "seconds": end}
-        await self._send(f"{name}.completed", **where, transcript="".join(pieces), usage=usage)
+            return None
+        usage, transcript = {"type": "duration", "seconds": end}, "".join(pieces)
+        await self._send(f"{name}.completed", **where, transcript=transcript, usage=usage)
+        return transcript
 
     async def _send(self, kind: str, **fields: Any) -> None:
         self._events += 1
         await self._socket.send_json({"event_id": f"event_{self._events}", "type": kind, **fields})
+
+
+def _item(name: str, transcript: str | None) -> dict[str, Any]:
+    """What was heard, as an item of a conversation."""
+    content = {"type": "input_audio", "transcript": transcript}
+    kind = {"object": "realtime.item", "type": "message", "role": "user", "status": "completed"}
+    return {"id": name, **kind, "content": [content]}
 
 
 def _event(message: dict[str, Any]) -> dict[str, Any]:
