@@ -1,9 +1,8 @@
 """A folder of recordings, and what a batch of them should write."""
 
-import wave
-
 import pytest
 
+from sounds import write_wav
 from ttscribe import load_model
 from ttscribe.audio import SAMPLE_RATE, load_audio
 from ttscribe.batch import Index
@@ -20,13 +19,11 @@ def index(output):
 def folder(two_cities, tmp_path_factory):
     """Pieces of read English, one of them in a folder of its own."""
     folder = tmp_path_factory.mktemp("recordings")
-    samples = (load_audio(two_cities) * 32767).astype("<i2")
+    samples = load_audio(two_cities)
     for at in range(PIECES):
         path = folder / ("inner" if at == 0 else "") / f"{at}.wav"
         path.parent.mkdir(exist_ok=True)
-        with wave.open(str(path), "wb") as file:
-            file.setparams((1, 2, SAMPLE_RATE, 0, "NONE", ""))
-            file.writeframes(samples[at * SECONDS * SAMPLE_RATE : (at + 1) * SECONDS * SAMPLE_RATE].tobytes())
+        write_wav(path, samples[at * SECONDS * SAMPLE_RATE : (at + 1) * SECONDS * SAMPLE_RATE])
     return folder
 
 

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import threading
 import time
-import wave
 import zipfile
 from contextlib import suppress
 from types import SimpleNamespace
@@ -18,6 +17,7 @@ import pytest
 
 from batch.conftest import LOAD, PIECES, SECONDS, index
 from cli.conftest import COMMAND
+from sounds import write_wav
 from ttscribe import TranscriptionInfo, load_model
 from ttscribe.audio import SAMPLE_RATE, load_audio
 from ttscribe.batch import Entry, Index, Item, Plan, Processes, run
@@ -116,10 +116,7 @@ def long(two_cities, tmp_path_factory):
     pieces = [samples[at * 12 * SAMPLE_RATE : (at + 1) * 12 * SAMPLE_RATE] for at in range(3)]
     pause = np.zeros(7 * SAMPLE_RATE, np.float32)
     whole = np.concatenate([part for piece in pieces for part in (piece, pause)][:-1])
-    path = tmp_path_factory.mktemp("long") / "long.wav"
-    with wave.open(str(path), "wb") as file:
-        file.setparams((1, 2, SAMPLE_RATE, 0, "NONE", ""))
-        file.writeframes((whole * 32767).astype("<i2").tobytes())
+    path = write_wav(tmp_path_factory.mktemp("long") / "long.wav", whole)
     segments, _ = load_model(**LOAD).transcribe(path)
     return path, [(segment.start, segment.end, segment.text) for segment in segments]
 

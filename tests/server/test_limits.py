@@ -1,15 +1,17 @@
 """What a server does when there is too much: of requests, of bytes, of time; and when it or a client leaves."""
 
+import json
 import threading
-import wave
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import httpx
+import numpy as np
 import openai
 import pytest
 
 from server.conftest import KEY, running, wait_for
+from sounds import write_wav
 from ttscribe.audio import load_audio
 from ttscribe.errors import DeviceUnavailable, OptionError
 from ttscribe.server.keys import Keys
@@ -76,19 +78,15 @@ def test_a_client_that_comes_again_is_served(small, beckett, two_cities):
 def two_minutes(two_cities, tmp_path_factory):
     """So many windows that a client can go long before the last."""
     path = tmp_path_factory.mktemp("long") / "again.wav"
-    samples = (32767 * load_audio(two_cities)).astype("<i2").tobytes()
-    with wave.open(str(path), "wb") as file:
-        file.setparams((1, 2, 16_000, 0, "NONE", ""))
-        file.writeframes(3 * samples)
-    return path
+    return write_wav(path, np.tile(load_audio(two_cities), 3))
 
 
 @pytest.fixture(scope="module")
 def all_tokens(small, two_minutes):
     """How many tokens a client that stays has of them."""
     begin = tokens(small)
-    whole = "".join(streamed_lines(small, two_minutes))
-    assert "transcript.text.done" in whole
+    whole = list(streamed_lines(small, two_minutes))
+    assert json.loads(whole[-2].removeprefix("data: "))["type"] == "transcript.text.done"
     return tokens(small) - begin
 
 

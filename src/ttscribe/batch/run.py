@@ -104,8 +104,10 @@ def _joined(parts: Sequence[Done]) -> Done:
     heard = [segment for part in parts for segment in part.segments]
     segments = [replace(segment, id=index) for index, segment in enumerate(heard)]
     first = parts[0].entry
-    entry = replace(
-        Entry.of(first.source, first.output, segments),
+    entry = Entry.of(
+        first.source,
+        first.output,
+        segments,
         **{name: getattr(first, name) for name in ("language", "seconds", "model", "device", "precision", "version")},
         work_seconds=round(sum(part.entry.work_seconds for part in parts), 3),
         attempts=max(part.entry.attempts for part in parts),
