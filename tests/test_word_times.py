@@ -1,5 +1,6 @@
 """Word times as callers see them: real weights, speech whose beginnings and ends are known."""
 
+import warnings
 from dataclasses import replace
 from itertools import pairwise
 
@@ -9,7 +10,9 @@ import torch
 
 from golden.clips import Absent, clips
 from hearing import transcribed
-from ttscribe.audio import SAMPLE_RATE
+from quality_systems import openai_model
+from ttscribe import DecodingOptions, OptionError
+from ttscribe.audio import SAMPLE_RATE, load_audio
 from ttscribe.devices.cpu import CpuRunner
 from ttscribe.errors import StateGone
 from ttscribe.transcription import Transcriber
@@ -162,3 +165,58 @@ def test_words_of_a_translation_are_warned_of(base, caplog):
     assert [record.getMessage() for record in caplog.records] == [
         "word times of a translation are rough: it says things in another order than the speaker"
     ]
+
+
+@pytest.fixture(scope="module")
+def then_noise(two_cities):
+    """11 s of speech, then 24 s of faint noise, of which tiny.en without guards writes a loop."""
+    noise = np.random.default_rng(0).normal(0, 0.001, 24 * SAMPLE_RATE).astype(np.float32)
+    return np.concatenate([load_audio(two_cities)[: 11 * SAMPLE_RATE], noise])
+
+
+@ENGLISH
+def test_what_nobody_says_between_silences_is_decoded_again_without_them_as_openai_does(english, tiny_en, then_noise):
+    whisper = pytest.importorskip("whisper", reason="OpenAI's package (openai-whisper) is not installed: make env")
+
+    def ours(threshold):
+        segments, _ = english.transcribe(
+            then_noise,
+            sample_rate=SAMPLE_RATE,
+            vad_filter=False,
+            word_timestamps=True,
+            hallucination_silence_threshold=threshold,
+            options=DecodingOptions.plain(),
+        )
+        return [segment.text for segment in segments]
+
+    with warnings.catch_warnings():
+        # Its vocabulary is read from a file that it does not close.
+        warnings.simplefilter("ignore", ResourceWarning)
+        theirs = whisper.transcribe(
+            openai_model(tiny_en),
+            then_noise,
+            language="en",
+            fp16=False,
+            temperature=0.0,
+            no_speech_threshold=None,
+            compression_ratio_threshold=None,
+            logprob_threshold=None,
+            condition_on_previous_text=False,
+            word_timestamps=True,
+            hallucination_silence_threshold=2.0,
+        )["segments"]
+    assert ours(2.0) == [each["text"].strip() for each in theirs]
+    assert len(ours(2.0)) < len(ours(None))
+
+
+@ENGLISH
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"hallucination_silence_threshold": 2.0}, "ask for word_timestamps too"),
+        ({"hallucination_silence_threshold": -1, "word_timestamps": True}, "must be 0 or more seconds, not -1"),
+    ],
+)
+def test_a_silence_threshold_that_cannot_be_honoured_is_refused(english, beckett, options, reason):
+    with pytest.raises(OptionError, match=reason):
+        english.transcribe(beckett, **options)

@@ -12,7 +12,7 @@ from typing import Any, get_args
 import numpy.typing as npt
 import torch
 
-from ttscribe.alignment import Aligner, aligning_decoder
+from ttscribe.alignment import Aligner, SilenceSkip, aligning_decoder
 from ttscribe.audio import SAMPLE_RATE, heard_chunks, listen
 from ttscribe.decoding import (
     Closable,
@@ -113,6 +113,7 @@ class Transcriber(Closable):
         word_timestamps: bool = False,
         prepend_punctuations: str = OPENING,
         append_punctuations: str = CLOSING,
+        hallucination_silence_threshold: float | None = None,
         sample_rate: int | None = None,
         input_format: InputFormat | None = None,
         max_duration: float = LONGEST,
@@ -142,6 +143,8 @@ class Transcriber(Closable):
                 of a translation these are rough. The text is the same with and without.
             prepend_punctuations: signs that belong to the word that follows them.
             append_punctuations: signs that belong to the word before them.
+            hallucination_silence_threshold: seconds of silence around segments of very short, very long or improbable
+                words above which these are decoded again without it; needs ``word_timestamps``. None: never.
             sample_rate: of NumPy samples or raw PCM, in Hz.
             input_format: "s16le" or "f32le" where the bytes are raw PCM: mono, without a header.
             max_duration: seconds beyond which a recording is refused, and read no further: 24 h.
@@ -179,6 +182,7 @@ class Transcriber(Closable):
             raise OptionError(f"window must be auto or full, not {window!r}")
         self._check_rows(chosen_options)
         self._check_batch(batch_size, chosen_options)
+        skip = _skip(hallucination_silence_threshold, word_timestamps=word_timestamps)
         detector = _detector(vad_filter, batch_size, speech, chosen_options)
         if part != WHOLE:
             _check_part(part, chosen_options, clip_timestamps, detected=detector is not None)
@@ -231,7 +235,7 @@ class Transcriber(Closable):
         decoder = WindowDecoder(self.runner, self.checkpoint.tokenizer, rules, chosen_options, timestamps=timestamps)
         aligner = self._aligner(task, prepend_punctuations, append_punctuations) if word_timestamps else None
         of_each = self._languages.detector() if multilingual else None
-        walk = Walk(decoder, context, chosen_options.seed, self._turn, code, of_each, aligner)
+        walk = Walk(decoder, context, chosen_options.seed, self._turn, code, of_each, aligner, skip)
         # The first window by itself where it alone is told something.
         prompted = chosen_options.initial_prompt and not chosen_options.carry_initial_prompt
         alone = 1 if prompted or chosen_options.prefix else 0
@@ -435,6 +439,16 @@ def _detector(
         return SpeechDetector()
     guarded = vad_filter is None and speech is None and options.no_speech_threshold is not None
     return SpeechDetector() if guarded else None
+
+
+def _skip(threshold: float | None, *, word_timestamps: bool) -> SilenceSkip | None:
+    if threshold is None:
+        return None
+    if not (isinstance(threshold, int | float) and 0 <= threshold < math.inf):
+        raise OptionError(f"hallucination_silence_threshold must be 0 or more seconds, not {threshold!r}")
+    if not word_timestamps:
+        raise OptionError("hallucination_silence_threshold is about words: ask for word_timestamps too")
+    return SilenceSkip(threshold)
 
 
 def _check_part(

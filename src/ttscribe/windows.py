@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ttscribe.alignment import Aligner
+from ttscribe.alignment import Aligner, SilenceSkip
 from ttscribe.audio import HOP, SAMPLE_RATE, Recording
 from ttscribe.decoding import Context, LanguageDetector, Outcome, Runner, WindowDecoder, likeliest
 from ttscribe.errors import OptionError, StateGone
@@ -193,7 +193,8 @@ class Decoded(NamedTuple):
 class Walk:
     """Goes through the windows of one recording; ``turn`` is held for what a device does without interruption.
 
-    ``language`` is that of all windows, but where there is a ``detector`` that finds each one's own.
+    ``language`` is that of all windows, but where there is a ``detector`` that finds each one's own. ``skip`` looks at
+    the words that an ``aligner`` finds.
     """
 
     decoder: WindowDecoder
@@ -203,6 +204,7 @@ class Walk:
     language: str
     detector: LanguageDetector | None = None
     aligner: Aligner | None = None
+    skip: SilenceSkip | None = None
 
     def decoded(self, groups: Sequence[Sequence[RecordingWindow]]) -> Iterator[Decoded]:
         """All windows in order: each group's are decoded together, those that follow on them one by one."""
@@ -250,7 +252,7 @@ class Walk:
     def _on_from(self, decoded: Decoded) -> Iterator[Decoded]:
         """A window, and those that follow from where its segments end until its stretch does."""
         while True:
-            decoded = decoded._replace(outcome=_before_unheard(decoded.window, decoded.outcome))
+            decoded = self._skipped(decoded)
             window, _, outcome, _ = decoded
             self.context.add(outcome)
             yield decoded
@@ -258,6 +260,22 @@ class Walk:
             if following.seek >= following.last:
                 return
             decoded = self._alone(following)
+
+    def _skipped(self, decoded: Decoded) -> Decoded:
+        """A window of which less is kept, and after which decoding goes on earlier, where that is called for."""
+        window, _, outcome, words = decoded
+        resumed = None
+        if self.skip is not None:
+            bounds = (window.seek, window.seek + window.frames, window.last)
+            resumed = self.skip.resume(words, *(frame / FRAMES_PER_SECOND for frame in bounds))
+        if resumed is None:
+            return decoded._replace(outcome=_before_unheard(window, outcome))
+        kept, time = resumed
+        # Rounded down to no frame at all, the window would be decoded again and again.
+        advance = max(1, round(time * FRAMES_PER_SECOND) - window.seek)
+        return decoded._replace(
+            outcome=replace(outcome, segments=outcome.segments[:kept], advance=advance), words=words[:kept]
+        )
 
 
 def _before_unheard(window: RecordingWindow, outcome: Outcome) -> Outcome:

@@ -28,7 +28,6 @@ INSTEAD = {
     "--model-directory": "give the folder to --model",
     "--cache-directory": "the environment variable HF_HOME says where downloads are kept",
     "--device-index": "one device runs the model: --device says which",
-    "--hallucination-silence-threshold": "--vad passes over silence",
     "--pretty-json": "--format json is one document; 'python -m json.tool' lays it out",
     "--live-transcribe": "ttscribe listen hears a microphone, or raw PCM on standard input",
 }

@@ -27,6 +27,10 @@ MaxLineCount: TypeAlias = Annotated[
 MaxWordsPerLine: TypeAlias = Annotated[
     int | None, _option("Most words of a subtitle; not together with --max-line-width.", metavar="N")
 ]
+HallucinationSilence: TypeAlias = Annotated[
+    float | None,
+    _option("Decode again, without the silence around them, words that look as if nobody said them.", metavar="S"),
+]
 Prepend: TypeAlias = Annotated[str, _option("Signs that belong to the word that follows.", metavar="SIGNS")]
 Append: TypeAlias = Annotated[str, _option("Signs that belong to the word before.", metavar="SIGNS")]
 

@@ -57,7 +57,7 @@ class Options:
 _ARGUMENTS = (
     *("language", "task", "input_format", "sample_rate", "max_duration", "batch_size", "window", "multilingual"),
     *("language_detection_segments", "language_detection_threshold", "word_timestamps"),
-    *("prepend_punctuations", "append_punctuations"),
+    *("prepend_punctuations", "append_punctuations", "hallucination_silence_threshold"),
 )
 _DECODING = (
     *("compression_ratio_threshold", "no_speech_threshold", "beam_size", "patience", "best_of", "length_penalty"),
@@ -131,6 +131,7 @@ def transcribe(
     max_words_per_line: words.MaxWordsPerLine = None,
     prepend_punctuations: words.Prepend = OPENING,
     append_punctuations: words.Append = CLOSING,
+    hallucination_silence_threshold: words.HallucinationSilence = None,
     temperature: decoding.Temperature = decoding.DEFAULT.ladder[0],
     temperature_increment_on_fallback: decoding.Increment = decoding.INCREMENT,
     compression_ratio_threshold: decoding.CompressionRatio = decoding.DEFAULT.compression_ratio_threshold,
