@@ -133,12 +133,13 @@ def _configuration(ctx: Any) -> Row:
 
 def _bytes_in(folder: Path) -> int:
     """What its files take; of links nothing, for the hub's cache links to each file from several folders."""
-    return sum(_file_size(Path(inner, name)) for inner, _, names in os.walk(folder) for name in names)
+    return sum(_file_size(f"{inner}{os.sep}{name}") for inner, _, names in os.walk(folder) for name in names)
 
 
-def _file_size(path: Path) -> int:
+def _file_size(path: str) -> int:
     try:
-        found = path.lstat()
+        # A Path for each of a mock board's hundred thousands of files takes three times as long.
+        found = os.lstat(path)
     except FileNotFoundError:  # gone since it was listed
         return 0
     return found.st_size if stat.S_ISREG(found.st_mode) else 0
