@@ -120,16 +120,16 @@ def is_read_utterance(recording: Mapping[str, Any]) -> bool:
     return recording["kind"] == "utt" and not recording["long"]
 
 
-def _turn(recording: Mapping[str, Any]) -> tuple[bool, bytes]:
+def in_order(found: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """Utterances first, and all in an order that has nothing to do with where they come from."""
-    return not is_read_utterance(recording), sha256(recording["file"].encode()).digest()
+    return sorted(found, key=lambda each: (not is_read_utterance(each), sha256(each["file"].encode()).digest()))
 
 
 def measure(arguments: argparse.Namespace) -> None:
     arguments.records.mkdir(parents=True, exist_ok=True)
     done = {(each.model, each.policy, each.file) for each in read_records(Text, arguments.records)}
     for model in arguments.models.split(","):
-        wanted = sorted(recordings(arguments.speech, model), key=_turn)
+        wanted = in_order(recordings(arguments.speech, model))
         if arguments.utterances is not None:
             wanted = list(filter(is_read_utterance, wanted))[: arguments.utterances]
         for policy in arguments.policies.split(","):

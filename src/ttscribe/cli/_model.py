@@ -43,7 +43,7 @@ Precision: TypeAlias = Annotated[
         "--compute-type",
         metavar="NAME",
         autocompletion=complete.precisions,
-        help="What is computed in: on cpu float32, bfloat16, int8; of programs a policy, such as bf16-hifi3.",
+        help="What is computed in: on cpu float32, bfloat16, int8; of programs a policy: bfp8-hifi3, FILE.json ...",
     ),
 ]
 Threads: TypeAlias = Annotated[

@@ -27,7 +27,7 @@ def check(
     board: Annotated[
         BoardName, typer.Option(help="The board to validate for; n300x2 is both chips of an n300.")
     ] = "n150",
-    precision: Annotated[str | None, typer.Option(metavar="POLICY", help="Such as bf16-hifi3 or bfp8-hifi2.")] = None,
+    precision: Annotated[str | None, typer.Option(metavar="POLICY", help="Such as bfp8-hifi3, or FILE.json.")] = None,
     blocklist: Annotated[
         Path | None, typer.Option(metavar="FILE", help="JSON list of operations to keep on the host.")
     ] = None,

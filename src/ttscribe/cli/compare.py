@@ -41,7 +41,7 @@ def compare(
     program: Annotated[
         str | None, typer.Option(metavar="NAME", help=f"Only this: {', '.join(PROGRAMS)}; of a module, graph_0 ...")
     ] = None,
-    precision: Annotated[str | None, typer.Option(metavar="POLICY", help="Such as bf16-hifi3 or bfp8-hifi2.")] = None,
+    precision: Annotated[str | None, typer.Option(metavar="POLICY", help="Such as bfp8-hifi3, or FILE.json.")] = None,
     first: Annotated[int, typer.Option("--from", metavar="STEP", help="Begin at this step of the program.")] = 0,
     steps: Annotated[int | None, typer.Option(metavar="N", help="Compare so many steps, no more.")] = None,
     layers: Annotated[int | None, typer.Option(metavar="N", help="Whisper's first N layers of each side.")] = None,

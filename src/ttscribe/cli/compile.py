@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def compile_(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A name from 'ttscribe models', a folder or a .pt.")],
     program: Annotated[ProgramName | None, typer.Option(help="Only this program; without it, all of them.")] = None,
-    precision: Annotated[str | None, typer.Option(metavar="POLICY", help="Such as bf16-hifi3 or bfp8-hifi2.")] = None,
+    precision: Annotated[str | None, typer.Option(metavar="POLICY", help="Such as bfp8-hifi3, or FILE.json.")] = None,
     after: Annotated[
         str | None, typer.Option("--pass", metavar="NAME", help="The program after this pass ('lowered': before any).")
     ] = None,

@@ -12,7 +12,7 @@ def emit(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A name from 'ttscribe models', a folder or a .pt.")],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where the scripts go.")] = Path(),
     program: Annotated[ProgramName | None, typer.Option(help="Only this program; without it, all of them.")] = None,
-    precision: Annotated[str | None, typer.Option(metavar="POLICY", help="Such as bf16-hifi3 or bfp8-hifi2.")] = None,
+    precision: Annotated[str | None, typer.Option(metavar="POLICY", help="Such as bfp8-hifi3, or FILE.json.")] = None,
     random_weights: Annotated[
         bool, typer.Option("--random-weights", help="Seeded random weights at the model's true shape.")
     ] = False,

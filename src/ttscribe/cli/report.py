@@ -25,7 +25,7 @@ def report(
     board: Annotated[
         BoardName, typer.Option(help="The board to report for; n300x2 is both chips of an n300, figures are one's.")
     ] = "n150",
-    precision: Annotated[str | None, typer.Option(metavar="POLICY", help="Such as bf16-hifi3 or bfp8-hifi2.")] = None,
+    precision: Annotated[str | None, typer.Option(metavar="POLICY", help="Such as bfp8-hifi3, or FILE.json.")] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FOLDER", help="Write all pages here; without it, none.")
     ] = None,

@@ -2,13 +2,39 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, get_args
 
 from ttscribe.compiler.blocklist import Blocklist
 from ttscribe.compiler.boards import BOARDS, Board
 from ttscribe.compiler.program import DType
 from ttscribe.errors import OptionError
+
+# Not HiFi4: with it sums in 32 bits go wrong on Wormhole (tt-metal issues 38306 and 39562), and sums in 16 bits miss
+# the accuracy contract (docs/accuracy.md). Not LoFi, which reads 5 bits of an activation.
+Fidelity: TypeAlias = Literal["HiFi3", "HiFi2"]
+# Not bfloat4_b: normally distributed weights are off by 12 % in it, by 0.7 % in bfloat8_b (the norm of the error over
+# that of the weights, as TT-NN 0.81.1 converts them).
+WEIGHTS = (DType.BFLOAT16, DType.BFLOAT8_B)
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """Another setting for some operations of a policy; what is None is the policy's.
+
+    ``operations`` is a pattern over PROGRAM.PARAM of a product, the param being its weight as ``ttscribe compile``
+    prints it ("encode.encoder_layers_*_fc1_weight"), and PROGRAM.OPERATION of attention
+    ("encode.scaled_dot_product_attention"). ``reason`` is a sentence for the report.
+    """
+
+    operations: str
+    reason: str
+    fidelity: Fidelity | None = None
+    weights: DType | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,17 +45,52 @@ class Precision:
     to; activations, other biases, norms and tables are bfloat16.
     ``fidelity`` is the math fidelity of matrix products and attention; convolutions, norms and sums always have HiFi3.
     Everything is summed in 32 bits. ``exact`` asks the emulator for float32 throughout, and changes nothing on a card.
+    Of the ``overrides`` that match an operation the last counts.
     """
 
     name: str
     weights: DType
-    fidelity: str
+    fidelity: Fidelity
     exact: bool = False
+    overrides: tuple[Override, ...] = ()
+
+    @classmethod
+    def read(cls, text: str, name: str) -> Precision:
+        """A policy in JSON: ``weights``, ``fidelity`` and ``overrides``; OptionError says what is wrong with it."""
+        try:
+            fields = json.loads(text)
+            overrides = tuple(Override(**_typed(each)) for each in fields.pop("overrides", ()))
+            return cls(name, overrides=overrides, **_typed(fields))
+        except (ValueError, TypeError, AttributeError) as error:
+            raise OptionError(
+                f"policy {name}: {error}; it is JSON: {{weights, fidelity[, overrides: "
+                "[{operations, reason[, weights, fidelity]}]]}"
+            ) from None
+
+    def fidelity_of(self, names: tuple[str, ...]) -> Fidelity:
+        """Of the operation that has ``names``, as an override's pattern may match them."""
+        return next((each.fidelity for each in self._matching(names) if each.fidelity is not None), self.fidelity)
+
+    def weights_of(self, names: tuple[str, ...]) -> DType:
+        """Of the product that has ``names``."""
+        return next((each.weights for each in self._matching(names) if each.weights is not None), self.weights)
+
+    def _matching(self, names: tuple[str, ...]) -> list[Override]:
+        return [each for each in reversed(self.overrides) if any(fnmatchcase(name, each.operations) for name in names)]
 
 
-# No policy has HiFi4: with it sums in 32 bits go wrong on Wormhole (tt-metal issues 38306 and 39562), and sums in 16
-# bits miss the accuracy contract (docs/accuracy.md). None has bfloat4_b weights: normally distributed ones are off by
-# 12 % in it, by 0.7 % in bfloat8_b (the norm of the error over that of the weights, as TT-NN 0.81.1 converts them).
+def _typed(fields: dict[str, Any]) -> dict[str, Any]:
+    """Fields of JSON with their types. Raises ValueError, TypeError."""
+    typed = dict(fields)
+    if "weights" in fields:
+        typed["weights"] = DType(fields["weights"])
+        if typed["weights"] not in WEIGHTS:
+            raise ValueError(f"weights are {' or '.join(each.value for each in WEIGHTS)}, not {fields['weights']}")
+    if fields.get("fidelity", "HiFi3") not in get_args(Fidelity):
+        raise ValueError(f"fidelity is {' or '.join(get_args(Fidelity))}, not {fields['fidelity']}")
+    return typed
+
+
 POLICIES: Mapping[str, Precision] = {
     policy.name: policy
     for policy in (
@@ -47,9 +108,14 @@ WHISPER_POLICY = "bfp8-hifi3"
 
 
 def policy(name: str) -> Precision:
-    """The policy of that name; OptionError names those that there are."""
+    """The policy of that name, or in the JSON file FILE.json; OptionError names those that there are."""
+    if name.endswith(".json"):
+        try:
+            return Precision.read(Path(name).read_text(encoding="utf-8"), name)
+        except OSError as error:
+            raise OptionError(f"policy {name}: {error.strerror}") from None
     if name not in POLICIES:
-        raise OptionError(f"no precision is called {name!r}; there is {', '.join(POLICIES)}")
+        raise OptionError(f"no precision is called {name!r}; there is {', '.join(POLICIES)}, and FILE.json")
     return POLICIES[name]
 
 

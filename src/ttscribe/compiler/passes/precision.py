@@ -7,11 +7,13 @@ left to it.
 from __future__ import annotations
 
 from dataclasses import replace
+from fnmatch import fnmatchcase
 
 from ttscribe.compiler.editor import Rewriter, rewrite
 from ttscribe.compiler.operations import OPERATIONS, Family
-from ttscribe.compiler.program import Attribute, Config, DType, Op, Program
+from ttscribe.compiler.program import Attribute, Config, Constant, DType, Op, Program
 from ttscribe.compiler.settings import CompileSettings, Precision
+from ttscribe.errors import OptionError
 
 _ELEMENTWISE = (Family.MOVEMENT, Family.POINTWISE, Family.REDUCTION)
 _COMPARISONS = tuple(f"ttnn.{name}" for name in ("eq", "ne", "lt", "le", "gt", "ge"))
@@ -24,10 +26,11 @@ def choose_precision(program: Program, settings: CompileSettings) -> Program:
 
     Products that are results, such as logits, keep the 32 bits that they are summed in; others have biases of 32 bits.
     """
-    precision = settings.precision
+    precision, names = settings.precision, _Names(program)
+    _refuse_unmatched(precision, program, names)
     weights = _weights(program)
     constants = tuple(
-        replace(constant, value=replace(constant.value, spec=replace(constant.value.spec, dtype=precision.weights)))
+        _of_type(constant, precision.weights_of(names.of_weight(constant.value.name)))
         if constant.value.name in weights
         else constant
         for constant in program.constants
@@ -37,7 +40,7 @@ def choose_precision(program: Program, settings: CompileSettings) -> Program:
     def configure(rewriter: Rewriter, op: Op) -> list[Op] | None:
         if not op.outputs:
             return None
-        configured = _configured(op, precision)
+        configured = _configured(op, precision.fidelity_of(names.of(op)))
         if op.target in _COMPARISONS and op.output.spec.dtype is DType.BFLOAT16:
             # As every boolean is held, whatever is compared.
             configured = configured.with_attributes(dtype=DType.BFLOAT16)
@@ -49,6 +52,50 @@ def choose_precision(program: Program, settings: CompileSettings) -> Program:
         return [rewriter.reinferred(configured)]
 
     return rewrite(program, dict.fromkeys(OPERATIONS, configure))
+
+
+class _Names:
+    """The names by which a policy's overrides know a program's operations."""
+
+    def __init__(self, program: Program) -> None:
+        self._program = program.name
+        self._sources = {constant.value.name: constant.source for constant in program.constants}
+        self._made_of = {op.output.name: op.inputs for op in program.setup}
+        self._params = {value.name for value in program.params}
+
+    def of(self, op: Op) -> tuple[str, ...]:
+        """Of a product with weights those of its weights, of any other operation its own."""
+        of_weight = self.of_weight(op.operands[1]) if op.target == "ttnn.linear" else ()
+        return of_weight or (f"{self._program}.{op.target.rpartition('.')[2]}",)
+
+    def of_weight(self, constant: str) -> tuple[str, ...]:
+        """Of the params that a constant is made of, which are several where products were joined."""
+        waiting, found = [self._sources[constant]] if constant in self._sources else [], []
+        while waiting:
+            name = waiting.pop()
+            if name in self._params:
+                found.append(f"{self._program}.{name}")
+            waiting += self._made_of.get(name, ())
+        return tuple(found)
+
+
+def _refuse_unmatched(precision: Precision, program: Program, names: _Names) -> None:
+    """Raises OptionError for an override of this very program that none of its operations matches."""
+    known = [name for op in program.ops if _is_chosen(op) for name in names.of(op)]
+    for each in precision.overrides:
+        of_this = each.operations.partition(".")[0] == program.name
+        if of_this and not any(fnmatchcase(name, each.operations) for name in known):
+            raise OptionError(f"policy {precision.name}: {each.operations!r} matches no operation of {program.name}")
+
+
+def _is_chosen(op: Op) -> bool:
+    """Whether the policy says the operation's fidelity."""
+    kernel = OPERATIONS[op.target].kernel
+    return kernel is not None and kernel.fidelity is None
+
+
+def _of_type(constant: Constant, dtype: DType) -> Constant:
+    return replace(constant, value=replace(constant.value, spec=replace(constant.value.spec, dtype=dtype)))
 
 
 def _with_whole_bias(rewriter: Rewriter, product: Op) -> Op:
@@ -114,13 +161,13 @@ def compute_config(fidelity: str) -> Config:
     )
 
 
-def _configured(op: Op, precision: Precision) -> Op:
+def _configured(op: Op, fidelity: str) -> Op:
     operation = OPERATIONS[op.target]
     op = op.with_attributes(**{name: item for name, item in operation.stated if op.attribute(name) is None})
     kernel = operation.kernel
     if kernel is None:
         return op
-    config = compute_config(kernel.fidelity or precision.fidelity)
+    config = compute_config(kernel.fidelity or fidelity)
     op = op.with_attributes(**{kernel.attribute: config})
     if kernel.on_grid:
         return op.with_attributes(core_grid=Config("FullGrid", ()))
