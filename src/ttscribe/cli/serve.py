@@ -35,7 +35,7 @@ def serve(
     without_key: Annotated[
         bool, typer.Option("--without-key", help="Answer everybody on an address that others can reach.")
     ] = False,
-    workers: Annotated[int, typer.Option(min=1, metavar="N", help="Recordings transcribed at once.")] = 2,
+    workers: Annotated[int, typer.Option(min=1, metavar="N", help="Recordings transcribed at once.")] = 4,
     waiting: Annotated[int, typer.Option(min=0, metavar="N", help="Requests that may wait; more get status 429.")] = 64,
     max_upload: Annotated[int, typer.Option(min=1, metavar="MIB", help="Largest request, in MiB.")] = 512,
     max_duration: Annotated[float, typer.Option(min=1, metavar="S", help="Longest recording, in seconds.")] = 14_400.0,

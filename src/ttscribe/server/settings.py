@@ -22,7 +22,7 @@ class Limits:
         streams: of live sound that are heard at once.
     """
 
-    workers: int = 2
+    workers: int = 4
     waiting: int = 64
     upload: int = 512 << 20
     duration: float = 4 * 3600.0

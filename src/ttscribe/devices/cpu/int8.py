@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from ttscribe.decoding import LAST, Closable, Picks, Rules, greedy_on_host
 from ttscribe.devices.cpu import kernels
+from ttscribe.devices.cpu.joining import JoinedSteps
 from ttscribe.devices.cpu.packed import Packed, structure
 from ttscribe.devices.torch_runner import MAX_BATCH, require_batch
 from ttscribe.whisper.config import WhisperConfig
@@ -28,7 +29,7 @@ class _Row:
 
 
 class Int8Runner(Closable):
-    """Runs packed weights; threads may share it."""
+    """Runs packed weights; threads may share it, and their steps are then taken together."""
 
     max_batch = MAX_BATCH
     max_decodings: int | None = None
@@ -41,6 +42,7 @@ class Int8Runner(Closable):
         self._packed = packed
         self._model = structure(packed, config)
         self._pointer = ctypes.pointer(self._model)
+        self._steps = JoinedSteps(self._step, self.max_batch)
 
     @torch.inference_mode()
     def encode(self, mel: Tensor) -> Tensor:
@@ -89,6 +91,9 @@ class Int8Runner(Closable):
         return self._decode(tokens, torch.arange(tokens.shape[1]).expand_as(tokens), state, wanted)
 
     def decode_step(self, token: Tensor, position: Tensor, state: list[_Row]) -> Tensor:
+        return self._steps(token, position, state)
+
+    def _step(self, token: Tensor, position: Tensor, state: list[_Row]) -> Tensor:
         return self._decode(token[:, None], position[:, None], state, (0,))[:, 0]
 
     def _decode(self, tokens: Tensor, positions: Tensor, state: list[_Row], wanted: Sequence[int]) -> Tensor:
@@ -113,7 +118,8 @@ class Int8Runner(Closable):
         return logits
 
     def greedy(self, picked: Sequence[Picks], position: int, state: Any, rules: Rules, *, limit: int, end: int) -> None:
-        greedy_on_host(self, picked, position, state, rules, limit=limit, end=end)
+        with self._steps.decoding():
+            greedy_on_host(self, picked, position, state, rules, limit=limit, end=end)
 
     def reorder(self, state: list[_Row], rows: Sequence[int]) -> list[_Row]:
         require_batch(len(rows), self.max_batch)
