@@ -31,6 +31,7 @@ from ttscribe.errors import AudioError, DeviceUnavailable, OptionError
 from ttscribe.languages import Languages, check_detection
 from ttscribe.live import BufferDecoder, Stream
 from ttscribe.options import CHECKPOINTS_OWN, CLOSING, LONGEST, OPENING, DecodingOptions, VadOptions
+from ttscribe.parts import WHOLE, part_clip, part_options, require_part
 from ttscribe.types import (
     AudioSource,
     InputFormat,
@@ -45,7 +46,7 @@ from ttscribe.types import (
     TranscriptionInfo,
     WindowLength,
 )
-from ttscribe.vad import Speech, SpeechDetector
+from ttscribe.vad import SpeechDetector
 from ttscribe.whisper.checkpoints import Checkpoint, load_checkpoint
 from ttscribe.whisper.checkpoints.hub import DEFAULT_MODEL
 from ttscribe.whisper.model import Decoder
@@ -63,8 +64,6 @@ from ttscribe.windows import (
 )
 
 logger = logging.getLogger("ttscribe.transcription")
-WHOLE = (0, 1)
-"""The one part of a recording that is all of it."""
 
 
 class Transcriber(Closable):
@@ -185,7 +184,7 @@ class Transcriber(Closable):
         skip = _skip(hallucination_silence_threshold, word_timestamps=word_timestamps)
         detector = _detector(vad_filter, batch_size, speech, chosen_options)
         if part != WHOLE:
-            _check_part(part, chosen_options, clip_timestamps, detected=detector is not None)
+            require_part(part, chosen_options, clip_timestamps, detected=detector is not None)
         rules = self._rules(chosen_options, timestamps)
         check_detection(language_detection_segments, language_detection_threshold)
         code = self._languages.only(language, multilingual=multilingual)
@@ -199,10 +198,10 @@ class Transcriber(Closable):
             also=None if detector is None else detector.add,
         )
         whole = RecordingWindow(self.runner, recording, speech_seconds=speech)
-        windows, own = [whole], list[tuple[float, float]]()
+        windows, own = [whole], None
         if detector is not None:
             heard = detector.finish(vad_parameters or VadOptions())
-            own = _clip_of(part, heard, recording.seconds)
+            own = part_clip(part, heard, recording.seconds) if part != WHOLE else None
             if vad_filter or batch_size > 1:
                 windows = spoken_windows(self.runner, recording, heard, cut=batch_size > 1 or not timestamps)
             else:
@@ -217,9 +216,9 @@ class Transcriber(Closable):
             heard_in = consecutive(windows or [whole])
             shares = self._languages.heard(heard_in, language_detection_segments, language_detection_threshold)
             code = likeliest(shares)
-        if part != WHOLE:
+        if own is not None:
             # After the language, which is that of the whole recording.
-            windows, chosen_options = clipped(windows, own), _of_part(part, chosen_options)
+            windows, chosen_options = clipped(windows, [own]), part_options(part, chosen_options)
         info = TranscriptionInfo(
             model=self.checkpoint.name,
             device=self.device,
@@ -449,39 +448,6 @@ def _skip(threshold: float | None, *, word_timestamps: bool) -> SilenceSkip | No
     if not word_timestamps:
         raise OptionError("hallucination_silence_threshold is about words: ask for word_timestamps too")
     return SilenceSkip(threshold)
-
-
-def _check_part(
-    part: tuple[int, int], options: DecodingOptions, clips: Sequence[float] | None, *, detected: bool
-) -> None:
-    """Raises OptionError for what is no part, or cannot be known in one."""
-    index, count = part
-    if type(index) is not int or type(count) is not int or not 0 <= index < count:
-        raise OptionError(f"part must be a number from 0 and that of all parts, such as (0, 4), not {part!r}")
-    if clips is not None:
-        raise OptionError("part and clip_timestamps both say what is transcribed: leave one of them out")
-    if options.condition_on_previous_text:
-        raise OptionError("condition_on_previous_text needs the text before a part: transcribe the whole recording")
-    if not detected:
-        raise OptionError("a part is cut where Silero VAD hears pauses: leave vad_filter and no_speech_threshold on")
-
-
-def _clip_of(part: tuple[int, int], heard: Speech, seconds: float) -> list[tuple[float, float]]:
-    """From where to where a part goes, in seconds. Raises OptionError for parts that nobody would want."""
-    if part[1] > max(1, seconds):
-        raise OptionError(f"a recording of {seconds:.1f} s has no {part[1]} parts of a second or more")
-    span = heard.part(*part, seconds)
-    # In whole frames, as windows begin.
-    start, end = (math.floor(time * FRAMES_PER_SECOND) / FRAMES_PER_SECOND for time in (span.start, span.end))
-    return [(start, end if part[0] + 1 < part[1] else math.inf)]
-
-
-def _of_part(part: tuple[int, int], options: DecodingOptions) -> DecodingOptions:
-    """The options of a part that may not be the first, which alone is told a prefix and a prompt."""
-    if part[0] == 0:
-        return options
-    prompt = options.initial_prompt if options.carry_initial_prompt else None
-    return replace(options, prefix=None, initial_prompt=prompt)
 
 
 def _require_something(clips: Sequence[tuple[float, float]], seconds: float) -> None:

@@ -12,7 +12,7 @@ import ttscribe
 from ttscribe.batch.index import Entry
 from ttscribe.batch.inputs import opened
 from ttscribe.errors import AudioError, TtscribeError
-from ttscribe.transcription import WHOLE
+from ttscribe.parts import WHOLE
 from ttscribe.types import Segment, TranscriptionInfo
 from ttscribe.writers import SubtitleLayout
 
