@@ -21,9 +21,9 @@ _LAUNCHES = "fewer operations: norms and sums into products, heads into attentio
 _SHARDS = "residual, norms and products block-sharded in L1, with program configurations of their own"
 # By call, and whether it is of the encoder's many rows.
 _CHANGES: Mapping[tuple[str, bool], str] = {
-    ("linear", True): f"{_SHARDS}; HiFi2 where accuracy allows; GELU by tanh",
+    ("linear", True): f"{_SHARDS}; GELU by tanh",
     ("linear", False): "weights of fewer bits; the vocabulary's in shards, which do not fit in one piece",
-    ("scaled_dot_product_attention", True): "chunks fitted to the grid; HiFi2; keys and values in bfloat8_b",
+    ("scaled_dot_product_attention", True): "chunks fitted to the grid; keys and values in bfloat8_b",
     ("scaled_dot_product_attention", False): "keys and values in bfloat8_b, of which only the window's are read",
     ("layer_norm", True): _SHARDS,
     ("layer_norm", False): "more cores than eight for a row",
@@ -98,21 +98,21 @@ class Saving:
     step_s: Range
 
 
-def _at_hifi2(program: Program) -> Program:
-    """Every call on the matrix engine at HiFi2."""
+def _at_hifi3(program: Program) -> Program:
+    """Every call on the matrix engine at HiFi3."""
     body = [
-        replace(step, attributes=_hifi2(step.attributes)) if isinstance(step, Op) else step for step in program.body
+        replace(step, attributes=_hifi3(step.attributes)) if isinstance(step, Op) else step for step in program.body
     ]
     return replace(program, body=tuple(body))
 
 
-def _hifi2(attributes: tuple[tuple[str, Any], ...]) -> tuple[tuple[str, Any], ...]:
+def _hifi3(attributes: tuple[tuple[str, Any], ...]) -> tuple[tuple[str, Any], ...]:
     """Those of a call, or the fields of a configuration among them."""
     fields = {
-        name: replace(value, fields=_hifi2(value.fields)) if isinstance(value, Config) else value
+        name: replace(value, fields=_hifi3(value.fields)) if isinstance(value, Config) else value
         for name, value in attributes
     }
-    return tuple((name, "HiFi2" if name == "math_fidelity" else value) for name, value in fields.items())
+    return tuple((name, "HiFi3" if name == "math_fidelity" else value) for name, value in fields.items())
 
 
 def _bfloat16_weights(program: Program) -> Program:
@@ -148,7 +148,7 @@ def retyped(program: Program, names: set[str], dtype: DType) -> Program:
 
 ALTERNATIVES = (
     Alternative("weights in bfloat16", _bfloat16_weights),
-    Alternative("products and attention at HiFi2", _at_hifi2),
+    Alternative("products and attention at HiFi3", _at_hifi3),
     Alternative("the vocabulary's weights in bfloat4_b", _bfloat4_vocabulary),
     Alternative("keys and values of cross-attention in bfloat8_b", _bfloat8_cross_attention),
 )

@@ -17,7 +17,7 @@ from ttscribe.compiler.compilation import compile_graph
 from ttscribe.compiler.cost import program_cost
 from ttscribe.compiler.settings import CompileSettings, policy
 
-POLICIES = ("bf16-hifi3", "bfp8-hifi3")
+POLICIES = ("bf16-hifi3", "bfp8-mixed")
 # A hand-written program of distil-large-v3, counted and measured on the mock n150, its weights bfloat8_b.
 OPERATIONS_BY_HAND = {"encode": 364, "cross_kv": 12, "greedy_step": 52}
 # Of a step only: in its encoder sums have 16 bits, and so smaller buffers than ours.
@@ -33,13 +33,13 @@ PATIENCE = 120
 
 CHECKS = [
     *(("distil-large-v3", "bf16-hifi3", board) for board in BOARDS),
-    ("distil-large-v3", "bfp8-hifi3", "n150"),
+    ("distil-large-v3", "bfp8-mixed", "n150"),
     *(("tiny.en", precision, "n150") for precision in POLICIES),
 ]
 if os.environ.get("TTSCRIBE_CHECK") == "all":
-    CHECKS += [*(("base", precision, "n150") for precision in POLICIES), ("large-v3", "bfp8-hifi3", "n150")]
+    CHECKS += [*(("base", precision, "n150") for precision in POLICIES), ("large-v3", "bfp8-mixed", "n150")]
     CHECKS += [("large-v3-turbo", precision, "n150") for precision in POLICIES]
-    CHECKS += [("distil-large-v3", "bfp8-hifi3", board) for board in BOARDS if board != "n150"]
+    CHECKS += [("distil-large-v3", "bfp8-mixed", board) for board in BOARDS if board != "n150"]
 
 
 def group(size):
@@ -66,7 +66,7 @@ def checked(size, precision, board):
 @pytest.fixture
 def by_name():
     """What the check says of each program of distil-large-v3 on n150."""
-    return {program.program: program for program in checked("distil-large-v3", "bfp8-hifi3", "n150").programs}
+    return {program.program: program for program in checked("distil-large-v3", "bfp8-mixed", "n150").programs}
 
 
 @every_check

@@ -12,7 +12,7 @@ from ttscribe.whisper.model import WhisperModel, shape_only_model
 
 def test_the_check_is_given_the_very_programs_that_the_emulator_runs():
     """With bfloat8_b weights, which are no bfloat16 default of anything; of a size with a layer each."""
-    precision = "bfp8-hifi3"
+    precision = "bfp8-mixed"
     config = replace(SIZES["tiny.en"], encoder_layers=1, decoder_layers=1)
     runner = make_runner("emulator", WhisperModel(config).eval(), precision, (1, 2, 50257))
     for checkable in checkable_whisper(shape_only_model(config), CompileSettings(policy(precision))):

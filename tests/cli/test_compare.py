@@ -44,7 +44,7 @@ def test_a_program_is_told_step_by_step_and_a_verdict(compare, tiny):
     result = compare("tiny.en", "--device", "emulator", "--with", "exact", "--program", "decode_step", *SMALL)
     assert (result.exit_code, result.stderr) == (0, "")
     title, head, *rows, output, verdict, blank = result.stdout.splitlines()
-    assert title.startswith("decode_step, bfp8-hifi3: emulator (emulated) beside exact (emulated), on ")
+    assert title.startswith("decode_step, bfp8-mixed: emulator (emulated) beside exact (emulated), on ")
     assert title.endswith("of the model the first 1 layer, the first 64 mel frames, the first 512 tokens")
     assert head.split()[:4] == ["step", "call", "correlation", "relative"]
     assert rows[0].split()[:2] == ["0", "ttnn.reshape"]

@@ -54,13 +54,13 @@ def test_every_file_is_that_of_the_report(told, report):
 
 def test_without_speech_nothing_but_accuracy_is_wanting(report):
     assert (report.status, report.reasons) == (Status.IN_WORK, ("accuracy with its own weights not judged",))
-    assert (report.model, report.board, report.precision, report.batch) == ("tiny.en", "n150", "bfp8-hifi3", 1)
+    assert (report.model, report.board, report.precision, report.batch) == ("tiny.en", "n150", "bfp8-mixed", 1)
     assert (report.fallbacks, report.findings, report.ledger_differences) == ((), (), ())
 
 
 def test_the_first_line_is_the_verdict(told):
     assert told.result.stdout.splitlines()[0] == (
-        "🚧 tiny.en on n150, bfp8-hifi3 (accuracy with its own weights not judged)"
+        "🚧 tiny.en on n150, bfp8-mixed (accuracy with its own weights not judged)"
     )
 
 
@@ -171,7 +171,7 @@ def test_the_command_for_a_card_fills_the_row(on_a_card):
 
 def test_a_few_words_make_no_row_done(on_a_card):
     first = on_a_card[0].stdout.splitlines()[0]
-    assert first.startswith("🚧 tiny.en on n150, bfp8-hifi3 (accuracy contract cannot be judged by")
+    assert first.startswith("🚧 tiny.en on n150, bfp8-mixed (accuracy contract cannot be judged by")
 
 
 def test_what_a_card_did_is_measured_and_on_it(on_a_card):

@@ -9,6 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from reports.by_hand import every_figure, program_check, report
+from ttscribe.compiler.settings import POLICIES
 from ttscribe.errors import OutputError
 from ttscribe.reports.model_table import BEGIN, END, between_markers, model_table, write_table
 from ttscribe.reports.pages import card_command, pages, shown, summary_page, write
@@ -417,3 +418,11 @@ def test_writing_the_table_twice_is_writing_it_once(folder):
 def test_rows_go_from_distil_large_v3_over_the_sizes_of_whisper():
     reports = [report(model=name) for name in ("large-v3", "tiny.en", "distil-large-v3", "base")]
     assert list(table_rows(*reports)) == ["distil-large-v3", "tiny.en", "base", "large-v3"]
+
+
+def test_settings_of_single_operations_are_told_with_their_reasons():
+    overrides = POLICIES["bfp8-mixed"].overrides
+    page = summary_page(replace(DISTIL, precision="bfp8-mixed", overrides=tuple(map(str, overrides))))
+    assert "## Settings of single operations under `bfp8-mixed`" in page
+    assert "- encode.*: HiFi2 (the encoder's products and attention wait for the matrix engine)" in page
+    assert "Settings of single operations" not in summary_page(DISTIL)

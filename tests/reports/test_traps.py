@@ -191,12 +191,14 @@ def programs_of(compiled):
 
 @pytest.mark.parametrize("name", POLICIES)
 def test_a_policys_name_says_the_math_fidelity_that_its_programs_have(programs_of, name):
-    said = {"hifi3": "HiFi3", "hifi2": "HiFi2"}.get(name.partition("-")[2], "HiFi3")
+    said = {"hifi2": {"HiFi2"}, "mixed": {"HiFi2", "HiFi3"}}.get(name.partition("-")[2], {"HiFi3"})
     products = ("ttnn.linear", "ttnn.matmul", "ttnn.transformer.scaled_dot_product_attention")
     calls = [op for program in programs_of(name) for op in program.ops if op.target.startswith(products)]
     assert len(calls) > 30
     configurations = [op.attribute("compute_kernel_config") for op in calls]
-    assert {(each["math_fidelity"], each["fp32_dest_acc_en"]) for each in configurations} == {(said, True)}
+    assert {(each["math_fidelity"], each["fp32_dest_acc_en"]) for each in configurations} == {
+        (fidelity, True) for fidelity in said
+    }
 
 
 @pytest.mark.parametrize("name", POLICIES)

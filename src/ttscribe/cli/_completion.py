@@ -14,6 +14,7 @@ PRECISIONS = (
     "bf16-hifi3",
     "bf16-hifi2",
     "bfp8-hifi3",
+    "bfp8-mixed",
     "bfp8-hifi2",
 )
 

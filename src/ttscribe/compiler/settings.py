@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -35,6 +36,10 @@ class Override:
     reason: str
     fidelity: Fidelity | None = None
     weights: DType | None = None
+
+    def __str__(self) -> str:
+        settings = (self.fidelity, None if self.weights is None else f"{self.weights.value} weights")
+        return f"{self.operations}: {' and '.join(filter(None, settings))} ({self.reason})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +96,12 @@ def _typed(fields: dict[str, Any]) -> dict[str, Any]:
     return typed
 
 
+def _packaged(name: str) -> Precision:
+    """A policy that comes with ttscribe as a file."""
+    text = files("ttscribe.compiler").joinpath("policies", f"{name}.json").read_text(encoding="utf-8")
+    return Precision.read(text, name)
+
+
 POLICIES: Mapping[str, Precision] = {
     policy.name: policy
     for policy in (
@@ -99,12 +110,14 @@ POLICIES: Mapping[str, Precision] = {
         Precision("bf16-hifi2", DType.BFLOAT16, "HiFi2"),
         Precision("bfp8-hifi3", DType.BFLOAT8_B, "HiFi3"),
         Precision("bfp8-hifi2", DType.BFLOAT8_B, "HiFi2"),
+        # The decoder's steps wait for DRAM, and a cheaper fidelity would bring them nothing.
+        _packaged("bfp8-mixed"),
     )
 }
 # Of any module: nothing is known of what its weights bear.
 DEFAULT_POLICY = "bf16-hifi3"
 # Of Whisper: the fastest that meets the accuracy contract with tiny.en and base (docs/accuracy.md).
-WHISPER_POLICY = "bfp8-hifi3"
+WHISPER_POLICY = "bfp8-mixed"
 
 
 def policy(name: str) -> Precision:

@@ -203,6 +203,7 @@ def collect(name: str, settings: CompileSettings, taken: Taken) -> ModelReport:
         differences,
         variations,
         kernels,
+        tuple(map(str, settings.precision.overrides)),
     )
 
 

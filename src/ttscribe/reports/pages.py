@@ -109,6 +109,8 @@ def _summary(report: ModelReport) -> Iterator[str]:
         (FIGURES[name][1], shown(figure), figure.provenance.value, figure.source) for name, figure in in_order(report)
     ]
     yield from table(("figure", "value", "provenance", "taken on, made from"), rows)
+    if report.overrides:
+        yield from _listed(f"Settings of single operations under `{report.precision}`", report.overrides, "")
     yield "\n## Programs (validated)"
     heads = ("program", "TT-NN calls", "device operations", "host segments", "DRAM added MiB", "peak L1 B/core", "at")
     yield from table(heads, map(_program_row, report.programs))

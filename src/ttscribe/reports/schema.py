@@ -84,7 +84,8 @@ class KernelTimes(_Record, frozen=True):
 class ModelReport(_Record, frozen=True):
     """Figures by name: ``FIGURES`` lists them, and one that could not be taken is absent. ``weights`` says what weights
     were used, ``reasons`` why the status is not done, ``ledger_differences`` what ran otherwise than was compiled, None
-    where nothing ran. ``kernels`` has what the kernels add up to, of which the projected figures are.
+    where nothing ran. ``kernels`` has what the kernels add up to, of which the projected figures are. ``overrides``
+    says which operations have another setting than the policy's own.
     """
 
     format: str
@@ -103,6 +104,7 @@ class ModelReport(_Record, frozen=True):
     ledger_differences: tuple[str, ...] | None = None
     variations: tuple[Variation, ...] = ()
     kernels: tuple[KernelTimes, ...] = ()
+    overrides: tuple[str, ...] = ()
 
     def figure(self, name: str) -> Figure | None:
         """The figure of that name, one of FIGURES, if it could be taken."""

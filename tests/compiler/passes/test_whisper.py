@@ -142,11 +142,14 @@ def test_every_product_names_its_fidelity(name, precision, compiled):
     *_, (_, program) = stages(compiled[name]["lowered"], CompileSettings(policy(precision)))
     verify(program)
     assert program.precision == precision
+    # The only one with overrides: of what waits for the matrix engine.
+    cheaper = precision == "bfp8-mixed" and name in ("encode", "cross_kv")
+    chosen = "HiFi2" if cheaper else POLICIES[precision].fidelity
     for op in program.ops:
         kernel = OPERATIONS[op.target].kernel
         if kernel is not None:
             fidelity = op.attribute(kernel.attribute)["math_fidelity"]
-            assert fidelity == (kernel.fidelity or POLICIES[precision].fidelity)
+            assert fidelity == (kernel.fidelity or chosen)
             # HiFi4 with 32 bits gives wrong elements on Wormhole.
             assert not (fidelity == "HiFi4" and op.attribute(kernel.attribute)["fp32_dest_acc_en"])
         if "linear" in op.target:

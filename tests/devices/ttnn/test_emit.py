@@ -19,7 +19,7 @@ pytestmark = pytest.mark.xdist_group("emitted-scripts")
 def script(small_model, tmp_path):
     """Write a program's script."""
 
-    def write(name, precision="bfp8-hifi3"):
+    def write(name, precision="bfp8-mixed"):
         captured = capture_program(name, small_model, suppress=(1, 5))
         path = tmp_path / f"{name}.py"
         path.write_text(to_script(compile_graph(captured, CompileSettings(policy(precision))).program, path.name))

@@ -43,7 +43,7 @@ for name in ("begin_trace_capture", "execute_trace", "release_trace", "wait_for_
         calls.append(name)
         return inner(*arguments, **keywords)
     setattr(ttnn, name, counted)
-runner = make_runner("ttnn:n150", checkpoint.model, "bfp8-hifi3", checkpoint.suppress_tokens)
+runner = make_runner("ttnn:n150", checkpoint.model, "bfp8-mixed", checkpoint.suppress_tokens)
 mel, prompt = torch.zeros(1, 80, 3000), torch.tensor([[50257, 50362]])
 found = {"one card": runner.device is device}
 first = runner.encode(mel)
