@@ -98,6 +98,13 @@ def test_a_file_that_is_no_policy_is_refused_with_what_it_should_be(written, con
     assert problem in str(found.value)
 
 
+def test_a_file_that_is_no_text_is_one_clear_line(tmp_path):
+    path = tmp_path / "mixed.json"
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(OptionError, match=r"^policy .*mixed\.json is no text in UTF-8: "):
+        policy(str(path))
+
+
 def test_a_file_that_is_not_there_is_one_clear_line():
     with pytest.raises(OptionError, match=r"^policy nowhere\.json: No such file or directory$"):
         policy("nowhere.json")

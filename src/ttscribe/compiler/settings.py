@@ -127,6 +127,8 @@ def policy(name: str) -> Precision:
             return Precision.read(Path(name).read_text(encoding="utf-8"), name)
         except OSError as error:
             raise OptionError(f"policy {name}: {error.strerror}") from None
+        except UnicodeDecodeError as error:
+            raise OptionError(f"policy {name} is no text in UTF-8: {error}") from None
     if name not in POLICIES:
         raise OptionError(f"no precision is called {name!r}; there is {', '.join(POLICIES)}, and FILE.json")
     return POLICIES[name]

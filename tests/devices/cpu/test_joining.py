@@ -104,6 +104,28 @@ def test_what_goes_wrong_is_raised_in_each_thread_and_the_next_step_is_taken():
     assert got == wanted
 
 
+def test_an_interrupt_is_the_computing_threads_own_and_the_others_do_not_wait_for_ever():
+    machine = Machine(held=1)
+
+    def compute(*given):
+        result = machine(*given)
+        if len(machine.rows) == 1:
+            raise KeyboardInterrupt
+        return result
+
+    steps = JoinedSteps(compute, most=32)
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(step, steps, 1)
+        assert machine.begun.wait(60)
+        other = pool.submit(step, steps, 2)
+        waiting(steps, 1)
+        machine.goes_on.set()
+        with pytest.raises(KeyboardInterrupt):
+            first.result(60)
+        got, wanted = other.result(60)
+        assert got == wanted
+
+
 @pytest.mark.skipif(kernels.why_not() is not None, reason=f"no int8: {kernels.why_not()}")
 @pytest.mark.xdist_group("int8")
 def test_windows_of_several_threads_have_the_tokens_that_each_has_alone(tiny_en, windows):

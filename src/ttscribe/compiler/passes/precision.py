@@ -80,7 +80,12 @@ class _Names:
 
 
 def _refuse_unmatched(precision: Precision, program: Program, names: _Names) -> None:
-    """Raises OptionError for an override of this very program that none of its operations matches."""
+    """Raises OptionError for an override of this very program that none of its operations matches.
+
+    What stays on the host has no setting, and may be what an override is for.
+    """
+    if program.host_segments:
+        return
     known = [name for op in program.ops if _is_chosen(op) for name in names.of(op)]
     for each in precision.overrides:
         of_this = each.operations.partition(".")[0] == program.name

@@ -79,9 +79,11 @@ class JoinedSteps:
             if mine.is_done:
                 return
             self._is_computing = True
-            self._changed.wait_for(lambda: len(self._waiting) >= self._decoding, _PATIENCE)
-            steps = self._next()
+        # Whatever interrupts this thread from here on, another one can compute.
         try:
+            with self._changed:
+                self._changed.wait_for(lambda: len(self._waiting) >= self._decoding, _PATIENCE)
+                steps = self._next()
             self._do(steps)
         finally:
             with self._changed:
@@ -103,10 +105,12 @@ class JoinedSteps:
                 torch.cat([step.position for step in steps]),
                 [row for step in steps for row in step.state],
             )
-        except BaseException as error:  # noqa: BLE001 - each thread raises it
-            # None waits for ever, even where this one is interrupted.
+        except BaseException as error:
+            # Each thread raises it: none waits for ever.
             for step in steps:
                 step.error = error
+            if not isinstance(error, Exception):
+                raise  # an interrupt is this thread's own
             return
         for step, own in zip(steps, torch.split(logits, [len(step.state) for step in steps]), strict=True):
             step.logits = own
