@@ -18,7 +18,6 @@ import argparse
 import json
 import tempfile
 import time
-import wave
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
@@ -29,6 +28,7 @@ import numpy as np
 import torch
 
 import ttscribe
+from sounds import write_wav
 from ttscribe.audio import SAMPLE_RATE
 from ttscribe.batch import Entry, Index, Item, Plan, Processes, run
 from ttscribe.batch.doing import Done
@@ -84,12 +84,6 @@ class Results:
     simulated: list[Crowd]
     loop: float
     """Milliseconds of the command's own loop for each recording, in the simulation."""
-
-
-def write_wav(path: Path, samples: Samples) -> None:
-    with wave.open(str(path), "wb") as file:
-        file.setparams((1, 2, SAMPLE_RATE, 0, "NONE", ""))
-        file.writeframes((samples * 32767).astype("<i2").tobytes())
 
 
 def write_silence(path: Path, seconds: float) -> None:

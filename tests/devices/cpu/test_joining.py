@@ -40,34 +40,28 @@ def waiting(steps, count):
         assert steps._changed.wait_for(lambda: len(steps._waiting) >= count, 60)
 
 
-def test_steps_that_come_while_one_is_computed_are_computed_together():
+def rows_of_each(most, others):
+    """How many rows each step had where ``others`` come while the first, of one row, is computed; each gets its own."""
     machine = Machine(held=1)
-    steps = JoinedSteps(machine, most=32)
+    steps = JoinedSteps(machine, most)
     with ThreadPoolExecutor() as pool:
         first = pool.submit(step, steps, 1)
         assert machine.begun.wait(60)
-        others = [pool.submit(step, steps, *rows) for rows in ((2, 3), (4,), (5, 6, 7))]
-        waiting(steps, 3)
+        later = [pool.submit(step, steps, *rows) for rows in others]
+        waiting(steps, len(others))
         machine.goes_on.set()
-        for each in (first, *others):
+        for each in (first, *later):
             got, wanted = each.result(60)
             assert got == wanted
-    assert machine.rows == [1, 6]
+    return machine.rows
+
+
+def test_steps_that_come_while_one_is_computed_are_computed_together():
+    assert rows_of_each(32, [(2, 3), (4,), (5, 6, 7)]) == [1, 6]
 
 
 def test_no_more_rows_go_together_than_may():
-    machine = Machine(held=1)
-    steps = JoinedSteps(machine, most=3)
-    with ThreadPoolExecutor() as pool:
-        first = pool.submit(step, steps, 1)
-        assert machine.begun.wait(60)
-        others = [pool.submit(step, steps, row, row) for row in (2, 3, 4)]
-        waiting(steps, 3)
-        machine.goes_on.set()
-        for each in (first, *others):
-            got, wanted = each.result(60)
-            assert got == wanted
-    assert machine.rows == [1, 2, 2, 2]
+    assert rows_of_each(3, [(2, 2), (3, 3), (4, 4)]) == [1, 2, 2, 2]
 
 
 def test_a_step_waits_for_those_of_others_who_are_decoding_but_not_for_long():
