@@ -15,6 +15,7 @@ import torch
 from ttscribe.decoding import Picks, RepetitionRules, Rules, TimestampGrammar
 from ttscribe.devices import make_runner
 from ttscribe.devices.cpu import kernels
+from ttscribe.devices.slots import SlotRunner
 from ttscribe.errors import DeviceUnavailable, OptionError
 from ttscribe.evaluation.correlation import correlation
 
@@ -31,10 +32,12 @@ LIMIT = 40  # tokens: the first recording ends before it, the second goes on
 INT8 = pytest.mark.skipif(kernels.why_not() is not None, reason=f"no int8: {kernels.why_not()}")
 
 
-@pytest.fixture(scope="module", params=["cpu", pytest.param("int8", marks=INT8), "emulator"])
+@pytest.fixture(scope="module", params=["cpu", "slots", pytest.param("int8", marks=INT8), "emulator"])
 def runner(request, tiny_en, exact):
     if request.param == "emulator":
         return exact
+    if request.param == "slots":
+        return SlotRunner(tiny_en.model)
     return make_runner("cpu", tiny_en.model, "int8" if request.param == "int8" else None)
 
 
@@ -162,7 +165,12 @@ def test_decodings_that_are_alive_at_once_do_not_share_state(runner, alone):
     ]
     for ours, (encoded, tokens) in zip(zip(*turns, strict=True), chosen, strict=True):
         state, _ = prompted(runner, encoded)
-        assert torch.equal(torch.cat(ours, dim=1), steps(runner, state, [tokens]))
+        taken_in_turns, alone = torch.cat(ours, dim=1), steps(runner, state, [tokens])
+        if isinstance(runner, SlotRunner):
+            # A step is over four slots there, and over one here: PyTorch's products differ in the last bits.
+            close(taken_in_turns, alone)
+        else:
+            assert torch.equal(taken_in_turns, alone)
 
 
 @pytest.mark.parametrize("rows", [(1, 0), (1, 1), (0, 0, 1), (1,)], ids=str)

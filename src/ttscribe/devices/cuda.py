@@ -1,10 +1,10 @@
-"""An NVIDIA GPU, by PyTorch's own kernels."""
+"""An NVIDIA GPU, by PyTorch's own kernels, a decode step launched as one CUDA graph."""
 
 from __future__ import annotations
 
 import torch
 
-from ttscribe.devices.torch_runner import TorchRunner
+from ttscribe.devices.slots import SlotRunner
 from ttscribe.errors import DeviceUnavailable, OptionError
 from ttscribe.whisper.model import WhisperModel
 
@@ -14,7 +14,7 @@ PRECISIONS = ("bfloat16", "float16", "float32")
 _AMPERE = (8, 0)
 
 
-def open_cuda(model: WhisperModel, precision: str | None) -> TorchRunner:
+def open_cuda(model: WhisperModel, precision: str | None) -> SlotRunner:
     """A runner on the first GPU, in one of PRECISIONS, None or "auto" for the fastest that it has.
 
     Raises DeviceUnavailable where PyTorch finds no GPU, OptionError for another precision.
@@ -25,7 +25,7 @@ def open_cuda(model: WhisperModel, precision: str | None) -> TorchRunner:
         built = "and this PyTorch was built without CUDA" if torch.version.cuda is None else "or no driver for it"
         raise DeviceUnavailable(f"no NVIDIA GPU that PyTorch can use is here, {built}: choose --device cpu")
     chosen = precision if precision in PRECISIONS else _fastest(torch.cuda.get_device_capability())
-    return TorchRunner(model.to("cuda", getattr(torch, str(chosen))))
+    return SlotRunner(model.to("cuda", getattr(torch, str(chosen))))
 
 
 def _fastest(capability: tuple[int, int]) -> str:

@@ -13,11 +13,8 @@ from ttscribe.whisper.model import DecoderState, KeyValue, WhisperModel
 MAX_BATCH = 32
 
 
-class TorchRunner(Closable):
-    """Runs the plain torch programs where the weights are, in their dtype; threads may share it.
-
-    Logits are given in float32 on the host, whatever that dtype: rules compare sums of probabilities.
-    """
+class TorchEncoder(Closable):
+    """The plain torch module where its weights are, in their dtype: what its runners have in common."""
 
     max_batch = MAX_BATCH
     max_decodings: int | None = None
@@ -37,6 +34,13 @@ class TorchRunner(Closable):
 
     def encoder_states(self, encoded: Tensor) -> Tensor:
         return encoded.to("cpu", torch.float32)
+
+
+class TorchRunner(TorchEncoder):
+    """Runs the plain torch programs; threads may share it.
+
+    Logits are given in float32 on the host, whatever the weights' dtype: rules compare sums of probabilities.
+    """
 
     @torch.inference_mode()
     def start(self, encoder_states: Tensor) -> DecoderState:

@@ -13,8 +13,8 @@ from torch.nn import functional
 
 from ttscribe.decoding import LAST, Closable, Picks, Rules, greedy_on_host
 from ttscribe.devices.cpu import kernels
-from ttscribe.devices.cpu.joining import JoinedSteps
 from ttscribe.devices.cpu.packed import Packed, structure
+from ttscribe.devices.joining import JoinedSteps
 from ttscribe.devices.torch_runner import MAX_BATCH, require_batch
 from ttscribe.whisper.config import WhisperConfig
 

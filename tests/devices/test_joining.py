@@ -9,7 +9,8 @@ import torch
 from ttscribe.decoding import Picks, Rules
 from ttscribe.devices.cpu import kernels, packed
 from ttscribe.devices.cpu.int8 import Int8Runner
-from ttscribe.devices.cpu.joining import JoinedSteps
+from ttscribe.devices.joining import JoinedSteps
+from ttscribe.devices.slots import SlotRunner
 
 
 class Machine:
@@ -120,17 +121,20 @@ def test_an_interrupt_is_the_computing_threads_own_and_the_others_do_not_wait_fo
         assert got == wanted
 
 
-@pytest.mark.skipif(kernels.why_not() is not None, reason=f"no int8: {kernels.why_not()}")
+INT8 = pytest.mark.skipif(kernels.why_not() is not None, reason=f"no int8: {kernels.why_not()}")
+
+
+@pytest.mark.parametrize("name", [pytest.param("int8", marks=INT8), "slots"])
 @pytest.mark.xdist_group("int8")
-def test_windows_of_several_threads_have_the_tokens_that_each_has_alone(tiny_en, windows):
-    runner = Int8Runner(packed.pack(tiny_en.model), tiny_en.config)
-    rows, compute = [], runner._decode
+def test_windows_of_several_threads_have_the_tokens_that_each_has_alone(tiny_en, windows, name):
+    runner = SlotRunner(tiny_en.model) if name == "slots" else Int8Runner(packed.pack(tiny_en.model), tiny_en.config)
+    rows, compute = [], runner._steps._compute
 
-    def counted(tokens, positions, state, wanted):
+    def counted(tokens, positions, state):
         rows.append(len(state))
-        return compute(tokens, positions, state, wanted)
+        return compute(tokens, positions, state)
 
-    runner._decode = counted
+    runner._steps._compute = counted
     prompt = tiny_en.tokenizer.prompt("en", "transcribe", timestamps=False)
     rules = Rules.of(tiny_en.suppress_tokens, tiny_en.begin_suppress_tokens, None)
 
@@ -145,6 +149,10 @@ def test_windows_of_several_threads_have_the_tokens_that_each_has_alone(tiny_en,
     assert max(rows) == 1
     with ThreadPoolExecutor() as pool:
         together = list(pool.map(decode, [*windows, *windows]))
-    # Probabilities too: rows of a step know nothing of each other.
-    assert together == [*alone, *alone]
+    assert [picks.tokens for picks in together] == [picks.tokens for picks in [*alone, *alone]]
+    # Probabilities too: rows of a step know nothing of each other. PyTorch's products are not the same to the last bit
+    # for another number of rows; the kernels' are.
+    near = 1e-3 if name == "slots" else 0
+    for ours, own in zip(together, [*alone, *alone], strict=True):
+        assert ours.logprobs == pytest.approx(own.logprobs, abs=near, rel=0)
     assert max(rows) > 1
