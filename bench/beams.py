@@ -43,7 +43,7 @@ def main() -> None:
         tokens = tokenizer.prompt(case.language, "transcribe", timestamps=True)
         prompt = Prompt(tokens, tokens.index(tokenizer.sot), tokenizer.eot, tokenizer.no_speech)
         reading = read_prompt(runner, runner.start(runner.encode(mel[None])), prompt)
-        ours = search_beams(runner, reading, prompt, rules, beam_size=arguments.beam_size).tokens
+        ours = search_beams(runner, reading, prompt, rules, beam_size=arguments.beam_size)[0].tokens
         asked = DecodingOptions(language=case.language, beam_size=arguments.beam_size, fp16=False)
         wanted = tuple(decode(theirs, mel, asked).tokens)
         count += 1

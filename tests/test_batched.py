@@ -42,16 +42,34 @@ def heard(english, samples, **options):
     return list(segments)
 
 
-def test_a_batch_gives_the_text_and_the_times_of_one_window_after_the_other(english, three, widths):
-    one_by_one = heard(english, three, vad_filter=True)
+@pytest.mark.parametrize("options", [{}, {"beam_size": 3}], ids=["greedy", "beams"])
+def test_a_batch_gives_the_text_and_the_times_of_one_window_after_the_other(english, three, widths, options):
+    one_by_one = heard(english, three, vad_filter=True, **options)
     assert widths == [1, 1, 1]
-    together = heard(english, three, batch_size=4)
+    together = heard(english, three, batch_size=4, **options)
     assert widths[3:] == [3]
     assert [(each.start, each.end, each.text) for each in together] == [
         (each.start, each.end, each.text) for each in one_by_one
     ]
     assert text(together).lower().count("quick brown fox") == 2
     assert [each.avg_logprob for each in together] == pytest.approx([each.avg_logprob for each in one_by_one], abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("options", "together", "why"),
+    [
+        ({"beam_size": 2, "patience": 0.5}, 2, "2 beams each"),
+        ({"temperature": (0.2,), "best_of": 1}, 1, "a temperature above 0 first"),
+    ],
+    ids=str,
+)
+def test_where_the_device_has_too_few_rows_for_a_batch_it_says_so(
+    english, three, widths, monkeypatch, caplog, options, together, why
+):
+    monkeypatch.setattr(english.runner, "max_batch", 5)
+    assert heard(english, three, batch_size=3, **options)
+    assert max(widths) == together
+    assert caplog.messages == [f"of batches of 3 windows {together} are decoded at a time, for {why}"]
 
 
 def test_what_only_the_first_window_is_told_is_told_to_no_other(english, three, widths):
@@ -76,8 +94,6 @@ def test_long_speech_is_cut_in_its_pauses_and_nothing_is_lost(english, two_citie
         ({"batch_size": 2.5}, "batch_size must be a whole number from 1, not 2.5"),
         ({"batch_size": 33}, "cpu decodes 32 windows at a time: batch_size may be at most 32, not 33"),
         ({"batch_size": 2, "vad_filter": False}, "batch_size above 1 cuts a recording where Silero VAD hears pauses"),
-        ({"batch_size": 2, "beam_size": 2}, "batch_size above 1 follows the likeliest text: it needs beam_size 1"),
-        ({"batch_size": 2, "temperature": 0.2}, "batch_size above 1 follows the likeliest text: it needs beam_size 1"),
         (
             {"batch_size": 2, "condition_on_previous_text": True},
             "condition_on_previous_text needs one window after the",

@@ -238,7 +238,7 @@ class Transcriber(Closable):
         # The first window by itself where it alone is told something.
         prompted = chosen_options.initial_prompt and not chosen_options.carry_initial_prompt
         alone = 1 if prompted or chosen_options.prefix else 0
-        decoded = walk.decoded(grouped(windows, batch_size, alone))
+        decoded = walk.decoded(grouped(windows, self._together(batch_size, chosen_options), alone))
         return Transcription(self._segments(decoded, info.duration, progress), info)
 
     def stream(
@@ -347,8 +347,16 @@ class Transcriber(Closable):
             )
         if options.condition_on_previous_text:
             raise OptionError("condition_on_previous_text needs one window after the other: leave batch_size at 1")
-        if options.beam_size > 1 or options.ladder[0] > 0:
-            raise OptionError("batch_size above 1 follows the likeliest text: it needs beam_size 1 and temperature 0")
+
+    def _together(self, batch_size: int, options: DecodingOptions) -> int:
+        """How many windows of a batch are decoded at a time, by what the device has rows for."""
+        if options.ladder[0] > 0:
+            together, why = 1, "a temperature above 0 first"
+        else:
+            together, why = self.runner.max_batch // options.beam_size, f"{options.beam_size} beams each"
+        if together < batch_size:
+            logger.warning("of batches of %d windows %d are decoded at a time, for %s", batch_size, together, why)
+        return min(batch_size, together)
 
     def _segments(
         self, windows: Iterator[Decoded], duration: float, progress: ProgressCallback | None

@@ -37,7 +37,8 @@ def ours(tiny_en):
 
     def decode(mel, **options):
         reading = read_prompt(runner, runner.start(runner.encode(mel[None])), prompt)
-        return search_beams(runner, reading, prompt, rules, **options)
+        (found,) = search_beams(runner, reading, prompt, rules, **options)
+        return found
 
     return decode
 

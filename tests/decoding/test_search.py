@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from decoding.stand_in_runner import StandIn
 from ttscribe.decoding import Prompt, Rules, decode_greedily, read_prompt, sample, search_beams
+from ttscribe.decoding.search import read_prompts
 from ttscribe.devices import make_runner
 
 # Of the stand-ins: 0-3 text, 4 the end, 5 no speech, 6 the start of a transcript.
@@ -47,7 +48,7 @@ def test_beams_find_a_text_that_is_at_least_as_likely(tiny_en, windows, spoken):
     states = runner.encode(windows[:1])
     (likeliest,) = decode_greedily(runner, runner.start(states), *spoken)
     one, three = (
-        search_beams(runner, read_prompt(runner, runner.start(states), spoken[0]), *spoken, beam_size=size)
+        search_beams(runner, read_prompt(runner, runner.start(states), spoken[0]), *spoken, beam_size=size)[0]
         for size in (1, 3)
     )
     assert one.tokens == likeliest.tokens
@@ -68,7 +69,8 @@ def random_model(seed, scale):
 
 
 def beams(runner, **options):
-    return search_beams(runner, read_prompt(runner, runner.start(), PROMPT), PROMPT, RULES, **options)
+    (found,) = search_beams(runner, read_prompt(runner, runner.start(), PROMPT), PROMPT, RULES, **options)
+    return found
 
 
 def every_text(logits_of, length):
@@ -172,6 +174,24 @@ def test_where_a_device_has_one_row_texts_are_drawn_one_after_another():
     assert one_by_one.steps > 3
 
 
+@given(
+    seed=st.integers(0, 1000),
+    size=st.integers(1, 4),
+    patience=st.sampled_from([0.5, 1.0, 2.0]),
+    begins=st.lists(st.integers(0, 3), min_size=2, max_size=4),
+)
+@settings(max_examples=40, deadline=None)
+def test_windows_that_are_searched_side_by_side_have_the_texts_that_each_has_alone(seed, size, patience, begins):
+    runner = StandIn(random_model(seed, 2.0), positions=12)
+    prompts = [Prompt((first, START), 1, END, NO_SPEECH) for first in begins]
+
+    def search(prompts):
+        reading = read_prompts(runner, runner.start(), prompts)
+        return search_beams(runner, reading, prompts[0], RULES, beam_size=size, patience=patience)
+
+    assert search(prompts) == [found for prompt in prompts for found in search([prompt])]
+
+
 def test_what_is_given_begins_the_text_and_has_no_say_in_its_probability():
     logits_of = random_model(11, 3.0)
     runner = StandIn(logits_of, positions=9)
@@ -183,5 +203,5 @@ def test_what_is_given_begins_the_text_and_has_no_say_in_its_probability():
         logprobs.append(RULES.logprobs(logits_of(so_far), so_far[1:])[token].item())
         so_far.append(token)
     assert found.avg_logprob == pytest.approx(sum(logprobs) / len(logprobs), abs=1e-5)
-    with_beams = search_beams(runner, read_prompt(runner, runner.start(), prompt), prompt, RULES, beam_size=1)
+    (with_beams,) = search_beams(runner, read_prompt(runner, runner.start(), prompt), prompt, RULES, beam_size=1)
     assert with_beams.tokens == found.tokens

@@ -63,7 +63,11 @@ MODELS = {
 }
 
 
-@pytest.mark.parametrize("options", [DecodingOptions(best_of=1), DecodingOptions.plain()], ids=["guarded", "plain"])
+@pytest.mark.parametrize(
+    "options",
+    [DecodingOptions(best_of=1), DecodingOptions.plain(), DecodingOptions(best_of=1, beam_size=2)],
+    ids=["guarded", "plain", "beams"],
+)
 def test_each_window_becomes_what_it_becomes_alone(options):
     runner = Rows()
     decoder = WindowDecoder(runner, Alphabet(), RULES, options, timestamps=True)
@@ -78,6 +82,8 @@ def test_each_window_becomes_what_it_becomes_alone(options):
         assert (one.advance, one.is_context) == (other.advance, other.is_context), name
         assert one.decoded.temperature == other.decoded.temperature, name
     assert together[-2].advance == 1000
-    assert runner.widths[:50] == [len(windows)] * 50
+    # Rows that have ended are decoded on; searches that are over are not, and the first is after 44 steps.
+    steps = 50 if options.beam_size == 1 else 44
+    assert runner.widths[:steps] == [len(windows) * options.beam_size] * steps
     # Those that are doubted go on alone.
-    assert (1 in runner.widths) == (options.no_speech_threshold is not None)
+    assert (options.beam_size in runner.widths) == (options.no_speech_threshold is not None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Any, TypeAlias
 
@@ -159,8 +159,8 @@ def search_beams(
     patience: float = 1.0,
     length_penalty: float | None = None,
     stop: Stop | None = None,
-) -> DecodedWindow:
-    """The best text that a search with ``beam_size`` beams finds in one window, as OpenAI's decoder defines it.
+) -> list[DecodedWindow]:
+    """The best text that a search with ``beam_size`` beams finds in each window, as OpenAI's decoder defines it.
 
     Each step ranks the ``beam_size + 1`` likeliest continuations of every beam by the sum of their log probabilities,
     of equals the one of the earlier beam and likelier token first. Down to the last that goes on into the next step,
@@ -168,26 +168,64 @@ def search_beams(
     of the cache; where fewer than ``beam_size`` have finished by then, the best unfinished ones join them. Of these
     the best by log probability and length is taken.
 
-    Raises ModelError where the model's output is not a number.
+    Windows are searched side by side, each as if alone: a step has the beams of all whose search goes on, which may be
+    as many rows as the device takes. Raises ModelError where the model's output is not a number.
     """
-    (no_speech,) = reading.no_speech_probs
+    searches = [_Search(prompt, beam_size, patience, [_Beam(prompt.given, 0.0)]) for _ in reading.no_speech_probs]
     state, logits = reading.state, reading.logits
-    wanted = round(beam_size * patience)
-    beams, finished = [_Beam(prompt.given, 0.0)], list[_Candidate]()
-    room = _room(runner, prompt)
+    room, going = _room(runner, prompt), searches
     for step in range(room):
-        beams, sources, ended = _advance(beams, logits, rules, beam_size, prompt)
-        finished += ended[: wanted - len(finished)]
-        given = len(prompt.given)
-        is_stuck = stop is not None and step % STEPS == STEPS - 1 and bool(beams) and stop(beams[0].tokens[given:])
-        if len(finished) >= wanted or not beams or step == room - 1 or is_stuck:
+        sources, first, following = list[int](), 0, list[_Search]()
+        for search in going:
+            last = first + len(search.beams)
+            rows = search.advance(logits[first:last], rules)
+            looked_at = stop is not None and step % STEPS == STEPS - 1
+            if not search.is_over(stop if looked_at else None):
+                sources += [first + row for row in rows]
+                following.append(search)
+            first = last
+        if not following or step == room - 1:
             break
+        going = following
         state = runner.reorder(state, sources)
-        tokens = torch.tensor([beam.tokens[-1] for beam in beams])
+        tokens = torch.tensor([beam.tokens[-1] for search in going for beam in search.beams])
         logits = runner.decode_step(tokens, torch.full(tokens.shape, len(prompt.tokens) + step), state)
-    unfinished = [_Candidate(beam.tokens, beam.score, len(beam.tokens) - len(prompt.given)) for beam in beams]
-    finished += unfinished[: max(0, beam_size - len(finished))]
-    return _best(finished, length_penalty).decoded(no_speech, 0.0)
+    return [
+        search.best(length_penalty).decoded(no_speech, 0.0)
+        for search, no_speech in zip(searches, reading.no_speech_probs, strict=True)
+    ]
+
+
+@dataclass(slots=True)
+class _Search:
+    """One window's: its beams, which are rows of a step in their order, and the texts that have ended."""
+
+    prompt: Prompt
+    beam_size: int
+    patience: float
+    beams: list[_Beam]
+    finished: list[_Candidate] = field(default_factory=list)
+
+    def advance(self, logits: Tensor, rules: Rules) -> list[int]:
+        """Take the next beams, by the logits [beams, V] of the ones before: of which each goes on."""
+        self.beams, sources, ended = _advance(self.beams, logits, rules, self.beam_size, self.prompt)
+        self.finished += ended[: self._wanted - len(self.finished)]
+        return sources
+
+    def is_over(self, stop: Stop | None) -> bool:
+        """Whether enough texts have ended, none goes on, or ``stop`` is true of the best that does."""
+        if len(self.finished) >= self._wanted or not self.beams:
+            return True
+        return stop is not None and stop(self.beams[0].tokens[len(self.prompt.given) :])
+
+    def best(self, length_penalty: float | None) -> _Candidate:
+        given = len(self.prompt.given)
+        unfinished = [_Candidate(beam.tokens, beam.score, len(beam.tokens) - given) for beam in self.beams]
+        return _best([*self.finished, *unfinished[: max(0, self.beam_size - len(self.finished))]], length_penalty)
+
+    @property
+    def _wanted(self) -> int:
+        return round(self.beam_size * self.patience)
 
 
 def _advance(

@@ -111,12 +111,12 @@ class WindowDecoder:
     ) -> list[Outcome]:
         """Decode windows, of which ``state`` has a row each, as ``decode`` does each alone.
 
-        Their prompts may differ in their tokens, not in their number. The windows are followed together to the
-        likeliest text, and only those that are doubted are gone on with alone: the options must have temperature 0
-        first, and no beams. Raises ModelError as ``decode`` does.
+        Their prompts may differ in their tokens, not in their number. The first text of all is searched for together,
+        and only windows where it is doubted are gone on with alone: the options must have temperature 0 first, and the
+        device as many rows as there are beams of all. Raises ModelError as ``decode`` does.
         """
         reading = read_prompts(self._runner, state, prompts)
-        texts = follow_likeliest(self._runner, reading, prompts[0], self._rules, self._stop)
+        texts = self._searched(reading, prompts[0])
         return [
             self._followed(self._listener(window, prompt), seed, self._with_ratio(text))
             for window, prompt, seed, text in zip(windows, prompts, seeds, texts, strict=True)
@@ -159,16 +159,16 @@ class WindowDecoder:
         if temperature > 0:
             decoded = self._sampled(window, prompt, temperature, generator)
         else:
-            decoded = self._searched(reading or read_prompt(self._runner, window.start(), prompt), prompt)
+            (decoded,) = self._searched(reading or read_prompt(self._runner, window.start(), prompt), prompt)
         return self._with_ratio(decoded)
 
     def _with_ratio(self, decoded: DecodedWindow) -> DecodedWindow:
         return replace(decoded, compression_ratio=compression_ratio(self._text(decoded.tokens)))
 
-    def _searched(self, reading: Reading, prompt: Prompt) -> DecodedWindow:
+    def _searched(self, reading: Reading, prompt: Prompt) -> list[DecodedWindow]:
         options = self._options
         if options.beam_size == 1:
-            return follow_likeliest(self._runner, reading, prompt, self._rules, self._stop)[0]
+            return follow_likeliest(self._runner, reading, prompt, self._rules, self._stop)
         return search_beams(
             self._runner,
             reading,
