@@ -1,18 +1,20 @@
-"""What it brings that threads which decode at the same time take their steps together, on the CPU in int8.
+"""What it brings to take decode steps together, on the CPU in int8: of threads, and of a batch's windows.
 
-    bench/joined_steps.py [--models base,small,medium] [--threads 1,4,8] [--rounds 3]
+    bench/joined_steps.py [--models base,small,medium] [--threads 1,4,8] [--batches 4,8,16] [--rounds 3]
 
-Each thread encodes a window of noise and takes 103 tokens after it, as many as 30 s of read speech have, twice; weights
-are random ones of the model's shape. Printed for each number of threads: seconds of sound a second, of all threads
-together, with joined steps and with each thread's alone, in turn; and the ratio of the two, of each round.
+Windows are of noise, and have 103 tokens, as many as 30 s of read speech have; weights are random ones of the model's
+shape. Printed are seconds of sound a second, of two kinds in turn, and the ratio of the two, of each round: for each
+number of threads, which decode two windows each, with joined steps and with each thread's alone; for each size of a
+batch, windows together and one after the other.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import torch
@@ -38,42 +40,58 @@ class Alone(Int8Runner):
         greedy_on_host(self, picked, position, state, rules, limit=limit, end=end)
 
 
-def speed(runner: Int8Runner, threads: int) -> float:
-    """Seconds of sound a second."""
-    mel = torch.randn(
-        1, runner.config.num_mel_bins, runner.config.mel_frames, generator=torch.Generator().manual_seed(0)
-    )
-    rules = Rules.of((), (), None)
+def decode(runner: Int8Runner, windows: int = 1) -> None:
+    """So many windows together, from features to their last token."""
+    config, generator = runner.config, torch.Generator().manual_seed(0)
+    mel = torch.randn(1, config.num_mel_bins, config.mel_frames, generator=generator).expand(windows, -1, -1)
+    state = runner.start(runner.encode(mel))
+    runner.prefill(torch.tensor([[0, 1]] * windows), state)
+    picked = [Picks([2], [0.0]) for _ in range(windows)]
+    runner.greedy(picked, 2, state, Rules.of((), (), None), limit=WINDOW_TOKENS, end=-1)
 
-    def decode(_: int) -> None:
-        state = runner.start(runner.encode(mel))
-        runner.prefill(torch.tensor([[0, 1]]), state)
-        runner.greedy([Picks([2], [0.0])], 2, state, rules, limit=WINDOW_TOKENS, end=-1)
 
+def of_threads(runner: Int8Runner, threads: int) -> float:
+    """Seconds of sound a second of so many threads."""
+    windows = WINDOWS * threads
     began = time.perf_counter()
     with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(decode, range(WINDOWS * threads)))
-    return WINDOWS * threads * 30 / (time.perf_counter() - began)
+        list(pool.map(lambda _: decode(runner), range(windows)))
+    return 30 * windows / (time.perf_counter() - began)
+
+
+def of_windows(runner: Int8Runner, windows: int, together: int) -> float:
+    """Seconds of sound a second of windows, so many at a time."""
+    began = time.perf_counter()
+    for _ in range(windows // together):
+        decode(runner, together)
+    return 30 * windows / (time.perf_counter() - began)
+
+
+def compare(what: str, rounds: int, ours: Callable[[], float], theirs: Callable[[], float]) -> None:
+    """Print both, in turn, for each round."""
+    taken = [(ours(), theirs()) for _ in range(rounds)]
+    said = "; ".join(f"{one:.1f} and {other:.1f}, {one / other:.2f}" for one, other in taken)
+    print(f"{what}: {said}", flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", default="base,small,medium")
     parser.add_argument("--threads", default="1,4,8")
+    parser.add_argument("--batches", default="4,8,16")
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
     for model in arguments.models.split(","):
         config = WhisperConfig.named(model)
         packed = pack(random_model(config))
-        runners = Int8Runner(packed, config), Alone(packed, config)
-        speed(runners[0], 1)
-        for threads in map(int, arguments.threads.split(",")):
-            rounds = []
-            for _ in range(arguments.rounds):
-                each = [speed(runner, threads) for runner in runners]
-                rounds.append((*each, each[0] / each[1]))
-            said = "; ".join(f"{ours:.1f} and {theirs:.1f}, {ratio:.2f}" for ours, theirs, ratio in rounds)
-            print(f"{model}, {threads} at once: {said}", flush=True)
+        joined, alone = Int8Runner(packed, config), Alone(packed, config)
+        decode(joined)
+        for threads in map(int, filter(None, arguments.threads.split(","))):
+            pair = partial(of_threads, joined, threads), partial(of_threads, alone, threads)
+            compare(f"{model}, {threads} threads", arguments.rounds, *pair)
+        for size in map(int, filter(None, arguments.batches.split(","))):
+            pair = partial(of_windows, joined, size, size), partial(of_windows, joined, size, 1)
+            compare(f"{model}, batches of {size}", arguments.rounds, *pair)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ _AMPERE = (8, 0)
 def open_cuda(model: WhisperModel, precision: str | None) -> SlotRunner:
     """A runner on the first GPU, in one of PRECISIONS, None or "auto" for the fastest that it has.
 
-    Raises DeviceUnavailable where PyTorch finds no GPU, OptionError for another precision.
+    Raises DeviceUnavailable where PyTorch finds no GPU, or none with room, OptionError for another precision.
     """
     if precision not in (None, "auto", *PRECISIONS):
         raise OptionError(f"on cuda the precision is auto, {', '.join(PRECISIONS)}, not {precision!r}")
@@ -25,7 +25,12 @@ def open_cuda(model: WhisperModel, precision: str | None) -> SlotRunner:
         built = "and this PyTorch was built without CUDA" if torch.version.cuda is None else "or no driver for it"
         raise DeviceUnavailable(f"no NVIDIA GPU that PyTorch can use is here, {built}: choose --device cpu")
     chosen = precision if precision in PRECISIONS else _fastest(torch.cuda.get_device_capability())
-    return SlotRunner(model.to("cuda", getattr(torch, str(chosen))))
+    try:
+        return SlotRunner(model.to("cuda", getattr(torch, str(chosen))))
+    except torch.OutOfMemoryError as error:
+        raise DeviceUnavailable(
+            f"the GPU has no room for the model in {chosen}: end what else uses it, or choose a smaller model"
+        ) from error
 
 
 def _fastest(capability: tuple[int, int]) -> str:

@@ -5,6 +5,7 @@ import stat
 from dataclasses import replace
 
 import pytest
+import torch
 
 from ttscribe import processor
 from ttscribe.devices import make_runner
@@ -78,6 +79,17 @@ def test_cuda_without_a_gpu_says_what_is_missing(tiny_en, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(DeviceUnavailable, match="no NVIDIA GPU that PyTorch can use is here"):
         make_runner("cuda", tiny_en.model)
+
+
+def test_a_gpu_that_has_no_room_is_told_in_a_line(small_model, monkeypatch):
+    def to(*_):
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.get_device_capability", lambda: (8, 6))
+    monkeypatch.setattr(small_model, "to", to, raising=False)
+    with pytest.raises(DeviceUnavailable, match="the GPU has no room for the model in bfloat16: end what else uses it"):
+        make_runner("cuda", small_model)
 
 
 @pytest.fixture
