@@ -99,17 +99,23 @@ def test_sampled_text_is_the_same_when_run_twice(english):
 
 # A model that is known: 0-99 text, 100 the end, 101 no speech, 102 the start, 103 no times, 104-1604 times.
 END, NO_SPEECH, START, BEGIN, VOCABULARY = 100, 101, 102, 104, 1605
+STOP = 99  # of the text: a full stop
 PROMPT = Prompt((START,), 0, END, NO_SPEECH)
 RULES = Rules.of((NO_SPEECH, START), (), None)
 
 
 class Alphabet:
-    """A tokenizer whose text tokens are two letters each."""
+    """A tokenizer whose text tokens are two letters each, but for STOP."""
 
     timestamp_begin = BEGIN
 
     def decode(self, tokens):
-        return "".join(f"{chr(97 + token // 10)}{chr(97 + token % 10)} " for token in tokens if token < END)
+        letters = (
+            f"{chr(97 + token // 10)}{chr(97 + token % 10)} " if token != STOP else "."
+            for token in tokens
+            if token < END
+        )
+        return "".join(letters)
 
 
 @dataclass
@@ -187,6 +193,31 @@ def test_segments_without_speech_go_where_a_detector_hears_speech_elsewhere():
     assert spoken_of(outcome) == [(*PROSE[:22],)]
     assert outcome.advance == 3000
     assert len(decoded(says(*PROSE), spoken=((0.0, 9.5),))[0].segments) == 2
+
+
+def test_a_segment_without_a_letter_is_none():
+    says_little = says(BEGIN, STOP, BEGIN + 500, BEGIN + 500, 1, STOP, BEGIN + 1000)
+    assert spoken_of(decoded(says_little)[0]) == [(BEGIN + 500, 1, STOP, BEGIN + 1000)]
+    assert len(decoded(says_little, options=DecodingOptions.plain())[0].segments) == 2
+
+
+def test_a_short_window_is_listened_to_as_it_is_decoded():
+    """And not as a part of itself, whose features are others: nothing is there after its end, where it has silence."""
+    asked = []
+
+    @dataclass
+    class Short(StandInWindow):
+        def start(self, first=0, last=None):
+            asked.append((first, last))
+            return super().start()
+
+        def speech(self, start, end):
+            return None
+
+    runner = StandIn(says(*PROSE, no_speech=0.9), positions=448)
+    decoder = WindowDecoder(runner, Alphabet(), RULES, DecodingOptions(), timestamps=True)
+    assert decoder.decode(Short(runner, frames=500), PROMPT, seed=0).segments == []
+    assert asked == [(0, None)] * 2
 
 
 def test_what_is_taken_for_silence_is_not_even_decoded():

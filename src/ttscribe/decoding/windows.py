@@ -271,8 +271,12 @@ class WindowDecoder:
         segments, advance = self._split(tokens, listener.window)
         if self._options.no_speech_threshold is not None:
             doubted = self._is_doubted(decoded)
-            segments = [each for each in segments if listener.keeps(each, doubted=doubted)]
+            segments = [each for each in segments if self._has_words(each) and listener.keeps(each, doubted=doubted)]
         return Outcome(decoded, segments, advance, is_context)
+
+    def _has_words(self, segment: TimedTokens) -> bool:
+        """Whether its text has a letter or a digit: of beeps Whisper writes full stops."""
+        return any(map(str.isalnum, self._text(segment.tokens)))
 
     def _split(self, tokens: Sequence[int], window: Window) -> tuple[list[TimedTokens], int]:
         return split_window(tokens, self._tokenizer.timestamp_begin, window.frames)
@@ -337,7 +341,9 @@ class _Listener:
     def _block(self, at: int) -> bool:
         if at not in self._blocks:
             last = (at + 1) * _BLOCK if at < self._last else self.window.frames
-            state = self.window.start(at * _BLOCK, last)
+            # Of a window that is one block the very features that it is decoded of: what follows its sound in those of
+            # a part is not silence, but nothing.
+            state = self.window.start() if self._last == 0 else self.window.start(at * _BLOCK, last)
             assert self.threshold is not None
             self._blocks[at] = no_speech_probability(self.runner, state, self.prompt) <= self.threshold
         return self._blocks[at]
