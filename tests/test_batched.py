@@ -42,7 +42,7 @@ def heard(english, samples, **options):
     return list(segments)
 
 
-@pytest.mark.parametrize("options", [{}, {"beam_size": 3}], ids=["greedy", "beams"])
+@pytest.mark.parametrize("options", [{}, {"beam_size": 2}], ids=["greedy", "beams"])
 def test_a_batch_gives_the_text_and_the_times_of_one_window_after_the_other(english, three, widths, options):
     one_by_one = heard(english, three, vad_filter=True, **options)
     assert widths == [1, 1, 1]
