@@ -58,8 +58,8 @@ def test_a_batch_gives_the_text_and_the_times_of_one_window_after_the_other(engl
 @pytest.mark.parametrize(
     ("options", "together", "why"),
     [
-        ({"beam_size": 2, "patience": 0.5}, 2, "2 beams each"),
-        ({"temperature": (0.2,), "best_of": 1}, 1, "a temperature above 0 first"),
+        ({"beam_size": 2, "patience": 0.5}, 2, "each has 2 beams"),
+        ({"temperature": (0.2,), "best_of": 1}, 1, "the first temperature is above 0"),
     ],
     ids=str,
 )
@@ -69,7 +69,7 @@ def test_where_the_device_has_too_few_rows_for_a_batch_it_says_so(
     monkeypatch.setattr(english.runner, "max_batch", 5)
     assert heard(english, three, batch_size=3, **options)
     assert max(widths) == together
-    assert caplog.messages == [f"of batches of 3 windows {together} are decoded at a time, for {why}"]
+    assert caplog.messages == [f"batch_size 3: windows decoded at a time are {together}, for {why}"]
 
 
 def test_what_only_the_first_window_is_told_is_told_to_no_other(english, three, widths):

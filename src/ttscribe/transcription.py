@@ -351,11 +351,11 @@ class Transcriber(Closable):
     def _together(self, batch_size: int, options: DecodingOptions) -> int:
         """How many windows of a batch are decoded at a time, by what the device has rows for."""
         if options.ladder[0] > 0:
-            together, why = 1, "a temperature above 0 first"
+            together, why = 1, "the first temperature is above 0"
         else:
-            together, why = self.runner.max_batch // options.beam_size, f"{options.beam_size} beams each"
+            together, why = self.runner.max_batch // options.beam_size, f"each has {options.beam_size} beams"
         if together < batch_size:
-            logger.warning("of batches of %d windows %d are decoded at a time, for %s", batch_size, together, why)
+            logger.warning("batch_size %d: windows decoded at a time are %d, for %s", batch_size, together, why)
         return min(batch_size, together)
 
     def _segments(
