@@ -91,9 +91,7 @@ class _Slots:
         with self._lock:
             rows = self._taken(cross, len(cross[0].key))
             index = self._index(rows)
-            for kept, new in zip(self._state.cross_attention, cross, strict=True):
-                for ours, theirs in zip(kept, new, strict=True):
-                    ours[index] = theirs
+            _put(cross, self._state.cross_attention, index)
             for kept in self._state.self_attention:
                 for ours in kept:
                     ours[index] = 0
@@ -105,13 +103,9 @@ class _Slots:
         """Tokens [B, T] from position 0 on to the logits [B, R, V] after those ``wanted`` [R]."""
         with self._lock:
             index = self._index(rows)
-            state = DecoderState(
-                *([KeyValue(*(part[index] for part in pair)) for pair in pairs] for pairs in self._state)
-            )
+            state = self._state.part(index)
             logits = self._model.prefill(tokens.to(self._device), state, wanted.to(self._device))
-            for kept, new in zip(self._state.self_attention, state.self_attention, strict=True):
-                for ours, theirs in zip(kept, new, strict=True):
-                    ours[index] = theirs
+            _put(state.self_attention, self._state.self_attention, index)
             for row in rows:
                 self._next[row.slot] = tokens.shape[1]
             return logits
@@ -182,10 +176,9 @@ class _Slots:
         empty = self._model.new_state(
             [KeyValue(*(part.new_zeros(count, *part.shape[1:]) for part in pair)) for pair in like]
         )
-        for new_pairs, old_pairs in zip(empty, self._state, strict=True):
-            for new, old in zip(new_pairs, old_pairs, strict=False):
-                for ours, theirs in zip(new, old, strict=True):
-                    ours[: self._count] = theirs
+        if self._count:
+            for old, new in zip(self._state, empty, strict=True):
+                _put(old, new, slice(self._count))
         self._state = empty
         self._token, self._position = (torch.zeros(count, dtype=torch.int64, device=self._device) for _ in range(2))
         self._next += [0] * (count - self._count)
@@ -203,8 +196,8 @@ class _Slots:
         return logits
 
     def _computed(self, count: int) -> Tensor:
-        state = DecoderState(*([KeyValue(*(part[:count] for part in pair)) for pair in pairs] for pairs in self._state))
-        return self._model.decode_step(self._token[:count], self._position[:count], state)
+        rows = slice(count)
+        return self._model.decode_step(self._token[rows], self._position[rows], self._state.part(rows))
 
     def _captured(self, count: int) -> tuple[torch.cuda.CUDAGraph, Tensor]:
         """The step as a graph, and where that leaves its logits. Other threads may go on using the GPU meanwhile."""
@@ -218,6 +211,13 @@ class _Slots:
         with torch.cuda.graph(graph, capture_error_mode="thread_local"):
             logits = self._computed(count)
         return graph, logits
+
+
+def _put(pairs: list[KeyValue], into: list[KeyValue], rows: Tensor | slice) -> None:
+    """Write each layer's keys and values into those rows."""
+    for new, kept in zip(pairs, into, strict=True):
+        for theirs, ours in zip(new, kept, strict=True):
+            ours[rows] = theirs
 
 
 def _power_of_two(least: int) -> int:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ttscribe.decoding import LAST, Closable, Picks, Rules, greedy_on_host
 from ttscribe.errors import OptionError
-from ttscribe.whisper.model import DecoderState, KeyValue, WhisperModel
+from ttscribe.whisper.model import DecoderState, WhisperModel
 
 # Beyond this a larger batch brings nothing on a CPU, and a window of distil-large-v3 takes some 100 MB of activations.
 MAX_BATCH = 32
@@ -64,8 +64,7 @@ class TorchRunner(TorchEncoder):
     @torch.inference_mode()
     def reorder(self, state: DecoderState, rows: Sequence[int]) -> DecoderState:
         require_batch(len(rows), self.max_batch)
-        index = torch.tensor(rows, device=self._device)
-        return DecoderState(*([KeyValue(*(part[index] for part in pair)) for pair in pairs] for pairs in state))
+        return state.part(torch.tensor(rows, device=self._device))
 
 
 def require_batch(given: int, most: int) -> None:

@@ -38,6 +38,10 @@ class DecoderState(NamedTuple):
     self_attention: list[KeyValue]
     cross_attention: list[KeyValue]
 
+    def part(self, rows: Tensor | slice) -> "DecoderState":
+        """The state of some rows: of a slice the same memory, of indices a copy."""
+        return DecoderState(*([KeyValue(*(each[rows] for each in pair)) for pair in pairs] for pairs in self))
+
 
 class Attention(nn.Module):
     """Multi-head attention with Whisper's biases: on the query, value and output projections, not on the key.
