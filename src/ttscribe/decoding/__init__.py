@@ -2,8 +2,8 @@
 
 from ttscribe.decoding.context import Context
 from ttscribe.decoding.language import LanguageDetector, Shares, likeliest, spoken
-from ttscribe.decoding.rules import RepetitionRules, Rules, TimestampGrammar
-from ttscribe.decoding.runner import LAST, Closable, Picks, Runner, greedy_on_host
+from ttscribe.decoding.rules import RepetitionRules, Rules, TimestampGrammar, require_number
+from ttscribe.decoding.runner import LAST, Closable, Picks, Runner, greedy_on_host, pick_on_host
 from ttscribe.decoding.search import (
     DecodedWindow,
     Prompt,
@@ -37,7 +37,9 @@ __all__ = [
     "greedy_on_host",
     "likeliest",
     "most_rows",
+    "pick_on_host",
     "read_prompt",
+    "require_number",
     "sample",
     "search_beams",
     "split_window",

@@ -32,13 +32,21 @@ class TimestampGrammar:
 
     def apply(self, logits: Tensor, sampled: Sequence[int]) -> None:
         """Forbid, in place, what may not follow ``sampled`` in ``logits`` [V]."""
+        text, times = self.allowed(sampled, len(logits))
         logits[self.no_timestamps] = FORBIDDEN
-        if not sampled:
-            logits[: self.begin] = FORBIDDEN
-            logits[self.begin + self.max_initial_index + 1 :] = FORBIDDEN
-        else:
-            self._pair(logits, sampled)
+        logits[: text.start] = FORBIDDEN
+        logits[text.stop : times.start] = FORBIDDEN
+        logits[times.stop :] = FORBIDDEN
         self._prefer_timestamp(logits)
+
+    def allowed(self, sampled: Sequence[int], vocabulary: int) -> tuple[range, range]:
+        """The text tokens and the timestamps that may follow ``sampled``; but never ``no_timestamps``."""
+        if not sampled:
+            last = self.begin + self.max_initial_index
+            return range(self.begin, self.begin), range(self.begin, min(last + 1, vocabulary))
+        earliest, opens, closes = self.standing(sampled)
+        text = range(self.end_of_text if opens else 0, self.begin)
+        return text, range(vocabulary if closes else earliest, vocabulary)
 
     def standing(self, sampled: Sequence[int]) -> tuple[int, bool, bool]:
         """The first timestamp that may come after ``sampled``, and whether its last token opens a pair, or closes one.
@@ -52,14 +60,6 @@ class TimestampGrammar:
         latest = next((token for token in reversed(sampled) if token >= self.begin), self.begin - 1)
         # A pair may repeat its time; anything else must move on, or <|0.00|> could come for ever.
         return latest if opens else latest + 1, opens, closes
-
-    def _pair(self, logits: Tensor, sampled: Sequence[int]) -> None:
-        earliest, opens, closes = self.standing(sampled)
-        if closes:
-            logits[self.begin :] = FORBIDDEN
-        elif opens:
-            logits[: self.end_of_text] = FORBIDDEN
-        logits[self.begin : earliest] = FORBIDDEN
 
     def _prefer_timestamp(self, logits: Tensor) -> None:
         """Where timestamps together are likelier than the likeliest text token, one of them it is."""
@@ -131,7 +131,7 @@ class Rules:
         """
         allowed = self.apply(logits, sampled)
         token = int(allowed.argmax())
-        return token, _require_number((allowed[token] - allowed.logsumexp(0)).item())
+        return token, require_number((allowed[token] - allowed.logsumexp(0)).item())
 
     def sample(
         self, logits: Tensor, sampled: Sequence[int], temperature: float, generator: torch.Generator
@@ -145,7 +145,7 @@ class Rules:
         """Natural-log probabilities [V] of what may follow ``sampled``: minus infinity for what may not."""
         allowed = self.apply(logits, sampled)
         total = allowed.logsumexp(0)
-        _require_number((allowed.max() - total).item())
+        require_number((allowed.max() - total).item())
         return allowed - total
 
     def apply(self, logits: Tensor, sampled: Sequence[int]) -> Tensor:
@@ -161,7 +161,8 @@ class Rules:
         return logits
 
 
-def _require_number(logprob: float) -> float:
+def require_number(logprob: float) -> float:
+    """A log probability; ModelError where it is not a number."""
     if math.isnan(logprob):
         raise ModelError("the model's output is not a number (overflow, or damaged weights); try --precision float32")
     return logprob

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ttscribe.decoding import LAST, Closable, Picks, Rules, greedy_on_host
+from ttscribe.decoding import LAST, Closable, Picks, Rules, pick_on_host
 from ttscribe.devices.cpu import kernels
 from ttscribe.devices.cpu.packed import Packed, structure
+from ttscribe.devices.cpu.picking import Picker
 from ttscribe.devices.joining import JoinedSteps
 from ttscribe.devices.torch_runner import MAX_BATCH, require_batch
 from ttscribe.whisper.config import WhisperConfig
@@ -119,7 +120,7 @@ class Int8Runner(Closable):
 
     def greedy(self, picked: Sequence[Picks], position: int, state: Any, rules: Rules, *, limit: int, end: int) -> None:
         with self._steps.decoding():
-            greedy_on_host(self, picked, position, state, rules, limit=limit, end=end)
+            pick_on_host(self, picked, position, state, Picker(rules), limit=limit, end=end)
 
     def reorder(self, state: list[_Row], rows: Sequence[int]) -> list[_Row]:
         require_batch(len(rows), self.max_batch)

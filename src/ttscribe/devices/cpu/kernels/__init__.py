@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import ctypes
-from ctypes import POINTER, Structure, c_int, c_int64, c_void_p
+from ctypes import POINTER, Structure, c_float, c_int, c_int64, c_void_p
 from functools import cache
 from pathlib import Path
 
@@ -84,6 +84,7 @@ _ARGUMENTS = {
     "ttscribe_memory_size": (POINTER(Model), c_int64),
     "ttscribe_remember": (POINTER(Model), c_void_p, c_int64, c_void_p, c_int),
     "ttscribe_decode": (POINTER(Model), c_int64, c_int64, *(c_void_p,) * 5, c_int64, *(c_void_p,) * 2, c_int),
+    "ttscribe_pick": (c_void_p, c_void_p, *(c_int64,) * 5, POINTER(c_float)),
 }
 
 
@@ -117,5 +118,5 @@ def loaded(path: Path) -> ctypes.CDLL:
     for name, arguments in _ARGUMENTS.items():
         function = getattr(found, name)
         function.argtypes, function.restype = arguments, None
-    found.ttscribe_memory_size.restype = c_int64
+    found.ttscribe_memory_size.restype = found.ttscribe_pick.restype = c_int64
     return found

@@ -12,7 +12,17 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
-SOURCES = ("whisper.cpp", "halves.h", "attention.h", "products.h", "pool.h", "vectors.h", "avx512.h", "avx2.h")
+SOURCES = (
+    "whisper.cpp",
+    "halves.h",
+    "attention.h",
+    "picking.h",
+    "products.h",
+    "pool.h",
+    "vectors.h",
+    "avx512.h",
+    "avx2.h",
+)
 # GCC's own headers of intrinsics use values that are undefined on purpose, and it warns of them.
 FLAGS = (
     *("-O3", "-std=c++20", "-shared", "-fPIC", "-pthread", "-Wall", "-Wextra"),

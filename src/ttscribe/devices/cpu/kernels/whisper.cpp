@@ -8,6 +8,7 @@
 #else
 #include "attention.h"
 #endif
+#include "picking.h"
 
 namespace ttscribe {
 
@@ -276,6 +277,26 @@ void ttscribe_decode(const Model* model, int64_t windows, int64_t each, const in
   multiply(team, last, model->head, [&](int64_t row, int64_t output, Floats values) {
     store_within(logits + row * model->vocabulary, model->vocabulary, output, values);
   });
+}
+
+// The likeliest of the text tokens from ``text`` to ``text_end`` and of the timestamps from ``times`` to ``times_end``,
+// without those in ``never`` [forbidden], which become minus infinity in ``logits`` [vocabulary]. Where timestamps together
+// are likelier than the likeliest text, it is one of them. ``logprob`` is its natural-log probability among what was
+// allowed: not a number where a logit is none, or nothing was allowed.
+int64_t ttscribe_pick(float* logits, const int64_t* never, int64_t forbidden, int64_t text, int64_t text_end,
+                      int64_t times, int64_t times_end, float* logprob) {
+  for (int64_t at = 0; at < forbidden; ++at) logits[never[at]] = -std::numeric_limits<float>::infinity();
+  const Likeliest word = likeliest(logits + text, text_end - text), time = likeliest(logits + times, times_end - times);
+  const bool is_time = time.total > word.logit || time.logit > word.logit;
+  const Likeliest& picked = is_time ? time : word;
+  float total = picked.total;
+  if (!(time.total > word.logit)) {
+    const float more = std::max(word.total, time.total), less = std::min(word.total, time.total);
+    total = more + std::log1p(std::exp(less - more));
+  }
+  const bool damaged = any_damaged(logits + text, text_end - text) || any_damaged(logits + times, times_end - times);
+  *logprob = damaged ? std::numeric_limits<float>::quiet_NaN() : picked.logit - total;
+  return (is_time ? times : text) + picked.at;
 }
 
 }  // extern "C"

@@ -1,0 +1,74 @@
+"""The kernels' pick beside that of the rules in PyTorch."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ttscribe.decoding import RepetitionRules, Rules, TimestampGrammar
+from ttscribe.devices.cpu import kernels
+from ttscribe.devices.cpu.picking import Picker
+from ttscribe.errors import ModelError
+
+pytestmark = pytest.mark.skipif(kernels.why_not() is not None, reason=f"no int8: {kernels.why_not()}")
+
+# As many as there are sums of sixteen, of blocks of sums, and some besides.
+END, NO_TIMESTAMPS, BEGIN, VOCABULARY = 1000, 1018, 1019, 2520
+GRAMMAR = TimestampGrammar(BEGIN, END, NO_TIMESTAMPS, 50)
+
+
+@pytest.fixture(params=kernels.NEEDS)
+def library(request, monkeypatch):
+    if not kernels.instructions().issuperset(kernels.NEEDS[request.param]):
+        pytest.skip(f"this CPU cannot run the library {request.param}")
+    monkeypatch.setattr(kernels, "library", lambda: loaded)
+    loaded = kernels.loaded(kernels.LIBRARIES[request.param])
+
+
+TOKEN = st.one_of(st.integers(0, END - 1), st.integers(BEGIN, VOCABULARY - 1))
+SETTINGS = {
+    "sampled": st.lists(TOKEN, min_size=1, max_size=8),
+    "seed": st.integers(0, 2**32),
+    "scale": st.floats(0.1, 20),
+    "times": st.floats(-20, 20),
+    "grammar": st.sampled_from([GRAMMAR, None]),
+    "repetition": st.sampled_from([None, RepetitionRules(1.3, 2, END)]),
+}
+
+
+@pytest.mark.usefixtures("library")
+def test_each_library_picks_what_the_rules_pick():
+    @given(**SETTINGS)
+    @settings(deadline=None)
+    def picks(sampled, seed, scale, times, grammar, repetition):
+        logits = torch.randn(VOCABULARY, generator=torch.Generator().manual_seed(seed)) * scale
+        logits[BEGIN:] += times
+        rules = Rules.of((0, 7, 1017), (3, END), grammar, repetition)
+        expected = rules.pick(logits, sampled)
+        # PyTorch rounds the logarithm of the sum as a logit.
+        rounded = 2e-6 + 2 * torch.finfo(torch.float32).eps * logits.abs().max().item()
+        assert Picker(rules)(logits, sampled) == (expected[0], pytest.approx(expected[1], abs=rounded))
+
+    picks()
+
+
+@pytest.mark.usefixtures("library")
+@pytest.mark.parametrize("damaged", [torch.nan, torch.inf])
+@pytest.mark.parametrize("at", [5, BEGIN + 3, VOCABULARY - 1])
+def test_logits_that_are_no_numbers_are_an_error(damaged, at):
+    logits = torch.zeros(VOCABULARY)
+    logits[at] = damaged
+    with pytest.raises(ModelError, match="not a number"):
+        Picker(Rules.of((), (), GRAMMAR))(logits, [4])
+
+
+@pytest.mark.usefixtures("library")
+def test_it_is_an_error_that_nothing_is_allowed():
+    with pytest.raises(ModelError, match="not a number"):
+        Picker(Rules.of(range(VOCABULARY), (), GRAMMAR))(torch.zeros(VOCABULARY), [4])
+
+
+@pytest.mark.usefixtures("library")
+def test_of_equally_likely_tokens_the_first_is_picked():
+    token, logprob = Picker(Rules.of((), (), None))(torch.zeros(VOCABULARY), [4])
+    assert (token, logprob) == (0, pytest.approx(-torch.tensor(float(VOCABULARY)).log().item()))
