@@ -32,8 +32,8 @@ from ttscribe.compiler.compilation import Compiled, compile_graph
 from ttscribe.compiler.program import Program
 from ttscribe.compiler.report import CompileReport
 from ttscribe.compiler.settings import DEFAULT_POLICY, CompileSettings, policy
-from ttscribe.devices import ProgramDevice, open_program_device, require_values
-from ttscribe.devices.programs import LoadedProgram
+from ttscribe.devices import open_program_device, require_values
+from ttscribe.devices.programs import LoadedProgram, ProgramDevice
 from ttscribe.errors import CompileError, OptionError
 
 OPTIONS = ("device", "strict", "precision", "blocklist", "model", "report")

@@ -1,15 +1,21 @@
 """Devices: each takes a Whisper model and gives a runner, or runs any program. One file or package per device."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
 from ttscribe.decoding import Runner
 from ttscribe.devices.cpu import open_cpu
-from ttscribe.devices.programs import ProgramDevice, ProgramRunner
 from ttscribe.errors import DeviceUnavailable, OptionError
 from ttscribe.whisper.model import WhisperModel
+
+if TYPE_CHECKING:
+    # Neither the CPU nor a GPU waits for the compiler.
+    from ttscribe.devices.programs import ProgramDevice
 
 
 def _emulator(precision: str, board: str | None) -> ProgramDevice:
@@ -71,6 +77,7 @@ def make_runner(
 
 def _program_runner(device: str, model: WhisperModel, precision: str | None, suppress: Sequence[int]) -> Runner:
     from ttscribe.compiler.settings import WHISPER_POLICY, CompileSettings, policy
+    from ttscribe.devices.programs import ProgramRunner
 
     chosen = policy(precision or WHISPER_POLICY)
     opened = open_program_device(device, chosen.name)
@@ -100,8 +107,6 @@ __all__ = [
     "DEVICES",
     "NATIVE",
     "PROGRAM_DEVICES",
-    "ProgramDevice",
-    "ProgramRunner",
     "make_runner",
     "open_program_device",
     "require_values",

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ttscribe.compiler.settings import policy
-from ttscribe.devices import ProgramDevice, open_program_device, require_values
+from ttscribe.devices import open_program_device, require_values
 from ttscribe.devices.emulator import EmulatedDevice
+from ttscribe.devices.programs import ProgramDevice
 from ttscribe.devices.provenance import Provenance, provenance
 from ttscribe.devices.ttnn.device import TtnnDevice
 from ttscribe.lockstep.findings import Comparison, Kept, end_to_end_tolerance, tolerance_of
