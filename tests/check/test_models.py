@@ -16,6 +16,9 @@ from ttscribe.compiler.boards import BOARDS
 from ttscribe.compiler.compilation import compile_graph
 from ttscribe.compiler.cost import program_cost
 from ttscribe.compiler.settings import CompileSettings, policy
+from ttscribe.compiler.whisper_programs import capture_program
+from ttscribe.whisper.config import SIZES
+from ttscribe.whisper.model import shape_only_model
 
 POLICIES = ("bf16-hifi3", "bfp8-mixed")
 # A hand-written program of distil-large-v3, counted and measured on the mock n150, its weights bfloat8_b.
@@ -74,6 +77,25 @@ def test_every_call_is_accepted_and_everything_fits(size, precision, board):
     report = checked(size, precision, board)
     assert report.findings == ()
     assert report.accepted
+
+
+@pytest.mark.parametrize(
+    ("size", "precision", "board", "windows"),
+    [
+        pytest.param("distil-large-v3", "bfp8-mixed", "n150", 32, marks=group("distil-large-v3")),
+        pytest.param("distil-large-v3", "bf16-hifi3", "p150", 32, marks=group("distil-large-v3")),
+        pytest.param("tiny.en", "bf16-hifi3", "n300", 2, marks=group("tiny.en")),
+    ],
+)
+def test_steps_of_several_windows_are_accepted_and_launch_what_our_table_says(size, precision, board, windows):
+    settings, model = CompileSettings(policy(precision), BOARDS[board]), shape_only_model(SIZES[size])
+    graphs = [capture_program(name, model, batch=windows, suppress=(1,)) for name in ("timed_step", "decode_step")]
+    programs = [checkable(compile_graph(graph, settings)) for graph in graphs]
+    report = check_programs(programs, board)
+    assert report.findings == ()
+    assert report.accepted
+    launched = [program.launches for program in report.programs]
+    assert launched == [program_cost(each.program).device_operations for each in programs]
 
 
 @every_check

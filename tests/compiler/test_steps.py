@@ -9,7 +9,7 @@ from compiler.building import SUPPRESSED, TINY
 from ttscribe.compiler.steps import GreedyStep, TimedStep, timestamp_ids
 from ttscribe.decoding import Rules, TimestampGrammar
 from ttscribe.whisper.config import ENGLISH_VOCABULARY, MULTILINGUAL_VOCABULARY, V3_VOCABULARY
-from ttscribe.whisper.model import random_model
+from ttscribe.whisper.model import DecoderState, KeyValue, random_model
 
 IDS = timestamp_ids(TINY.vocab_size)
 GRAMMAR = TimestampGrammar(IDS.begin, IDS.end_of_text, IDS.no_timestamps, 10)
@@ -82,6 +82,35 @@ def test_without_timestamps_the_likeliest_is_taken_that_is_not_suppressed(seed):
     tokens, ours = by_itself(GreedyStep(model, SUPPRESSED), (), (7,), seed)
     assert tokens == expected
     assert ours == pytest.approx(logprobs, abs=1e-4)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("timed", [True, False])
+def test_several_rows_are_stepped_as_each_alone(timed):
+    """Windows that differ, at different positions, of which some end before others."""
+    model, begun = model_of(4), [(IDS.begin + 3,), (IDS.begin + 3, 7), (IDS.begin, 7, IDS.begin + 2), (IDS.begin, 9)]
+    step = (TimedStep if timed else GreedyStep)(model, SUPPRESSED)
+    states = [state_of(model, seed) for seed in range(len(begun))]
+    joined = DecoderState(
+        *(
+            [KeyValue(*(torch.cat(parts) for parts in zip(*layer, strict=True))) for layer in zip(*pairs, strict=True)]
+            for pairs in zip(*states, strict=True)
+        )
+    )
+
+    def given(rows):
+        standing = zip(*(GRAMMAR.standing(row) for row in rows), strict=True)
+        known = [torch.tensor([*each]) for each in standing] if timed else []
+        return [torch.tensor([row[-1] for row in rows]), torch.tensor([len(row) for row in rows]), *known]
+
+    alone, together = [given([row]) for row in begun], given(begun)
+    for _ in range(20):
+        expected = [step(*each, state) for each, state in zip(alone, states, strict=True)]
+        tokens, probabilities = step(*together, joined)
+        assert tokens.tolist() == [token.item() for token, _ in expected]
+        torch.testing.assert_close(probabilities, torch.cat([each for _, each in expected]), atol=1e-5, rtol=1e-4)
+        for ours, theirs in zip(together, zip(*alone, strict=True), strict=True):
+            assert torch.equal(ours, torch.cat(theirs))
 
 
 @pytest.mark.parametrize(

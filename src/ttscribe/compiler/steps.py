@@ -18,7 +18,7 @@ from ttscribe.whisper.tokenizer import special_tokens
 
 # Finite in bfloat16, and so far below any logit that its probability is zero.
 SUPPRESSED = -1e9
-# Logits of one token are a row of 1,600 tiles, of each of which 31 rows are padding, and TT-NN's sums and maxima along
+# Logits of a token are a row of 1,600 tiles, of each of which 31 rows are padding, and TT-NN's sums and maxima along
 # rows have one core for a row of tiles. As 32 rows they are 50 full tiles; as 64, which are two cores' work, where the
 # vocabulary need not be filled up further for it.
 _ROWS = (64, TILE_SIZE)
@@ -36,7 +36,7 @@ class GreedyStep(nn.Module):
         self.register_buffer("suppress", _filled(_suppressed(model, suppress), SUPPRESSED))
 
     def forward(self, token: Tensor, position: Tensor, state: DecoderState) -> tuple[Tensor, Tensor]:
-        """Token [1] at position [1] to the next token [1] and its probability [1] among those that are allowed.
+        """Token [B] at position [B] to the next token [B] and its probability [B] among those that are allowed.
 
         Token and position are made ready for the next step in place.
         """
@@ -44,11 +44,11 @@ class GreedyStep(nn.Module):
         weight, _ = centred(self.model)
         logits = functional.linear(states, _filled(weight)) + self.suppress
         following = logits.argmax(-1)
-        rows = _in_rows(logits)
+        rows = _in_rows(logits, len(token))
         probability = _total((rows - _largest(rows)).exp()).reciprocal()
         token.copy_(following)
         position.add_(1)
-        return following, probability[:, 0]
+        return following, _flat(probability)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ def timestamp_ids(vocab_size: int) -> TimestampIds:
 class TimedStep(nn.Module):
     """One greedy step under the grammar of timestamps, as ``ttscribe.decoding.rules.TimestampGrammar`` has it.
 
-    What the grammar must know of the tokens so far is held in three tensors of one element: ``earliest``, the id of the
+    What the grammar must know of each row's tokens so far is held in three tensors [B]: ``earliest``, the id of the
     first timestamp that may come; whether the last token is a timestamp that ``opens`` a pair, so that only another or
     the end may follow; whether it is one that ``closes`` a pair, so that none may.
     """
@@ -93,34 +93,37 @@ class TimedStep(nn.Module):
         words = _filled(_suppressed(model, range(ids.end_of_text))[: ids.begin])
         self.register_buffer("suppress_text", _filled(suppressed[: ids.begin], SUPPRESSED))
         self.register_buffer("suppress_times", _filled(suppressed[ids.begin :], SUPPRESSED))
-        self.register_buffer("words", _in_rows(words))
+        self.register_buffer("words", _in_rows(words, 1))
         self.register_buffer("times", ids.begin + torch.arange(len(self.suppress_times)))
 
     def forward(
         self, token: Tensor, position: Tensor, earliest: Tensor, opens: Tensor, closes: Tensor, state: DecoderState
     ) -> tuple[Tensor, Tensor]:
-        """Token [1] at position [1] to the next token [1] and its probability [1] among those that are allowed.
+        """Token [B] at position [B] to the next token [B] and its probability [B] among those that are allowed.
 
-        ``earliest`` is an id [1], ``opens`` and ``closes`` are booleans [1]. All five are made ready for the next step
+        ``earliest`` is an id [B], ``opens`` and ``closes`` are booleans [B]. All five are made ready for the next step
         in place.
         """
+        batch = len(token)
         states = self.model.step_states(token, position, state)
         # Two products: a slice of one, at a column that is no multiple of 32, would have to be taken out of its tiles.
         weight, _ = centred(self.model)
         text = functional.linear(states, _filled(weight[: self.ids.begin])) + self.suppress_text
         times = functional.linear(states, _filled(weight[self.ids.begin :])) + self.suppress_times
-        text = _in_rows(text) + torch.where(opens[:, None], self.words, 0.0)
-        times = times + torch.where((self.times < earliest) | closes, SUPPRESSED, 0.0)
+        text = _in_rows(text, batch)
+        text = text + torch.where(_each(opens, text), self.words, 0.0)
+        too_early = self.times < (earliest if batch == 1 else earliest[:, None])
+        times = times + torch.where(too_early | (closes if batch == 1 else closes[:, None]), SUPPRESSED, 0.0)
         # Where timestamps together are likelier than the likeliest text token, one of them it is.
         best = _largest(text)
-        odds = (_in_rows(times) - best).exp()
+        odds = (_in_rows(times, batch) - best).exp()
         of_times = _total(odds)
         is_time = of_times > 1
         of_text = _total((text - best).exp())
         probability = torch.where(is_time, _largest(odds) / of_times, (of_text + of_times).reciprocal())
-        is_time = is_time[:, 0]
+        is_time = _flat(is_time)
         time = times.argmax(-1) + self.ids.begin
-        following = torch.where(is_time, time, text.view(1, -1).argmax(-1))
+        following = torch.where(is_time, time, text.view(batch, -1).argmax(-1))
         # A pair may repeat its time; anything else must move on.
         was_time = opens | closes
         from_here = torch.where(was_time, time + 1, time)
@@ -129,7 +132,7 @@ class TimedStep(nn.Module):
         closes.copy_(is_time & was_time)
         token.copy_(following)
         position.add_(1)
-        return following, probability[:, 0]
+        return following, _flat(probability)
 
 
 def _filled(vocabulary: Tensor, value: float = 0.0) -> Tensor:
@@ -138,19 +141,32 @@ def _filled(vocabulary: Tensor, value: float = 0.0) -> Tensor:
     return functional.pad(vocabulary, (0, 0) * (vocabulary.dim() - 1) + (0, missing), value=value)
 
 
-def _in_rows(filled: Tensor) -> Tensor:
-    """As many elements as ``_filled`` gives, as the most rows of whole tiles that they make."""
-    return filled.view(next(rows for rows in _ROWS if filled.numel() % (rows * TILE_SIZE) == 0), -1)
+def _in_rows(filled: Tensor, batch: int) -> Tensor:
+    """[B, V] as ``_filled`` gives it to the most rows of whole tiles that V makes: [R, V / R], or [B, R, V / R]."""
+    each = filled.numel() // batch
+    rows = next(rows for rows in _ROWS if each % (rows * TILE_SIZE) == 0)
+    # A batch of one has no dimension of its own: a matrix is reduced as it lies.
+    return filled.view(rows, -1) if batch == 1 else filled.view(batch, rows, -1)
 
 
 def _largest(rows: Tensor) -> Tensor:
-    """[R, ...] to [1, 1]."""
+    """[..., R, W] to [..., 1, 1]."""
     return rows.amax(-1, keepdim=True).amax(-2, keepdim=True)
 
 
 def _total(rows: Tensor) -> Tensor:
-    """[R, ...] to [1, 1]."""
+    """[..., R, W] to [..., 1, 1]."""
     return rows.sum(-1, keepdim=True).sum(-2, keepdim=True)
+
+
+def _each(flags: Tensor, rows: Tensor) -> Tensor:
+    """[B] to what spreads over ``_in_rows``."""
+    return flags[:, None] if rows.dim() == 2 else flags[:, None, None]
+
+
+def _flat(numbers: Tensor) -> Tensor:
+    """[1, 1] or [B, 1, 1] to [B]."""
+    return numbers[:, 0] if numbers.dim() == 2 else numbers[:, 0, 0]
 
 
 def _suppressed(model: WhisperModel, tokens: Sequence[int]) -> Tensor:

@@ -43,21 +43,21 @@ def filled_prompt(tokens: Tensor, rows: Sequence[int], config: WhisperConfig) ->
 
 
 def capture_program(
-    name: str, model: WhisperModel, *, length: int | None = None, suppress: Sequence[int] = ()
+    name: str, model: WhisperModel, *, length: int | None = None, batch: int = 1, suppress: Sequence[int] = ()
 ) -> CapturedGraph:
-    """Capture one of PROGRAMS at batch 1. ``suppress`` is for steps that pick, ``length`` of a prompt for prefill.
+    """Capture one of PROGRAMS. ``suppress`` and ``batch`` are for steps, ``length`` of a prompt is for prefill.
 
     encode(mel [1, 2 S, bins]) takes time before bins, as the convolution on the device does. cross_kv(encoder_states,
     cross attention of the state) writes into the latter. prefill(tokens [1, length], rows [2], state) gives the logits
-    of these rows, and decode_step(token [1], position [1], state) those after it, in the parts [..., V + 1] that
-    ``Logits`` tells of. greedy_step(token [1], position [1], state) decodes, picks the likeliest token that is not
+    of these rows, and decode_step(token [B], position [B], state) those after it, in the parts [..., V + 1] that
+    ``Logits`` tells of. greedy_step(token [B], position [B], state) decodes, picks the likeliest token that is not
     suppressed, writes it into ``token``, adds one to ``position``, and returns the token and its probability.
-    timed_step(token, position, earliest, opens, closes [1] each, state) does so under the grammar of timestamps, and
+    timed_step(token, position, earliest, opens, closes [B] each, state) does so under the grammar of timestamps, and
     keeps what that must know in the three (``TimedStep``).
     """
-    made = _Method.of(name, model, length, suppress)
+    made = _Method.of(name, model, length, batch, suppress)
     # Not what is suppressed: that is in buffers of the module.
-    what = repr((name, model.config, length, model.dtype, next(model.parameters()).device))
+    what = repr((name, model.config, length, batch, model.dtype, next(model.parameters()).device))
     return kept_graph(
         what, made.module, lambda: capture_method(name, made.module, made.call, made.arguments, roles=_ROLES)
     )
@@ -72,10 +72,10 @@ class _Method:
     arguments: Mapping[str, Any]
 
     @classmethod
-    def of(cls, name: str, model: WhisperModel, length: int | None, suppress: Sequence[int]) -> _Method:
-        config, state = model.config, _example_state(model)
+    def of(cls, name: str, model: WhisperModel, length: int | None, batch: int, suppress: Sequence[int]) -> _Method:
+        config, state = model.config, _example_state(model, batch)
         # Tensors: numbers would be constants of the graph, and there would be a program for each position.
-        token, position = torch.zeros(1, dtype=torch.int64), torch.zeros(1, dtype=torch.int64)
+        token, position = (torch.zeros(batch, dtype=torch.int64) for _ in range(2))
         if name == "encode":
             mel = torch.zeros(1, config.mel_frames, config.num_mel_bins, dtype=model.dtype)
             return cls(model, lambda mel: model.encode(mel.transpose(1, 2)), {"mel": mel})
@@ -95,15 +95,15 @@ class _Method:
         if name == "greedy_step":
             greedy = GreedyStep(model, suppress)
             return cls(greedy, greedy.forward, step)
-        timed, flag = TimedStep(model, suppress), torch.zeros(1, dtype=torch.bool)
-        grammar = {"earliest": torch.zeros(1, dtype=torch.int64), "opens": flag, "closes": flag.clone()}
+        timed, flag = TimedStep(model, suppress), torch.zeros(batch, dtype=torch.bool)
+        grammar = {"earliest": torch.zeros(batch, dtype=torch.int64), "opens": flag, "closes": flag.clone()}
         return cls(timed, timed.forward, {"token": token, "position": position, **grammar, "state": state})
 
 
-def _example_state(model: WhisperModel) -> DecoderState:
+def _example_state(model: WhisperModel, batch: int) -> DecoderState:
     config = model.config
     width = config.d_model // config.decoder_attention_heads
-    shape = (1, config.decoder_attention_heads, config.max_source_positions, width)
+    shape = (batch, config.decoder_attention_heads, config.max_source_positions, width)
     pairs = [
         KeyValue(torch.zeros(shape, dtype=model.dtype), torch.zeros(shape, dtype=model.dtype))
         for _ in range(config.decoder_layers)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ttscribe.compiler.compilation import Compiled, compile_graph
+from ttscribe.compiler.operations import OPERATIONS
 from ttscribe.compiler.program import Program, Role, TensorSpec
 from ttscribe.compiler.settings import CompileSettings
 from ttscribe.compiler.steps import TimestampIds, timestamp_ids
@@ -58,6 +59,12 @@ class ProgramDevice(Protocol):
     def copy(self, tensor: Any) -> Any:
         """The same values in memory of their own."""
 
+    def joined(self, tensors: Sequence[Any]) -> Any:
+        """Several tensors of one shape as one in memory of its own, one after another along the first dimension."""
+
+    def parted(self, tensor: Any) -> Sequence[Any]:
+        """The rows of a tensor along the first dimension, each in memory of its own."""
+
     def synchronize(self) -> None:
         """Wait until everything that was asked of the device is done."""
 
@@ -68,16 +75,17 @@ class ProgramDevice(Protocol):
         """
 
 
-# A program's name, and of prefill the length of prompts.
+# A program's name, and of prefill the length of prompts, of a step how many rows it takes together.
 ProgramKey = tuple[str, int | None]
 # Device tensors of one decoding by the name of the programs' inputs that they are.
 _State = dict[str, Any]
 
 
 class ProgramRunner(Closable):
-    """Runs a Whisper model as programs of batch 1, row after row. Compiles each program when it is first needed.
+    """Runs a Whisper model as programs of batch 1, row after row, but for steps that pick tokens, which take all rows.
 
-    Encoder states are a list with the device tensor of each row, a decoder state a list of dictionaries.
+    Compiles each program when it is first needed. Encoder states are a list with the device tensor of each row, a
+    decoder state a list of dictionaries.
     """
 
     max_batch = 32
@@ -97,30 +105,34 @@ class ProgramRunner(Closable):
         self._loaded: dict[ProgramKey, LoadedProgram] = {}
         self._closed = False
 
-    def compiled(self, name: str, length: int | None = None) -> Compiled:
-        """The program of that name as compiled; prefill is one for each of the lengths to which prompts are filled up.
+    def compiled(self, name: str, size: int | None = None) -> Compiled:
+        """The program of that name as compiled, for each size another.
 
-        Without a length it is the shortest.
+        Of prefill ``size`` is to how many tokens prompts are filled up, without it the fewest; of steps how many rows
+        go together, without it one.
         """
-        key = self._key(name, length)
+        key = self._key(name, size)
         if key not in self._compiled:
-            captured = capture_program(name, self.model, length=key[1], suppress=self.suppress)
+            given = {} if key[1] is None else {"length" if name == "prefill" else "batch": key[1]}
+            captured = capture_program(name, self.model, **given, suppress=self.suppress)
             self._compiled[key] = compile_graph(captured, self.settings)
         return self._compiled[key]
 
-    def program(self, name: str, length: int | None = None) -> LoadedProgram:
+    def program(self, name: str, size: int | None = None) -> LoadedProgram:
         """The loaded program of that name, as ``compiled`` has it; DeviceUnavailable after ``close``."""
         if self._closed:
             raise DeviceUnavailable("this model was closed, and is on no device any more: load it again")
-        key = self._key(name, length)
+        key = self._key(name, size)
         if key not in self._loaded:
-            compiled = self.compiled(name, length)
+            compiled = self.compiled(name, size)
             params = {param: data for param, data in compiled.params.items() if data is not None}
             self._loaded[key] = self.device.load(compiled.program, params)
         return self._loaded[key]
 
-    def _key(self, name: str, length: int | None = None) -> ProgramKey:
-        return name, length or prompt_length(1, self.config) if name == "prefill" else None
+    def _key(self, name: str, size: int | None = None) -> ProgramKey:
+        if name == "prefill":
+            return name, size or prompt_length(1, self.config)
+        return name, None if size == 1 else size
 
     def loaded_programs(self) -> list[LoadedProgram]:
         """Every program that was loaded so far."""
@@ -167,13 +179,24 @@ class ProgramRunner(Closable):
         if step is None:
             greedy_on_host(self, picked, position, state, rules, limit=limit, end=end)
             return
-        loaded = self.program(step)
-        for row, row_state in zip(picked, state, strict=True):
-            arguments = step_arguments([row], position, rules)
-            held = {**row_state, **self._arguments(loaded, **arguments)}
-            while row.goes_on(limit, end):
-                (pick,) = self._read_picks(loaded(*_in_order(loaded, held)))
-                row.take(*pick)
+        # A few sizes, for each is a program of its own; what is missing to one are copies of the first row.
+        missing = rows_together(len(picked)) - len(picked)
+        rows, states = [*picked, *[picked[0]] * missing], [*state, *[state[0]] * missing]
+        loaded = self.program(step, len(rows))
+        kept = states[0] if len(rows) == 1 else self._joined(states)
+        held = {**kept, **self._arguments(loaded, **step_arguments(rows, position, rules))}
+        while any(row.goes_on(limit, end) for row in picked):
+            for row, pick in zip(picked, self._read_picks(loaded(*_in_order(loaded, held))), strict=False):
+                if row.goes_on(limit, end):
+                    row.take(*pick)
+        if len(rows) > 1:
+            # Whoever goes on from here has a state for each row.
+            for name in kept.keys() & written_in_place(loaded.program):
+                for row_state, tensor in zip(state, self.device.parted(kept[name]), strict=False):
+                    row_state[name] = tensor
+
+    def _joined(self, states: Sequence[_State]) -> _State:
+        return {name: self.device.joined([state[name] for state in states]) for name in states[0]}
 
     def step_by(self, rules: Rules) -> str | None:
         """The program that picks tokens as ``rules`` say; None where only the host can."""
@@ -215,6 +238,16 @@ class ProgramRunner(Closable):
         """Host tensors as the program's inputs of these names."""
         specs = {value.name: _spec(value.spec) for value in loaded.program.inputs_of(Role.ARGUMENT)}
         return {name: self.device.to_device(tensor, specs[name]) for name, tensor in arguments.items()}
+
+
+def written_in_place(program: Program) -> set[str]:
+    """The values that the program's calls write into."""
+    return {name for op in program.ops for name in OPERATIONS[op.target].written(op)}
+
+
+def rows_together(count: int) -> int:
+    """How many rows a step takes where so many are decoded: a power of two."""
+    return 1 << (count - 1).bit_length()
 
 
 def step_arguments(picked: Sequence[Picks], position: int, rules: Rules) -> dict[str, Tensor]:

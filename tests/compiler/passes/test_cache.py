@@ -100,24 +100,27 @@ def test_a_cache_that_is_copied_into_another_is_not_written_in_place(b):
 
 
 class Step:
-    """One decode step's attention; every argument makes one thing other than what the pass looks for."""
+    """One decode step's attention; every argument but ``users`` makes one thing other than what the pass looks for."""
 
-    def __init__(self, b, *, rows=1, length=LENGTH, compare="ttnn.le", start=0, swapped=False, **other):
+    def __init__(self, b, *, users=1, rows=1, length=LENGTH, compare="ttnn.le", start=0, swapped=False, **other):
         self.b = b
-        given = b.given("position", *other.get("position_shape", (1,)), dtype=DType.INT32)
-        product = b.op("ttnn.linear", b.given("x", 1, 1, rows, 64), b.weight("w", 64, 192))
+        given = b.given("position", *other.get("position_shape", (users,)), dtype=DType.INT32)
+        product = b.op("ttnn.linear", b.given("x", users, 1, rows, 64), b.weight("w", 64, 192))
+        self.index_shape = other.get("index_shape", (users, 1, 1, 1))
         self.heads = b.ops(
             "ttnn.experimental.nlp_create_qkv_heads", product, num_heads=2, num_kv_heads=2, transpose_k_heads=False
         )
         self.position = other.get("computed", lambda name: name)(given)
-        self.caches = [b.given(name, 1, 2, length, 32) for name in ("keys", "values")]
+        self.caches = [b.given(name, users, 2, length, 32) for name in ("keys", "values")]
         at = [self.position, other.get("value_position", lambda: self.position)()]
         self.written = [self._write(*each) for each in zip(self.caches, self.heads[1:], at, strict=True)]
         slots = b.counted(start, start + length, 1, 1, 1, length)
-        seen = b.op("ttnn.reshape", other.get("mask_position", lambda: self.position)(), shape=(1, 1, 1, 1))
+        seen_shape = other.get("mask_shape", (users, 1, 1, 1))
+        seen = b.op("ttnn.reshape", other.get("mask_position", lambda: self.position)(), shape=seen_shape)
         order = [seen, slots] if swapped else [slots, seen]
         self.compared = b.op(compare, *(b.cast(name, layout=Layout.TILE) for name in order))
-        allowed = b.op("ttnn.expand", b.cast(self.compared, DType.BFLOAT16), shape=(1, 1, rows, length))
+        shape = (users, *seen_shape[1:2], rows, length)
+        allowed = b.op("ttnn.expand", b.cast(self.compared, DType.BFLOAT16), shape=shape)
         role = other.get("role", Role.ADDITIVE_MASK)
         self.mask = b.op("ttnn.where", allowed, role=role, true_value=0.0, false_value=-1e9)
         self.attended = self.attend(self.heads[0])
@@ -125,7 +128,7 @@ class Step:
             write_back(b, cache, new)
 
     def _write(self, cache, new, position):
-        wide = self.b.op("ttnn.reshape", position, shape=(1, 1, 1, 1))
+        wide = self.b.op("ttnn.reshape", position, shape=self.index_shape)
         index = self.b.op("ttnn.expand", wide, shape=self.b.spec(new).shape)
         return self.b.op("ttnn.scatter", cache, index, new, dim=2)
 
@@ -142,6 +145,27 @@ def decoded(b, step, *outputs, **arguments):
 def test_a_step_updates_its_caches_and_attends_to_them(b):
     found = decoded(b, Step(b))
     assert (found.count(UPDATE), found.count(DECODE), found.count("where")) == (2, 1, 0)
+
+
+def test_each_of_several_users_has_a_position_of_its_own(b):
+    found = decoded(b, Step(b, users=3), position=torch.tensor([5, 0, 63]))
+    assert (found.count(UPDATE), found.count(DECODE), found.count("where")) == (2, 1, 0)
+
+
+@pytest.mark.parametrize("shape", ["index_shape", "mask_shape"])
+def test_positions_of_heads_are_none_of_users(b, shape):
+    """Two users, and two heads: numbers of which each is of a head."""
+    found = decoded(b, Step(b, users=2, **{shape: (1, 2, 1, 1)}), position=torch.tensor([5, 9]))
+    assert DECODE not in found
+
+
+def test_more_users_than_a_tile_has_rows(b):
+    assert DECODE not in decoded(b, Step(b, users=33), position=torch.arange(33))
+
+
+def test_joining_the_heads_of_several_users_is_a_reshape(b):
+    joined = b.op("ttnn.experimental.nlp_concat_heads", Step(b, users=2).attended)
+    assert "nlp_concat_heads" not in rewritten(b, joined, position=torch.tensor([63, 7]))
 
 
 def test_joining_the_heads_is_a_reshape(b):

@@ -54,3 +54,26 @@ def test_norms_keep_their_rows(b):
 def test_other_reshapes_stay(b):
     made = b.op("ttnn.gelu", b.op("ttnn.reshape", "x", shape=(5, 2, 64)))
     assert widened(b, b.op("ttnn.reshape", made, shape=(5, 1, 128))).count("reshape") == 4
+
+
+def test_single_rows_of_a_batch_are_the_rows_of_one_matrix(b):
+    rows = b.op("ttnn.gelu", b.op("ttnn.linear", b.given("y", 4, 1, 64), b.weight("w", 64, 96)))
+    before = b.program(b.op("ttnn.add", rows, b.weight("v", 1, 1, 96)))
+    after = use_four_dimensions(before, EXACT)
+    assert_same(before, after, b.params)
+    products = [op.output.spec.shape for op in after.ops if op.target in ("ttnn.linear", "ttnn.gelu", "ttnn.add")]
+    assert products == [(1, 1, 4, 96)] * 3
+
+
+def test_single_rows_that_are_spread_over_others_stay_apart(b):
+    assert "add" in widened(b, b.op("ttnn.gelu", b.op("ttnn.add", "x", b.op("ttnn.gelu", b.given("y", 2, 1, 64)))))
+
+
+def test_single_rows_by_a_matrix_of_each_stay_apart(b):
+    made = b.op("ttnn.matmul", b.given("y", 2, 1, 64), b.given("z", 2, 64, 32))
+    assert "matmul" in widened(b, b.op("ttnn.gelu", made))
+
+
+def test_single_rows_by_single_rows_of_each_stay_apart(b):
+    made = b.op("ttnn.matmul", b.given("y", 2, 1, 1), b.given("z", 2, 1, 32))
+    assert "matmul" in widened(b, b.op("ttnn.gelu", made))

@@ -6,7 +6,10 @@ import sys
 
 import pytest
 
+from ttscribe.compiler.boards import BOARDS
 from ttscribe.devices.ttnn.mock import mock_environment
+from ttscribe.devices.ttnn.runner import most_windows
+from ttscribe.whisper.config import WhisperConfig
 
 # One process for everything: opening, loading and recording take most of its time.
 SESSION = """
@@ -75,7 +78,7 @@ ended = Picks([50363, 50256], [0.0])
 runner.greedy([ended], 3, state, timed, limit=6, end=50256)
 found["ended"] = len(ended.tokens), calls.count("execute_trace")
 found["limits"] = runner.max_batch, runner.max_decodings, runner.concurrent
-found["two windows"] = refusal(runner.encode, torch.zeros(2, 80, 3000))
+found["too many windows"] = refusal(runner.encode, torch.zeros(33, 80, 3000))
 found["in place"] = runner.reorder(state, [0]) == state
 found["a beam"] = refusal(runner.reorder, state, [0, 0])
 before = dram()
@@ -95,6 +98,23 @@ calls.clear()
 runner.prefill(torch.tensor([[50257] * 33]), second)
 found["another length"] = calls.count("release_trace"), calls.count("begin_trace_capture")
 found["progress"] = all(done <= total for done, total in loaded), loaded[-1][0] == loaded[-1][1]
+def windows(count):
+    # Several on the one chip: what comes back of each, and what was done for it.
+    state = runner.start(encoded := runner.encode(torch.zeros(count, 80, 3000)))
+    shapes = [runner.encoder_states(encoded), runner.prefill(prompt.expand(count, -1), state)]
+    shapes.append(runner.decode_step(torch.arange(count), torch.full((count,), 2), state))
+    calls.clear()
+    rows = [Picks([50363], [0.0]) for _ in range(count)]
+    runner.greedy(rows, 3, state, timed, limit=6, end=-1)
+    picked = [len(row.tokens) for row in rows]
+    return [list(each.shape) for each in shapes], picked, calls.count("execute_trace"), "begin_trace_capture" in calls
+found["three windows"] = windows(3)
+before = dram()
+found["two windows"] = windows(2)
+found["as much memory"] = dram() - before
+found["five windows"] = windows(5)
+found["one size"] = sorted(size for name, size in runner._loaded if name == "timed_step" and size)
+found["one window"] = windows(1)
 graph = capture_program("cross_kv", checkpoint.model)
 for name, blocks in {"whole": (), "split": (Block("aten.linear.default", "tried"),)}.items():
     calls.clear()
@@ -159,9 +179,34 @@ def test_a_second_window_records_nothing_and_holds_no_more_memory(found):
     assert found["grown"] == 0
 
 
-def test_one_window_at_a_time_is_all_that_it_says_it_takes(found):
-    assert found["limits"] == [1, 1, False]
-    assert found["two windows"] == ["OptionError", "this device decodes 1 window at a time, not 2"]
+def test_it_takes_as_many_windows_as_a_tile_has_rows(found):
+    assert found["limits"] == [32, 1, False]
+    assert found["too many windows"] == ["OptionError", "this device decodes 32 windows at a time, not 33"]
+
+
+@pytest.mark.parametrize(
+    ("count", "named"), [(1, "one window"), (2, "two windows"), (3, "three windows"), (5, "five windows")]
+)
+def test_a_step_takes_all_windows_of_a_chip(found, count, named):
+    shapes, picked, replays, recorded = found[named]
+    assert shapes == [[count, 1500, 384], [count, 1, 51864], [count, 51864]]
+    assert picked == [6] * count
+    # One for each token, whatever the number of windows; the first came with the prompt.
+    assert replays == 5
+    assert not recorded
+
+
+def test_steps_of_one_size_serve_fewer_windows_and_make_room_for_more(found):
+    assert found["as much memory"] == 0
+    assert found["one size"] == [8]
+
+
+@pytest.mark.parametrize(
+    ("size", "board", "most"),
+    [("distil-large-v3", "n150", 32), ("large-v3", "n150", 16), ("large-v3", "p150", 32), ("tiny", "n150", 32)],
+)
+def test_there_are_no_more_windows_than_half_of_the_memory_has_room_for(size, board, most):
+    assert most_windows(WhisperConfig.named(size), BOARDS[board]) == most
 
 
 def test_there_is_no_second_decoding_for_a_beam(found):
@@ -255,12 +300,12 @@ found = {}
 with make_runner("ttnn:n300x2", checkpoint.model, "bf16-hifi3") as runner:
     device = runner.device
     found["chips"], found["most"] = device.handle.get_num_devices(), runner.max_batch
-    for rows in (2, 1):
+    for rows in (2, 1, 3):
         state = runner.start(runner.encode(torch.zeros(rows, 80, 3000)))
         prefilled = runner.prefill(torch.tensor([[50257, 50362]] * rows), state)
         stepped = runner.decode_step(torch.full((rows,), 1), torch.full((rows,), 2), state)
         found[str(rows)] = [*prefilled.shape], [*stepped.shape], greedy(rows)
-    found["three"] = refusal(runner.encode, torch.zeros(3, 80, 3000))
+    found["too many"] = refusal(runner.encode, torch.zeros(65, 80, 3000))
 
     # One recording: what each chip is given, and whose results are taken, read back as 1 from the first chip and 2.
     given, inner = [], device.host_tensor
@@ -300,14 +345,14 @@ def pair():
     return json.loads(done.stdout.splitlines()[-1])
 
 
-@pytest.mark.parametrize("rows", [1, 2])
-def test_two_chips_of_an_n300_decode_a_window_or_two(pair, rows):
-    assert (pair["chips"], pair["most"]) == (2, 2)
+@pytest.mark.parametrize("rows", [1, 2, 3])
+def test_two_chips_of_an_n300_decode_a_window_or_several(pair, rows):
+    assert (pair["chips"], pair["most"]) == (2, 64)
     assert pair[str(rows)] == [[rows, 1, 51864], [rows, 51864], [3] * rows]
 
 
-def test_two_chips_take_no_third_window(pair):
-    assert pair["three"] == "this device decodes 2 windows at a time, not 3"
+def test_two_chips_take_32_windows_each(pair):
+    assert pair["too many"] == "this device decodes 64 windows at a time, not 65"
 
 
 def test_of_one_recording_the_second_chip_gets_zeros_and_nothing_of_it_is_taken(pair):

@@ -13,8 +13,6 @@ from ttscribe.compiler.settings import CompileSettings
 
 _DECODE_HEADS = "ttnn.experimental.nlp_create_qkv_heads_decode"
 _DECODE_ATTENTION = "ttnn.transformer.scaled_dot_product_attention_decode"
-# The one form that both paged_update_cache and decode attention take, and plus_one too.
-_POSITION = TensorSpec((1,), DType.INT32, Layout.ROW_MAJOR)
 _KEEPS_NUMBERS = ("ttnn.reshape", "ttnn.expand", "ttnn.to_layout", "ttnn.typecast")
 
 
@@ -40,7 +38,7 @@ class _Write:
 
 @dataclass(frozen=True, slots=True)
 class _DecodeStep:
-    """Attention of one new row over its caches, with what cut the heads and what wrote them."""
+    """Attention of one new row of each of a batch over its caches, with what cut the heads and what wrote them."""
 
     attention: Op
     heads: Op
@@ -49,9 +47,9 @@ class _DecodeStep:
 
 
 def update_caches_in_place(program: Program, _settings: CompileSettings) -> Program:
-    """Rows written at fixed positions from 0 on become ``fill_cache``; one row at a tensor position an update.
+    """Rows written at fixed positions from 0 on become ``fill_cache``; single rows at tensor positions an update.
 
-    With one new row, attention over the cache becomes decode attention, which masks by position itself.
+    With one new row of each of a batch, attention over the cache becomes decode attention, which masks by position.
     """
     caches = _Caches(program)
     return caches.rewriter.run(caches.rules())
@@ -137,9 +135,12 @@ class _Caches:
         if not alone or any(self.rewriter.uses(write.scatter.output.name) != 2 for write in writes):
             return None
         key, value = (self._before_moves(write.index) for write in writes)
-        batch, _, rows, _ = self.rewriter.spec(query).shape
+        users, _, rows, _ = self.rewriter.spec(query).shape
         whole = self.rewriter.spec(writes[0].cache).shape[2] % TILE_SIZE == 0
-        if (batch, rows) != (1, 1) or not whole or key != value or not self._masks_later(attention, key):
+        fits = rows == 1 and users <= TILE_SIZE and whole
+        if not fits or key != value or not self._masks_later(attention, key):
+            return None
+        if not all(self._is_of_each_user(write.index, users) for write in writes):
             return None
         return _DecodeStep(attention, heads, writes, key)
 
@@ -147,7 +148,10 @@ class _Caches:
         """Whether ``position`` is an input, and the mask allows exactly the slots up to it."""
         mask = attention.keyword("attn_mask")
         slots = self.rewriter.spec(attention.operands[1]).shape[2]
-        if mask is None or position not in self.inputs or self.rewriter.specs[position] != _POSITION:
+        users = self.rewriter.spec(attention.operands[1]).shape[0]
+        # The one form that both paged_update_cache and decode attention take, and plus_one too.
+        wanted = TensorSpec((users,), DType.INT32, Layout.ROW_MAJOR)
+        if mask is None or position not in self.inputs or self.rewriter.specs[position] != wanted:
             return False
         if self.rewriter.role(mask) is not Role.ADDITIVE_MASK:
             return False
@@ -158,7 +162,16 @@ class _Caches:
         left, right = compare.operands
         counted = self._data(left)
         in_order = counted is not None and torch.equal(counted.flatten(), torch.arange(slots))
-        return in_order and self._before_moves(right) == position
+        whose = users == 1 or self.rewriter.spec(mask).shape == (users, 1, 1, slots)
+        return in_order and whose and self._before_moves(right) == position and self._is_of_each_user(right, users)
+
+    def _is_of_each_user(self, name: str, users: int) -> bool:
+        """Whether moves of positions [users] leave each with its own user, who is the first dimension."""
+        shape = self.rewriter.spec(name).shape
+        spread = self.rewriter.producer(name, "ttnn.expand")
+        if spread is not None:
+            return shape[0] == users and self._is_of_each_user(spread.operands[0], users)
+        return users == 1 or shape == (users, *(1,) * max(1, len(shape) - 1))
 
     def _scatter(self, rewriter: Rewriter, scatter: Op) -> list[Op] | None:
         """The prompt's rows fill the cache where they were scattered; a step's are written with the heads."""
@@ -176,17 +189,23 @@ class _Caches:
         step = self.heads.get(heads.results[0]) if heads.results else None
         if step is None:
             return None
-        width = rewriter.spec(heads.results[0]).shape[-1]
+        users, _, _, width = rewriter.spec(heads.results[0]).shape
+        (rows,) = heads.operands
+        made = []
+        if users > 1:
+            shape = (1, 1, users, rewriter.spec(rows).shape[-1])
+            made = [rewriter.call("ttnn.reshape", rows, names=[rewriter.fresh(f"{rows}_users")], shape=shape)]
+            rows = made[0].output.name
         cut = rewriter.call(
             _DECODE_HEADS,
-            heads.operands[0],
+            rows,
             names=heads.results,
             source=heads.source,
             num_heads=heads.attribute("num_heads"),
             num_kv_heads=heads.attribute("num_kv_heads"),
             # paged_update_cache takes new rows from shards in L1 only, and decode attention takes queries so.
-            # One user's rows, on one core.
-            memory_config=Memory("l1", Sharding("height", (TILE_SIZE, width), 1)),
+            # A user's rows are on one core.
+            memory_config=Memory("l1", Sharding("height", (TILE_SIZE, width), users)),
         )
         updates = (
             rewriter.call(
@@ -198,7 +217,7 @@ class _Caches:
             )
             for write in step.writes
         )
-        return [cut, *updates]
+        return [*made, cut, *updates]
 
     def _attend(self, rewriter: Rewriter, attention: Op) -> list[Op] | None:
         name = attention.output.name
@@ -215,7 +234,7 @@ class _Caches:
             source=attention.source,
             scale=attention.attribute("scale"),
         )
-        # For one user, [1, users, heads, E] and [users, heads, 1, E] are the same numbers in the same order.
+        # [1, users, heads, E] and [users, heads, 1, E] are the same numbers in the same order.
         return [attended, rewriter.call("ttnn.reshape", attended.output.name, names=[name], shape=shape)]
 
     def _users(self, name: str) -> str:
@@ -223,7 +242,7 @@ class _Caches:
         return f"{name}_users"
 
     def _join(self, rewriter: Rewriter, concat: Op) -> list[Op] | None:
-        """Joining one row's heads is a reshape of what decode attention gives."""
+        """Joining the heads of single rows is a reshape of what decode attention gives."""
         if concat.operands[0] not in self.steps:
             return None
         shape = rewriter.spec(concat.output.name).shape

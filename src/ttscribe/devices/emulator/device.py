@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -52,6 +53,16 @@ class EmulatedDevice:
     def copy(self, tensor: DeviceTensor) -> DeviceTensor:
         """The same values in memory of their own."""
         return DeviceTensor(tensor.spec, tensor.data.clone())
+
+    def joined(self, tensors: Sequence[DeviceTensor]) -> DeviceTensor:
+        """Several tensors of one shape as one in memory of its own, one after another along the first dimension."""
+        data = torch.cat([tensor.data for tensor in tensors])
+        return DeviceTensor(replace(tensors[0].spec, shape=tuple(data.shape)), data)
+
+    def parted(self, tensor: DeviceTensor) -> Sequence[DeviceTensor]:
+        """The rows of a tensor along the first dimension, each in memory of its own."""
+        spec = replace(tensor.spec, shape=(1, *tensor.spec.shape[1:]))
+        return [DeviceTensor(spec, data[None].clone()) for data in tensor.data]
 
     def synchronize(self) -> None:
         """Nothing is ever under way here."""

@@ -211,6 +211,23 @@ class TtnnDevice(Closable):
         """The same values in memory of their own."""
         return self.library.clone(tensor)
 
+    def joined(self, tensors: Sequence[Any]) -> Any:
+        """Several tensors of one shape as one in memory of its own, one after another along the first dimension."""
+        return self.library.concat([*tensors], dim=0)
+
+    def parted(self, tensor: Any) -> Sequence[Any]:
+        """The rows of a tensor along the first dimension, each in memory of its own."""
+        parts: Sequence[Any] = self.library.split(tensor, 1, dim=0)
+        return parts
+
+    def overwrite(self, tensor: Any, by: Any) -> None:
+        """Write the values of another tensor of its shape into ``tensor``, where it stands."""
+        self.library.copy(by, tensor)
+
+    def put(self, cache: Any, new: Any, row: int) -> None:
+        """Write a cache of one row, [1, heads, slots, width] on each chip, into that row of another in its place."""
+        self.library.fill_cache(cache, new, row)
+
     def synchronize(self) -> None:
         """Wait until everything that was asked of the device is done."""
         self.library.synchronize_device(self.handle)
