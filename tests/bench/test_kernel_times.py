@@ -1,24 +1,33 @@
 """What the kernels add up to, for the programs of distil-large-v3 as they are compiled."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
 from reports.small_programs import linear
 from sizes import DISTIL_LARGE_V3
-from ttscribe.compiler.whisper_programs import PROGRAMS
+from ttscribe.compiler.compilation import compile_graph
+from ttscribe.compiler.settings import WHISPER_POLICY, CompileSettings, policy
+from ttscribe.compiler.whisper_programs import PROGRAMS, capture_program
 from ttscribe.reports.constants import N150, P150
 from ttscribe.reports.kernel_times import (
+    _OTHERS,
     BETWEEN,
     HOST,
     RATES,
+    _calls,
     added_up,
     first_token,
     kernel_times,
+    part_of,
     real_time_factor,
     total,
 )
+from ttscribe.reports.schema import Batch
 from ttscribe.reports.work import work_of
+from ttscribe.whisper.config import SIZES
+from ttscribe.whisper.model import shape_only_model
 
 pytestmark = pytest.mark.xdist_group(DISTIL_LARGE_V3)
 
@@ -112,6 +121,44 @@ def test_the_upper_end_of_an_n150s_ranges_is_less_than_twice_the_lower(programs)
     found = added_up(programs, N150)
     for least, most in (first_token(found), total(found, ["timed_step"])):
         assert most < 2 * least
+
+
+@pytest.fixture(scope="module")
+def steps(bring_up):
+    """What several windows bring, by how many there are, the one window's own step among them."""
+    report = bring_up[0]
+    (least, most), (rtf_least, rtf_most) = total(report.kernels, ["timed_step"]), real_time_factor(report.kernels)
+    launched = report.figures["device_operations_token"].value
+    one = Batch(1, launched, least, most, rtf_least, rtf_most)
+    return [one, *report.batches]
+
+
+def test_more_windows_take_a_longer_step_and_each_a_shorter_share_of_it(steps):
+    assert [batch.windows for batch in steps] == [1, 2, 8, 32]
+    for fewer, more in pairwise(steps):
+        for name in ("least_s", "most_s"):
+            assert getattr(fewer, name) < getattr(more, name)
+            assert getattr(fewer, name) / fewer.windows > getattr(more, name) / more.windows
+        assert fewer.rtf_least > more.rtf_least
+        assert fewer.rtf_most > more.rtf_most
+        assert fewer.tokens_per_second < more.tokens_per_second
+
+
+def test_the_encoder_of_every_window_counts(steps, bring_up):
+    for batch in steps:
+        assert 30 * batch.rtf_least > first_token(bring_up[0].kernels)[0]
+
+
+def test_every_call_of_a_step_of_several_windows_is_of_a_part_and_takes_time(small_steps):
+    for call in _calls(small_steps, RATES[N150]):
+        assert part_of(call) is not _OTHERS
+        assert not call.work.device_operations or part_of(call).seconds(call)[1] > 0
+
+
+@pytest.fixture(scope="module")
+def small_steps():
+    graph = capture_program("timed_step", shape_only_model(SIZES["tiny.en"]), batch=8)
+    return compile_graph(graph, CompileSettings(policy(WHISPER_POLICY))).program
 
 
 def test_of_other_programs_than_whispers_nothing_is_added_up(programs):

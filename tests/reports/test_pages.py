@@ -15,6 +15,7 @@ from ttscribe.reports.model_table import BEGIN, END, between_markers, model_tabl
 from ttscribe.reports.pages import card_command, pages, shown, summary_page, write
 from ttscribe.reports.schema import (
     FIGURES,
+    Batch,
     Figure,
     KernelTimes,
     Provenance,
@@ -57,6 +58,7 @@ KERNELS = (
 FULL = report(
     variations=(RELU, SORT),
     kernels=KERNELS,
+    batches=(Batch(8, 128, 0.002, 0.004, 0.0025, 0.0043), Batch(32, 128, 0.004, 0.008, 0.002, 0.003)),
 )
 
 
@@ -74,6 +76,14 @@ def table_rows(*reports):
 
 def without(*names):
     return {name: figure for name, figure in every_figure().items() if name not in names}
+
+
+def test_what_several_windows_bring_is_a_table_of_its_own():
+    page = summary_page(FULL)
+    assert "## Several windows at a time (projected)" in page
+    assert ["8", "128", "2.00 to 4.00", "2,000 to 4,000", "0.0025 to 0.0043"] in rows(page)
+    assert ["32", "128", "4.00 to 8.00", "4,000 to 8,000", "0.0020 to 0.0030"] in rows(page)
+    assert "Several windows" not in summary_page(report())
 
 
 def test_every_figure_is_shown_with_its_word_and_where_it_is_from():

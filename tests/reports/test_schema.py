@@ -10,6 +10,7 @@ from reports.by_hand import every_figure, program_check, report, same_but_for_ti
 from ttscribe.reports.schema import (
     FIGURES,
     FORMAT,
+    Batch,
     Figure,
     KernelTimes,
     Provenance,
@@ -24,6 +25,7 @@ SOUND = {"fallbacks": (), "findings": (), "accuracy": "met", "differences": ()}
 PROJECTED = report(
     variations=(Variation("aten.relu.default", "float32[1]", ("encode",), {"lowered": 1}, {"ttnn.relu": 1}, (), 0.5),),
     kernels=(KernelTimes("encode", "linear", 1, 2, 3, 0.1, 0.2, 0.3, "somebody"),),
+    batches=(Batch(32, 128, 0.004, 0.008, 0.002, 0.003),),
 )
 WANTING = report(
     status=Status.FAILED,

@@ -134,6 +134,15 @@ class Call:
         """Whether it has to do with logits of the whole vocabulary."""
         return max(prod(spec.shape) for spec in (*self.operands[:1], self.result)) > _WIDE
 
+    @property
+    def users(self) -> int:
+        """How many windows a decode step is of: what attends to caches has them in its second dimension."""
+        return int(self.operands[0].shape[1])
+
+    def is_of_single_rows(self) -> bool:
+        """Whether each of several tiles of rows has one row, as heads of a step with several windows have."""
+        return self.tile_rows > 1 and self.result.shape[-2] == 1
+
     def is_configured(self, name: str) -> bool:
         """Whether its program configuration is of this class."""
         config = self.op.attribute("program_config")
@@ -256,6 +265,36 @@ def _large_attention(call: Call) -> Range:
     return large_attention(heads * ceil(queries / 8), call.work.flops, fidelity(call.op), call.rates)
 
 
+def larger(*times: Range) -> Range:
+    """The longest, at least and at most."""
+    return max(low for low, _ in times), max(high for _, high in times)
+
+
+def _attention_to_cache(call: Call) -> Range:
+    """10 to 20 us of one window; those beyond it take their caches' time too."""
+    beyond = call.work.bytes_dram * (call.users - 1) / call.users
+    return added(core_bound(10, 20, call.rates), moved(beyond, call.rates.caches))
+
+
+def _joining_heads(call: Call) -> Range:
+    return larger(core_bound(6, 12, call.rates), _within_l1(call))
+
+
+_VALUE = 25e-3
+"""Microseconds that a core takes for a value in argmax: tt-metal pull request 43255."""
+
+
+def _argmax(low: float, high: float) -> Callable[[Call], Range]:
+    """So many microseconds of one row; rows come one after another, each shared by all cores."""
+
+    def seconds(call: Call) -> Range:
+        rows = prod(call.operands[0].shape[:-1]) - 1
+        beyond = rows * _VALUE * call.operands[0].shape[-1] / call.rates.cores
+        return core_bound(low + beyond, high + beyond, call.rates)
+
+    return seconds
+
+
 def _norm(call: Call) -> Range:
     """A core has a row of tiles, or several."""
     return norm(call.columns * ceil(call.tile_rows / call.rates.cores), call.rates)
@@ -316,13 +355,23 @@ PARTS: Sequence[Part] = (
         _large_attention,
         "tt-metal issues 55760 (cycles a product of tiles), 55758 (60 to 81 % busy)",
     ),
-    Part(("scaled_dot_product_attention_decode",), _each(10, 20), "tt-metal llama3_subdevices, pull request 20131"),
+    Part(
+        ("scaled_dot_product_attention_decode",),
+        _attention_to_cache,
+        "tt-metal llama3_subdevices, pull request 20131; caches of several windows as other keys",
+    ),
     Part(("nlp_create_qkv_heads_decode",), _each(8, 13.3), "tt-metal llama3_subdevices (8.2), qwen3_tts (13.3)"),
     Part(("nlp_create_qkv_heads",), _each(8, 12), "tt-metal qwen3_tts (31 us for 128 tiles on one core)", Call.is_row),
+    Part(
+        ("nlp_create_qkv_heads",),
+        lambda call: larger(core_bound(8, 12, call.rates), _within_l1(call)),
+        "as of one row; assumed, of several: at most what DRAM would take",
+        Call.is_of_single_rows,
+    ),
     Part(("nlp_create_qkv_heads",), _moved(140, 190), "assumed: what it reads from DRAM or writes there"),
     Part(
         ("nlp_concat_heads",),
-        _each(6, 12),
+        _joining_heads,
         "tt-metal qwen3_tts (12), llama3_subdevices (6.6)",
         lambda call: call.result.shape[-2] <= TILE_SIZE,
     ),
@@ -339,15 +388,16 @@ PARTS: Sequence[Part] = (
         _ELEMENTS,
         _wide_elements,
         "tt-metal llama3_subdevices (0.9 to 2.4 us), issue 20681 (2.9 to 4.6)",
-        Call.is_row,
+        lambda call: call.is_row() or call.is_within_l1(),
     ),
     Part(_ELEMENTS, _moved(180, 220), "its bytes in DRAM"),
-    Part(("argmax",), _each(30, 50), "tt-metal pull request 43255 (25 ns a value of a core)", Call.is_wide),
     Part(
         ("argmax",),
-        _each(5, 12),
-        "the same, of fewer values",
+        _argmax(30, 50),
+        "tt-metal pull request 43255 (25 ns a value of a core)",
+        lambda call: call.operands[0].shape[-1] > _WIDE,
     ),
+    Part(("argmax",), _argmax(5, 12), "the same, of fewer values"),
     Part(("to_layout",), _each(15, 40), "assumed, of logits", Call.is_wide),
     Part(("reshape",), _each(15, 40), "assumed, of logits", Call.is_wide),
     Part(("reshape",), _each(5, 10), "assumed"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 
 import torch
@@ -25,6 +25,7 @@ from ttscribe.evaluation.accuracy import EMULATOR, KERNELS, SIMULATOR, Accuracy,
 from ttscribe.evaluation.compare import compare
 from ttscribe.evaluation.speech import Clip
 from ttscribe.evaluation.words import require_packages
+from ttscribe.reports.batches import batches, compiled_steps
 from ttscribe.reports.constants import CHIPS
 from ttscribe.reports.kernel_times import added_up, first_token, real_time_factor, total
 from ttscribe.reports.measure import ledger_differences, measure
@@ -61,7 +62,8 @@ class Request:
 class Taken:
     """What a report is put together from: programs and the seconds that they took to compile, their check, and what
     running the model gave. ``timing`` are figures measured on the board, which stand in place of projected ones;
-    ``differences`` those between what ran and what was compiled, None where nothing ran.
+    ``differences`` those between what ran and what was compiled, None where nothing ran. ``steps`` of several windows
+    are there by how many a chip, with their check.
     """
 
     compiled: tuple[Compiled, ...]
@@ -71,6 +73,8 @@ class Taken:
     accuracy: Accuracy | None = None
     timing: Mapping[str, Figure] | None = None
     differences: tuple[str, ...] | None = None
+    steps: Mapping[int, Compiled] = field(default_factory=dict)
+    steps_checked: CheckReport | None = None
 
 
 def make(
@@ -88,12 +92,16 @@ def make(
         started = time.perf_counter()
         compiled = tuple(runner.compiled(name) for name in PROGRAMS)
         seconds = time.perf_counter() - started
-        checked = check_programs([checkable(program) for program in compiled], request.settings.board.name)
-        if checkpoint is None:
-            taken = Taken(compiled, seconds, checked, _SHAPE_ONLY, request.accuracy)
-        else:
+        steps = compiled_steps(runner, request.settings.board)
+        checked, steps_checked = (
+            check_programs([checkable(program) for program in programs], request.settings.board.name)
+            for programs in (compiled, steps.values())
+        )
+        taken = Taken(compiled, seconds, checked, _SHAPE_ONLY, request.accuracy)
+        if checkpoint is not None:
             ran = _run(runner, request, checkpoint, progress)
             taken = Taken(compiled, seconds, checked, f"{checkpoint.name}, its own", *ran)
+        taken = replace(taken, steps=steps, steps_checked=steps_checked)
     return collect(request.name, request.settings, taken), compiled
 
 
@@ -176,7 +184,10 @@ def collect(name: str, settings: CompileSettings, taken: Taken) -> ModelReport:
         for fallback in each.fallbacks
     )
     # Host segments are told as fallbacks.
-    findings = tuple(str(finding) for finding in taken.checked.findings if finding.kind is not Kind.HOST_SEGMENT)
+    checks = [taken.checked, *([] if taken.steps_checked is None else [taken.steps_checked])]
+    findings = tuple(
+        str(finding) for check in checks for finding in check.findings if finding.kind is not Kind.HOST_SEGMENT
+    )
     accuracy, differences = taken.accuracy, taken.differences
     verdict = None if accuracy is None else accuracy.verdict
     status, reasons = status_of(fallbacks=fallbacks, findings=findings, accuracy=verdict, differences=differences or ())
@@ -204,6 +215,7 @@ def collect(name: str, settings: CompileSettings, taken: Taken) -> ModelReport:
         variations,
         kernels,
         tuple(map(str, settings.precision.overrides)),
+        batches(taken.steps, kernels, settings.board),
     )
 
 

@@ -109,6 +109,9 @@ def _summary(report: ModelReport) -> Iterator[str]:
         (FIGURES[name][1], shown(figure), figure.provenance.value, figure.source) for name, figure in in_order(report)
     ]
     yield from table(("figure", "value", "provenance", "taken on, made from"), rows)
+    if report.batches:
+        yield "\n## Several windows at a time (projected)\n\n" + text("batches.md").rstrip()
+        yield from table(("windows", "device operations", "a step, ms", "t/s", "real-time factor"), _batches(report))
     if report.overrides:
         yield from _listed(f"Settings of single operations under `{report.precision}`", report.overrides, "")
     yield "\n## Programs (validated)"
@@ -123,6 +126,13 @@ def _summary(report: ModelReport) -> Iterator[str]:
     if is_whisper(report):
         yield "\n## On a card\n\n" + Template(text("card.md")).substitute(command=card_command(report))
     yield f"\nVersions: {', '.join(f'{name} {number}' for name, number in report.versions.items())}."
+
+
+def _batches(report: ModelReport) -> Iterator[Sequence[object]]:
+    for batch in report.batches:
+        tokens = " to ".join(f"{rate:,.0f}" for rate in batch.tokens_per_second)
+        step = f"{ms(batch.least_s)} to {ms(batch.most_s)}"
+        yield batch.windows, batch.device_operations, step, tokens, f"{batch.rtf_least:.4f} to {batch.rtf_most:.4f}"
 
 
 def _listed(title: str, lines: Sequence[str], nothing: str) -> Iterator[str]:

@@ -81,11 +81,31 @@ class KernelTimes(_Record, frozen=True):
     source: str
 
 
+class Batch(_Record, frozen=True):
+    """Several windows at a time, all chips of the board together, *projected*.
+
+    A step of all takes ``least_s`` to ``most_s`` seconds; the real-time factor is of windows one batch after another,
+    each with as many tokens as 30 s of read speech have.
+    """
+
+    windows: int
+    device_operations: int
+    least_s: float
+    most_s: float
+    rtf_least: float
+    rtf_most: float
+
+    @property
+    def tokens_per_second(self) -> tuple[float, float]:
+        """Tokens a second of all windows (t/s), at least and at most."""
+        return self.windows / self.most_s, self.windows / self.least_s
+
+
 class ModelReport(_Record, frozen=True):
     """Figures by name: ``FIGURES`` lists them, and one that could not be taken is absent. ``weights`` says what weights
     were used, ``reasons`` why the status is not done, ``ledger_differences`` what ran otherwise than was compiled, None
     where nothing ran. ``kernels`` has what the kernels add up to, of which the projected figures are. ``overrides``
-    says which operations have another setting than the policy's own.
+    says which operations have another setting than the policy's own; ``batches`` what several windows at a time bring.
     """
 
     format: str
@@ -105,6 +125,7 @@ class ModelReport(_Record, frozen=True):
     variations: tuple[Variation, ...] = ()
     kernels: tuple[KernelTimes, ...] = ()
     overrides: tuple[str, ...] = ()
+    batches: tuple[Batch, ...] = ()
 
     def figure(self, name: str) -> Figure | None:
         """The figure of that name, one of FIGURES, if it could be taken."""
