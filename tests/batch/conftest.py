@@ -1,7 +1,10 @@
 """A folder of recordings, and what a batch of them should write."""
 
+import subprocess
+
 import pytest
 
+from cli.conftest import COMMAND
 from sounds import write_wav
 from ttscribe import load_model
 from ttscribe.audio import SAMPLE_RATE, load_audio
@@ -9,6 +12,11 @@ from ttscribe.batch import Index
 
 LOAD = {"name_or_path": "tiny.en", "precision": "float32", "threads": 1, "offline": True}
 PIECES, SECONDS = 4, 6
+
+
+def batch(*arguments):
+    command = [*COMMAND, "batch", *map(str, arguments), "--model", "tiny.en", "--precision", "float32", "--offline"]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def index(output):

@@ -15,7 +15,7 @@ import numpy as np
 import psutil
 import pytest
 
-from batch.conftest import LOAD, PIECES, SECONDS, index
+from batch.conftest import LOAD, PIECES, SECONDS, batch, index
 from cli.conftest import COMMAND
 from sounds import write_wav
 from ttscribe import TranscriptionInfo, load_model
@@ -29,11 +29,6 @@ from ttscribe.cli.batch import _left
 from ttscribe.errors import ModelNotFound, OutputError
 
 pytestmark = pytest.mark.xdist_group("batch")
-
-
-def batch(*arguments):
-    command = [*COMMAND, "batch", *map(str, arguments), "--model", "tiny.en", "--precision", "float32", "--offline"]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def test_every_recording_is_written_and_indexed_once_and_a_bad_one_fails_alone(folder, texts, tmp_path, ttscribe):

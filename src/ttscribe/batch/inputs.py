@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from ttscribe.errors import AudioUnreadable, OptionError, reason, with_extra
+from ttscribe.errors import AudioNotFound, AudioUnreadable, OptionError, reason, with_extra
 
 COLUMN = "path"
 """What a manifest calls a recording's path; its other columns are not read."""
@@ -51,7 +51,7 @@ def place(source: str) -> str:
 
 @contextmanager
 def opened(source: str) -> Iterator[str | BinaryIO]:
-    """What the recording is read from: a path, or an open file of a storage. Raises AudioUnreadable."""
+    """What the recording is read from: a path, or an open file of a storage. Raises AudioError."""
     if not is_remote(source):
         yield source
         return
@@ -60,7 +60,9 @@ def opened(source: str) -> Iterator[str | BinaryIO]:
     with ExitStack() as stack:
         try:
             file = stack.enter_context(fsspec.open(source, "rb"))
-        except _STORAGE as error:
+        except FileNotFoundError as error:
+            raise AudioNotFound(f"{source}: no such file ({reason(error)})") from error
+        except Exception as error:  # each storage's package has errors of its own
             raise AudioUnreadable(f"{source}: cannot be read ({reason(error)})") from error
         yield file
 
@@ -86,19 +88,15 @@ def _stored(one: str) -> list[str]:
     first, *rest = one.split("::")
     try:
         storage, path = fsspec.core.url_to_fs(one)
-        if glob.has_magic(first):
-            found = storage.glob(path)
+        if glob.has_magic(first) and not storage.exists(path):
+            found = [name for name, about in storage.glob(path, detail=True).items() if about["type"] != "directory"]
         elif storage.isdir(path):
             found = [name for name in storage.find(path) if PurePosixPath(name).suffix.lower() in MEDIA]
         else:
             return [one]
-    except _STORAGE as error:
+    except Exception as error:  # each storage's package has errors of its own
         raise OptionError(f"{one}: cannot be looked at ({reason(error)})") from error
     return _some(one, ("::".join([storage.unstrip_protocol(name), *rest]) for name in found))
-
-
-# What storages raise: for a protocol that is not known, whose package is missing, and for what is not there.
-_STORAGE = (OSError, ValueError, ImportError)
 
 
 def _some(one: str, found: Iterable[str]) -> list[str]:

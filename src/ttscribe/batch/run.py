@@ -12,7 +12,7 @@ from ttscribe.audio import told_seconds
 from ttscribe.batch.doing import Crew, Done, Item, Plan, Worker
 from ttscribe.batch.index import Entry
 from ttscribe.batch.inputs import opened
-from ttscribe.errors import AudioError, OutputError, TtscribeError
+from ttscribe.errors import OutputError, TtscribeError
 from ttscribe.writers import write_transcript
 
 ATTEMPTS = 3
@@ -136,12 +136,12 @@ def _size(source: str) -> int:
 
 
 def _seconds(source: str) -> float:
-    """How long a recording says that it is; 0 for what cannot be opened, which its worker will say."""
+    """How long a recording says that it is; 0 for what cannot be read, which its worker will say."""
     try:
         with opened(source) as sound:
             if not isinstance(sound, str):
                 return told_seconds(sound)
             with Path(sound).open("rb") as file:
                 return told_seconds(file)
-    except (AudioError, OSError):
+    except Exception:  # noqa: BLE001 - each storage's package has errors of its own
         return 0.0
