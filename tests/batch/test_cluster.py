@@ -1,8 +1,9 @@
-"""A batch on a Ray cluster, which is started on this machine for it."""
+"""A batch on a Ray cluster, of which all is on this machine."""
 
 import os
 import signal
 import subprocess
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -10,17 +11,18 @@ from pathlib import Path
 import psutil
 import pytest
 
-from batch.conftest import PIECES, index
+from batch.conftest import PIECES, batch, index
 from cli.conftest import COMMAND
 
 pytest.importorskip("ray", reason="the extra batch is not installed: make env")
+Cluster = pytest.importorskip("ray.cluster_utils").Cluster
 pytestmark = pytest.mark.xdist_group("batch")
 
 
-def actors(process):
-    """Processes of actors that hold a model."""
+def actors(pid):
+    """Processes below this one of actors that do a recording."""
     with suppress(psutil.Error):
-        return [each for each in psutil.Process(process.pid).children(recursive=True) if _is_actor(each)]
+        return [each.pid for each in psutil.Process(pid).children(recursive=True) if _is_actor(each)]
     return []
 
 
@@ -30,23 +32,53 @@ def _is_actor(process):
     return False
 
 
-def test_actors_write_what_processes_do_and_one_that_is_killed_is_replaced(folder, texts, tmp_path):
+def test_a_cluster_of_this_machine_is_there_as_long_as_the_batch(folder, texts, tmp_path):
+    source = str(folder / "1.wav")
+    done = batch(source, "--output", tmp_path, "--ray", "local", "--threads", "1")
+    assert done.returncode == 0, done.stderr
+    (entry,) = index(tmp_path)
+    assert entry.text == " ".join(Path(entry.output).read_text(encoding="utf-8").split()) == texts[source]
+    assert not [each for each in psutil.process_iter() if _is_actor(each)]
+
+
+@pytest.fixture
+def cluster():
+    """One that has no cores yet."""
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    yield made
+    made.shutdown()
+
+
+def test_actors_that_are_killed_alone_and_with_their_node_are_replaced_where_there_is_room(
+    cluster, folder, texts, tmp_path
+):
+    """Nodes are what machines are to Ray. Two of them join when actors wait for cores, and one is lost."""
     command = [*COMMAND, "batch", str(folder), "--output", str(tmp_path), "--model", "tiny.en", "--offline"]
-    arguments = ["--precision", "float32", "--ray", "local", "--workers", "2", "--threads", "1"]
+    arguments = ["--precision", "float32", "--ray", cluster.address, "--workers", "2", "--threads", "1"]
     with subprocess.Popen([*command, *arguments], stderr=subprocess.PIPE, text=True) as process:
-        while not (found := actors(process)):
+        # Where it hangs it fails.
+        limit = threading.Timer(300, process.kill)
+        limit.start()
+        lost, _ = nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
+        raylets = [node.all_processes["raylet"][0].process.pid for node in nodes]
+        while not all(found := [actors(pid) for pid in raylets]):
             assert process.poll() is None
             time.sleep(0.02)
-        found[0].send_signal(signal.SIGKILL)
-        said = process.communicate(timeout=120)[1]
+        os.kill(found[1][0], signal.SIGKILL)
+        cluster.remove_node(lost, allow_graceful=False)
+        seen = set(found[1])
+        while process.poll() is None:
+            seen.update(actors(raylets[1]))
+            time.sleep(0.1)
+        limit.cancel()
+        said = process.stderr.read()
     assert process.returncode == 0, said
     assert f"{PIECES} done, 0 failed" in said
     entries = index(tmp_path)
+    assert len(entries) == PIECES
     assert {entry.source: entry.text for entry in entries} == texts
-    assert max(entry.attempts for entry in entries) == 2
-    for entry in entries:
-        assert " ".join(Path(entry.output).read_text(encoding="utf-8").split()) == entry.text
-    assert not [each for each in psutil.process_iter() if _is_actor(each)]
+    assert sorted(entry.attempts for entry in entries) == [1] * (PIECES - 2) + [2, 2]
+    assert len(seen) == 3
 
 
 def test_a_cluster_that_is_not_there_is_one_clear_line(folder, tmp_path):

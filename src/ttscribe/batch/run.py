@@ -72,15 +72,21 @@ class _Batch:
             yield from self._told(item, replace(said, entry=replace(said.entry, attempts=item.attempts)))
             if self.waiting:
                 worker.take(self.waiting.popleft())
+            else:
+                # What it holds (cores of a cluster, memory) others may wait for.
+                self._dismiss(worker)
             return
         if item.attempts < ATTEMPTS:
             self.waiting.append(item)
         else:
             reason = f"its worker died {item.attempts} times ({worker.death})"
             yield from self._told(item, Done(Entry(item.source, str(item.output), reason, attempts=item.attempts)))
+        self._dismiss(worker)
+        self.hire(min(1, len(self.waiting)))
+
+    def _dismiss(self, worker: Worker) -> None:
         worker.end()
         self.hired.remove(worker)
-        self.hire(min(1, len(self.waiting)))
 
     def _told(self, item: Item, done: Done) -> Iterator[Entry]:
         """The entry of a recording once all of it is done, or one part of it is given up."""
