@@ -15,6 +15,8 @@ _FEATURES = {
     "avx512_bf16": {"avx512_bf16"},
     "avx512_fp16": {"avx512_fp16"},
     "AMX": {"amx_tile"},
+    "dot products": {"asimddp"},
+    "I8MM": {"i8mm"},
 }
 
 

@@ -15,18 +15,20 @@ from ttscribe.errors import DeviceUnavailable, OptionError
 from ttscribe.whisper.config import WhisperConfig
 from ttscribe.whisper.model import random_model
 
-FAST = frozenset(kernels.NEEDS["bf16"])
+FAST = frozenset(building.ARCHITECTURES["x86_64"]["bf16"])
 
 
 @pytest.fixture
 def cpu(monkeypatch, tmp_path):
     """A CPU of these features, on which the library was built, or not."""
 
-    def make(features, *, built=True):
-        libraries = {name: tmp_path / f"{name}.so" for name in kernels.NEEDS}
+    def make(features, *, built=True, architecture="x86_64"):
+        needs = building.ARCHITECTURES.get(architecture, {})
+        libraries = {name: tmp_path / f"{name}.so" for name in needs}
         if built:
             for library in libraries.values():
                 library.touch()
+        monkeypatch.setattr(kernels, "NEEDS", needs)
         monkeypatch.setattr(kernels, "instructions", lambda: features)
         monkeypatch.setattr(processor, "instructions", lambda: features)
         monkeypatch.setattr(kernels, "LIBRARIES", libraries)
@@ -50,6 +52,30 @@ def test_the_fastest_is_chosen_and_the_reason_said(cpu, features, built, chosen,
     choice = precision.automatic(WhisperConfig.named("tiny.en"))
     assert choice.precision == chosen
     assert why in choice.why
+
+
+ARM = frozenset({"asimd", "asimddp"})
+
+
+@pytest.mark.parametrize(
+    ("features", "chosen", "why"),
+    [
+        (ARM | {"i8mm"}, "int8", "this CPU multiplies 8-bit numbers (Arm's I8MM)"),
+        (ARM, "int8", "this CPU multiplies 8-bit numbers (Arm's dot products)"),
+        (frozenset({"asimd"}), "float32", "no int8: this CPU has no asimddp"),
+    ],
+)
+def test_arms_cpus_have_libraries_of_their_own(cpu, features, chosen, why):
+    cpu(features, architecture="aarch64")
+    choice = precision.automatic(WhisperConfig.named("tiny.en"))
+    assert choice.precision == chosen
+    assert why in choice.why
+
+
+def test_another_architecture_has_none(cpu, monkeypatch):
+    cpu(frozenset(), architecture="riscv64")
+    monkeypatch.setattr("platform.machine", lambda: "riscv64")
+    assert kernels.why_not() == "the kernels are for x86_64 and aarch64, and this is riscv64"
 
 
 @pytest.mark.parametrize(

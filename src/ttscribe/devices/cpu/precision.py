@@ -17,6 +17,8 @@ _WORDS = {
     "avx512": "AVX-512 VNNI",
     "avxvnni": "AVX-VNNI",
     "avx2": "AVX2",
+    "i8mm": "Arm's I8MM",
+    "dotprod": "Arm's dot products",
 }
 _BFLOAT16 = ("amx_bf16", "avx512_bf16")
 

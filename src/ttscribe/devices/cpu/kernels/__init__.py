@@ -1,4 +1,4 @@
-"""Whisper's layers in C++ for CPUs with AVX2 or AVX-512: 8-bit products, attention in bfloat16 or float16.
+"""Whisper's layers in C++ for x86_64 with AVX2 or AVX-512, and Arm with dot products: 8-bit products of weights.
 
 ``library`` gives what was compiled when ttscribe was installed. Structures are those of ``whisper.cpp``.
 """
@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 import ctypes
+import platform
 from ctypes import POINTER, Structure, c_float, c_int, c_int64, c_void_p
 from functools import cache
 from pathlib import Path
 
-from ttscribe.devices.cpu.kernels.building import LIBRARIES, NEEDS
+from ttscribe.devices.cpu.kernels.building import ARCHITECTURES, LIBRARIES, NEEDS
 from ttscribe.processor import instructions
 
 HEAD = 64
@@ -90,6 +91,8 @@ _ARGUMENTS = {
 
 def why_not() -> str | None:
     """Why no library can be used here, or None where one can."""
+    if not NEEDS:
+        return f"the kernels are for {' and '.join(ARCHITECTURES)}, and this is {platform.machine()}"
     *_, least = NEEDS.values()
     if lacking := [name for name in least if name not in instructions()]:
         return f"this CPU has no {', '.join(lacking)}"

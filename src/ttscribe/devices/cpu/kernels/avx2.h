@@ -10,6 +10,7 @@
 namespace ttscribe {
 
 using Bf16 = uint16_t;
+using Float16 = _Float16;
 
 struct Floats {
   __m256 low, high;

@@ -9,6 +9,7 @@
 namespace ttscribe {
 
 using Bf16 = uint16_t;
+using Float16 = _Float16;
 using Floats = __m512;
 using Ints = __m512i;
 

@@ -2,7 +2,9 @@
 
 #pragma once
 
+#ifdef __x86_64__
 #include <immintrin.h>
+#endif
 #include <unistd.h>
 
 #include <algorithm>
@@ -14,6 +16,15 @@
 #include <type_traits>
 
 namespace ttscribe {
+
+// Waits a moment, for what another core does.
+inline void pause() {
+#ifdef __x86_64__
+  _mm_pause();
+#else
+  asm volatile("isb" ::: "memory");
+#endif
+}
 
 // One team for the process. Whoever finds it taken works alone, on the thread that called.
 class Pool {
@@ -87,7 +98,7 @@ class Pool {
     for (int spins = 0; spins < kSpins; ++spins) {
       const uint64_t now = round_.load(std::memory_order_acquire);
       if (now / kRound != seen / kRound) return now;
-      _mm_pause();
+      pause();
     }
     asleep_.fetch_add(1);
     uint64_t now;
@@ -103,7 +114,7 @@ class Pool {
   // A thread of the team may have lost its core to another process.
   static void relax(int spins) {
     if (spins < kSpins) {
-      _mm_pause();
+      pause();
     } else {
       std::this_thread::yield();
     }

@@ -1,6 +1,6 @@
 // Products of matrices: weights in 8 bits, scaled by output; activations in 8 or 16 bits, scaled by row as they come.
 //
-// x = step * (u - zero) with u from 0 to 255 (127 without VNNI), w = scale * q with q from -127 to 127, so that
+// x = step * (u - zero) with u from 0 to 255 (127 without VNNI or I8MM), w = scale * q with q from -127 to 127, so that
 // sum(x w) = step * scale * (sum(u q) - zero * sum(q)), where the last sum is known beforehand. 16 bits are two parts
 // of 8, the high one with the zero: where a few rows wait for the weights to arrive, the second part costs no time.
 
@@ -181,8 +181,8 @@ inline __attribute__((always_inline)) void tile(const uint8_t* rows, int64_t inp
   for (int64_t at = 0; at < inputs; at += 4) {
     // In two parts is multiplied where weights are waited for: asked for so early, they come a quarter faster.
     if constexpr (PARTS == 2) {
-      _mm_prefetch(panel + at * kPanel + kAhead, _MM_HINT_T0);
-      _mm_prefetch(panel + at * kPanel + kAhead + 64, _MM_HINT_T0);
+      __builtin_prefetch(panel + at * kPanel + kAhead);
+      __builtin_prefetch(panel + at * kPanel + kAhead + 64);
     }
     const Ints left = load_ints(panel + at * kPanel), right = load_ints(panel + at * kPanel + 64);
 #pragma GCC unroll 12

@@ -2,7 +2,9 @@
 
 #pragma once
 
-#ifdef __AVX512F__
+#ifdef __aarch64__
+#include "neon.h"
+#elif defined __AVX512F__
 #include "avx512.h"
 #else
 #include "avx2.h"

@@ -1,4 +1,4 @@
-// Whisper's layers on a CPU with AVX-512 VNNI and BF16: what ttscribe.devices.cpu.kernels calls.
+// Whisper's layers on a CPU: what ttscribe.devices.cpu.kernels calls.
 //
 // Everything is float32 between products, but for what is only read by one; matrices are row after row. The encoder's
 // activations are in 8 bits: it waits for products. The decoder's are in 16, since it waits for weights.
@@ -54,8 +54,8 @@ struct Model {
   Norm encoder_norm, decoder_norm;
   Convolution conv1, conv2;
   Linear head;
-  const _Float16* embedding;  // [vocabulary, width]
-  const float* positions;     // [slots, width]
+  const Float16* embedding;  // [vocabulary, width]
+  const float* positions;    // [slots, width]
 };
 
 namespace {
@@ -165,7 +165,7 @@ void cross_attention(Team& team, const Model& model, int64_t at, const Step& ste
 
 void embed(const Model& model, const Step& step, const int64_t* tokens, float* states) {
   for (int64_t row = 0; row < step.rows; ++row) {
-    const _Float16* token = model.embedding + tokens[row] * model.width;
+    const Float16* token = model.embedding + tokens[row] * model.width;
     const float* position = model.positions + step.positions[row] * model.width;
     for (int64_t at = 0; at < model.width; ++at)
       states[row * model.width + at] = static_cast<float>(token[at]) + position[at];
@@ -280,9 +280,9 @@ void ttscribe_decode(const Model* model, int64_t windows, int64_t each, const in
 }
 
 // The likeliest of the text tokens from ``text`` to ``text_end`` and of the timestamps from ``times`` to ``times_end``,
-// without those in ``never`` [forbidden], which become minus infinity in ``logits`` [vocabulary]. Where timestamps together
-// are likelier than the likeliest text, it is one of them. ``logprob`` is its natural-log probability among what was
-// allowed: not a number where a logit is none, or nothing was allowed.
+// without those in ``never`` [forbidden], which become minus infinity in ``logits`` [vocabulary]. Where timestamps
+// together are likelier than the likeliest text, it is one of them. ``logprob`` is its natural-log probability among
+// what was allowed: not a number where a logit is none, or nothing was allowed.
 int64_t ttscribe_pick(float* logits, const int64_t* never, int64_t forbidden, int64_t text, int64_t text_end,
                       int64_t times, int64_t times_end, float* logprob) {
   for (int64_t at = 0; at < forbidden; ++at) logits[never[at]] = -std::numeric_limits<float>::infinity();
