@@ -115,6 +115,9 @@ found["as much memory"] = dram() - before
 found["five windows"] = windows(5)
 found["one size"] = sorted(size for name, size in runner._loaded if name == "timed_step" and size)
 found["one window"] = windows(1)
+spec = next(value.spec for value in runner.program("prefill").program.inputs if value.role.name == "STATE")
+joined = device.joined([device.zeros(spec) for _ in range(4)])
+found["joined and parted"] = [list(each.shape) for each in (joined, *device.parted(joined))]
 graph = capture_program("cross_kv", checkpoint.model)
 for name, blocks in {"whole": (), "split": (Block("aten.linear.default", "tried"),)}.items():
     calls.clear()
@@ -194,6 +197,12 @@ def test_a_step_takes_all_windows_of_a_chip(found, count, named):
     # One for each token, whatever the number of windows; the first came with the prompt.
     assert replays == 5
     assert not recorded
+
+
+def test_caches_are_joined_along_the_first_dimension_and_parted_again(found):
+    joined, *parts = found["joined and parted"]
+    assert joined[0] == 4
+    assert parts == [[1, *joined[1:]]] * 4
 
 
 def test_steps_of_one_size_serve_fewer_windows_and_make_room_for_more(found):
@@ -331,6 +340,13 @@ with make_runner("ttnn:n300x2", checkpoint.model, "bf16-hifi3") as runner:
         [torch.equal(each.flatten(), wanted.float().flatten()) for each, wanted in zip(both, wanteds, strict=True)]
         for both, wanteds in zip(given, [(one, one if one is rows else one * 0) for one in expected], strict=True)
     ]
+    # Three: two on the first chip.
+    state = runner.start(runner.encode(torch.randn(3, 80, 3000)))
+    runner.prefill(tokens.expand(3, -1), state)
+    given.clear()
+    stepped = runner.decode_step(torch.tensor([5, 6, 7]), torch.tensor([2, 3, 4]), state)
+    found["given of three"] = [[part.flatten().tolist() for part in both] for both in given]
+    found["taken of three"] = stepped[:, 0].tolist()
 found["closed"] = device.handle is None
 print(json.dumps(found))
 """
@@ -360,6 +376,11 @@ def test_of_one_recording_the_second_chip_gets_zeros_and_nothing_of_it_is_taken(
     assert pair["given"] == [[True, True]] * 7
     assert pair["taken"] == [[True, True], [1, 1]]
     assert pair["picked"] == [7, 1, 1]
+
+
+def test_of_three_recordings_each_chip_gets_its_own_and_gives_it_back(pair):
+    assert pair["given of three"] == [[[5, 7], [6, 0]], [[2, 4], [3, 0]]]
+    assert pair["taken of three"] == [1 + 1, 2 + 2, 1 + 1]
 
 
 def test_the_end_of_the_block_closes_a_card_that_nobody_else_uses(pair):
