@@ -31,6 +31,11 @@ def is_view(op: Op, specs: Mapping[str, Spec]) -> bool:
     return on_device and not OPERATIONS[op.target].device_operations(op, inputs, outputs)
 
 
+def written_in_place(program: Program) -> set[str]:
+    """The values that the program's calls write into."""
+    return {name for op in program.ops for name in OPERATIONS[op.target].written(op)}
+
+
 def last_uses(program: Program) -> list[list[str]]:
     """For each step, the values that nothing needs after it."""
     seen = {*program.outputs, *(name for pair in program.mutations for name in pair)}

@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 
 from ttscribe.compiler.compilation import Compiled, compile_graph
-from ttscribe.compiler.operations import OPERATIONS
+from ttscribe.compiler.memory import written_in_place
 from ttscribe.compiler.program import Program, Role, TensorSpec
 from ttscribe.compiler.settings import CompileSettings
 from ttscribe.compiler.steps import TimestampIds, timestamp_ids
 from ttscribe.compiler.vocabulary import whole_logits
 from ttscribe.compiler.whisper_programs import capture_program, filled_prompt, prompt_length
 from ttscribe.decoding import LAST, Closable, Picks, Rules, greedy_on_host
-from ttscribe.devices.torch_runner import require_batch
+from ttscribe.devices.torch_runner import require_batch, rows_together
 from ttscribe.errors import DeviceUnavailable
 from ttscribe.whisper.model import WhisperModel
 
@@ -238,16 +238,6 @@ class ProgramRunner(Closable):
         """Host tensors as the program's inputs of these names."""
         specs = {value.name: _spec(value.spec) for value in loaded.program.inputs_of(Role.ARGUMENT)}
         return {name: self.device.to_device(tensor, specs[name]) for name, tensor in arguments.items()}
-
-
-def written_in_place(program: Program) -> set[str]:
-    """The values that the program's calls write into."""
-    return {name for op in program.ops for name in OPERATIONS[op.target].written(op)}
-
-
-def rows_together(count: int) -> int:
-    """How many rows a step takes where so many are decoded: a power of two."""
-    return 1 << (count - 1).bit_length()
 
 
 def step_arguments(picked: Sequence[Picks], position: int, rules: Rules) -> dict[str, Tensor]:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ttscribe.decoding import LAST, Picks, Rules, greedy_on_host
 from ttscribe.devices.joining import JoinedSteps
-from ttscribe.devices.torch_runner import TorchEncoder, require_batch
+from ttscribe.devices.torch_runner import TorchEncoder, require_batch, rows_together
 from ttscribe.whisper.model import DecoderState, KeyValue, WhisperModel
 
 
@@ -113,7 +113,7 @@ class _Slots:
     def step(self, rows: Sequence[_Row], token: Tensor, position: Tensor) -> Tensor:
         """A token [B] of each row at its position [B] to logits [B, V]."""
         with self._lock:
-            count = _power_of_two(1 + max(row.slot for row in rows))
+            count = rows_together(1 + max(row.slot for row in rows))
             last = self._model.config.max_target_positions - 1
             positions = torch.tensor([min(each, last) for each in self._next[:count]])
             tokens = torch.zeros(count, dtype=torch.int64)
@@ -163,7 +163,7 @@ class _Slots:
     def _taken(self, like: list[KeyValue], count: int) -> list[_Row]:
         """So many rows with the lowest slots that are free; what was there is still there."""
         if count > len(self._free):
-            self._grow(like, _power_of_two(self._count + count - len(self._free)))
+            self._grow(like, rows_together(self._count + count - len(self._free)))
         self._free.sort()
         rows = [_Row(self._free.pop(0)) for _ in range(count)]
         for row in rows:
@@ -218,7 +218,3 @@ def _put(pairs: list[KeyValue], into: list[KeyValue], rows: Tensor | slice) -> N
     for new, kept in zip(pairs, into, strict=True):
         for theirs, ours in zip(new, kept, strict=True):
             ours[rows] = theirs
-
-
-def _power_of_two(least: int) -> int:
-    return 1 << (least - 1).bit_length()

@@ -67,6 +67,11 @@ class TorchRunner(TorchEncoder):
         return state.part(torch.tensor(rows, device=self._device))
 
 
+def rows_together(count: int) -> int:
+    """How many rows a step takes where so many are decoded: a power of two, so that there are few kinds of steps."""
+    return 1 << (count - 1).bit_length()
+
+
 def require_batch(given: int, most: int) -> None:
     """Raise OptionError for more windows or rows than a device takes at once."""
     if given > most:

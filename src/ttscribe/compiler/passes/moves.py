@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ttscribe.compiler.editor import Rewriter, Rule, rewrite
-from ttscribe.compiler.memory import memory_owners
+from ttscribe.compiler.memory import memory_owners, written_in_place
 from ttscribe.compiler.operations import OPERATIONS, Extent
 from ttscribe.compiler.program import Op, Program
 from ttscribe.compiler.settings import CompileSettings
@@ -49,7 +49,7 @@ def _move(rewriter: Rewriter, target: str, operand: str, result: Op, source: Op,
 
 def _join(program: Program) -> Program:
     """Two moves of one kind in a row become one, or none; what is moved out of the way of a write stays."""
-    written = {name for op in program.ops for name in OPERATIONS[op.target].written(op)}
+    written = written_in_place(program)
     owners = memory_owners(program.body, program.specs())
 
     def join(rewriter: Rewriter, step: Op) -> list[Op] | None:

@@ -17,8 +17,8 @@ from ttscribe.compiler.settings import CompileSettings
 from ttscribe.compiler.vocabulary import whole_logits
 from ttscribe.compiler.whisper_programs import filled_prompt
 from ttscribe.decoding import LAST, Picks, Rules, greedy_on_host
-from ttscribe.devices.programs import LoadedProgram, ProgramKey, ProgramRunner, rows_together, step_arguments
-from ttscribe.devices.torch_runner import require_batch
+from ttscribe.devices.programs import LoadedProgram, ProgramKey, ProgramRunner, step_arguments
+from ttscribe.devices.torch_runner import require_batch, rows_together
 from ttscribe.devices.ttnn.device import TtnnDevice, command_queues
 from ttscribe.devices.ttnn.simulator import slow_dispatch
 from ttscribe.devices.ttnn.traces import Queues, Trace, Untraced
