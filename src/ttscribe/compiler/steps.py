@@ -112,8 +112,9 @@ class TimedStep(nn.Module):
         times = functional.linear(states, _filled(weight[self.ids.begin :])) + self.suppress_times
         text = _in_rows(text, batch)
         text = text + torch.where(_each(opens, text), self.words, 0.0)
-        too_early = self.times < (earliest if batch == 1 else earliest[:, None])
-        times = times + torch.where(too_early | (closes if batch == 1 else closes[:, None]), SUPPRESSED, 0.0)
+        # A batch of one spreads over the vocabulary as it is.
+        first, none = (earliest, closes) if batch == 1 else (earliest[:, None], closes[:, None])
+        times = times + torch.where((self.times < first) | none, SUPPRESSED, 0.0)
         # Where timestamps together are likelier than the likeliest text token, one of them it is.
         best = _largest(text)
         odds = (_in_rows(times, batch) - best).exp()

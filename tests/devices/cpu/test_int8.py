@@ -91,16 +91,6 @@ def test_rows_of_zeros_and_weights_of_zeros_give_the_bias():
     assert torch.equal(multiplied(torch.zeros(32, 64), bias, torch.zeros(2, 64)), bias.expand(2, -1))
 
 
-@pytest.fixture
-def library(request, monkeypatch):
-    """The library of that name in place of the fastest."""
-    if not kernels.instructions().issuperset(kernels.NEEDS[request.param]):
-        pytest.skip(f"this CPU cannot run the library {request.param}")
-    loaded = kernels.loaded(kernels.LIBRARIES[request.param])
-    monkeypatch.setattr(kernels, "library", lambda: loaded)
-    return request.param
-
-
 @pytest.mark.parametrize("library", kernels.NEEDS, indirect=True)
 def test_states_and_logits_of_each_library_are_nearly_those_of_float32(library, int8, float32, windows, prompt):
     ours, theirs = (runner.encoder_states(runner.encode(windows)) for runner in (int8, float32))

@@ -17,14 +17,7 @@ END, NO_TIMESTAMPS, BEGIN, VOCABULARY = 1000, 1018, 1019, 2520
 GRAMMAR = TimestampGrammar(BEGIN, END, NO_TIMESTAMPS, 50)
 
 
-@pytest.fixture(params=kernels.NEEDS)
-def library(request, monkeypatch):
-    if not kernels.instructions().issuperset(kernels.NEEDS[request.param]):
-        pytest.skip(f"this CPU cannot run the library {request.param}")
-    monkeypatch.setattr(kernels, "library", lambda: loaded)
-    loaded = kernels.loaded(kernels.LIBRARIES[request.param])
-
-
+each_library = pytest.mark.parametrize("library", kernels.NEEDS, indirect=True)
 TOKEN = st.one_of(st.integers(0, END - 1), st.integers(BEGIN, VOCABULARY - 1))
 SETTINGS = {
     "sampled": st.lists(TOKEN, min_size=1, max_size=8),
@@ -36,8 +29,8 @@ SETTINGS = {
 }
 
 
-@pytest.mark.usefixtures("library")
-def test_each_library_picks_what_the_rules_pick():
+@each_library
+def test_each_library_picks_what_the_rules_pick(library):
     @given(**SETTINGS)
     @settings(deadline=None)
     def picks(sampled, seed, scale, times, grammar, repetition):
@@ -52,23 +45,23 @@ def test_each_library_picks_what_the_rules_pick():
     picks()
 
 
-@pytest.mark.usefixtures("library")
+@each_library
 @pytest.mark.parametrize("damaged", [torch.nan, torch.inf])
 @pytest.mark.parametrize("at", [5, BEGIN + 3, VOCABULARY - 1])
-def test_logits_that_are_no_numbers_are_an_error(damaged, at):
+def test_logits_that_are_no_numbers_are_an_error(library, damaged, at):
     logits = torch.zeros(VOCABULARY)
     logits[at] = damaged
     with pytest.raises(ModelError, match="not a number"):
         Picker(Rules.of((), (), GRAMMAR))(logits, [4])
 
 
-@pytest.mark.usefixtures("library")
-def test_it_is_an_error_that_nothing_is_allowed():
+@each_library
+def test_it_is_an_error_that_nothing_is_allowed(library):
     with pytest.raises(ModelError, match="not a number"):
         Picker(Rules.of(range(VOCABULARY), (), GRAMMAR))(torch.zeros(VOCABULARY), [4])
 
 
-@pytest.mark.usefixtures("library")
-def test_of_equally_likely_tokens_the_first_is_picked():
+@each_library
+def test_of_equally_likely_tokens_the_first_is_picked(library):
     token, logprob = Picker(Rules.of((), (), None))(torch.zeros(VOCABULARY), [4])
     assert (token, logprob) == (0, pytest.approx(-torch.tensor(float(VOCABULARY)).log().item()))

@@ -109,15 +109,20 @@ class TtnnRunner(ProgramRunner):
         missing = groups - len(self._kept)
         if missing > 0:
             self._release()
-            (handed_over,) = self.program("cross_kv").program.inputs_of(Role.HANDED_OVER)
-            assert isinstance(handed_over.spec, TensorSpec)
-            self._kept += [self.device.zeros(handed_over.spec) for _ in range(missing)]
+            spec = self._handover.spec
+            assert isinstance(spec, TensorSpec)
+            self._kept += [self.device.zeros(spec) for _ in range(missing)]
+
+    @property
+    def _handover(self) -> Value:
+        """The input by which cross_kv reads what encode gives."""
+        (value,) = self.program("cross_kv").program.inputs_of(Role.HANDED_OVER)
+        return value
 
     @property
     def _handed_over(self) -> Any:
-        """What encode gives last, and cross_kv reads."""
-        (handed_over,) = self.program("cross_kv").program.inputs_of(Role.HANDED_OVER)
-        return self._tensors[_input(self._key("cross_kv"), handed_over)]
+        """What encode gave last."""
+        return self._tensors[_input(self._key("cross_kv"), self._handover)]
 
     def encoder_states(self, encoded: _Generation) -> Tensor:
         _require(encoded, self._encoded, "encoder states")
@@ -278,8 +283,7 @@ class TtnnRunner(ProgramRunner):
 
     def _hand_over(self, encoded: Trace | Untraced) -> None:
         """What encode gives is what cross_kv reads; of a trace it is the same tensor each time."""
-        (handed_over,) = self.program("cross_kv").program.inputs_of(Role.HANDED_OVER)
-        (self._tensors[_input(self._key("cross_kv"), handed_over)],) = encoded.outputs
+        (self._tensors[_input(self._key("cross_kv"), self._handover)],) = encoded.outputs
 
     def _release(self) -> None:
         for trace in self._traces.values():

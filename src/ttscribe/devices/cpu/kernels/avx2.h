@@ -68,6 +68,10 @@ inline Ints max(Ints a, Ints b) { return {_mm256_max_epi32(a.low, b.low), _mm256
 inline Ints min(Ints a, Ints b) { return {_mm256_min_epi32(a.low, b.low), _mm256_min_epi32(a.high, b.high)}; }
 inline Ints bits_and(Ints a, Ints b) { return {_mm256_and_si256(a.low, b.low), _mm256_and_si256(a.high, b.high)}; }
 template <int BITS>
+Ints shifted_left(Ints a) {
+  return {_mm256_slli_epi32(a.low, BITS), _mm256_slli_epi32(a.high, BITS)};
+}
+template <int BITS>
 Ints shifted_right(Ints a) {
   return {_mm256_srli_epi32(a.low, BITS), _mm256_srli_epi32(a.high, BITS)};
 }
@@ -142,33 +146,14 @@ inline void add_products(Ints& sum, Ints activations, Ints weights) {
 // sum += the products of each lane.
 inline void add_products(Floats& sum, Floats left, Floats right) { sum = fma(left, right, sum); }
 
-// Two neighbours in bfloat16 in each lane, and sum += two products of each.
-struct Pairs {
-  Ints both;
-  Floats first() const {
-    const Ints upper{_mm256_slli_epi32(both.low, 16), _mm256_slli_epi32(both.high, 16)};
-    return {_mm256_castsi256_ps(upper.low), _mm256_castsi256_ps(upper.high)};
-  }
-  Floats second() const {
-    const Ints upper = bits_and(both, ints(-0x10000));
-    return {_mm256_castsi256_ps(upper.low), _mm256_castsi256_ps(upper.high)};
-  }
-};
+// The same bits.
+inline Floats as_floats(Ints bits) { return {_mm256_castsi256_ps(bits.low), _mm256_castsi256_ps(bits.high)}; }
+inline Ints as_ints(Floats values) { return {_mm256_castps_si256(values.low), _mm256_castps_si256(values.high)}; }
 
-inline void add_products(Floats& sum, Pairs left, Pairs right) {
-  sum = fma(left.first(), right.first(), sum);
-  sum = fma(left.second(), right.second(), sum);
-}
-
-inline Pairs load_pairs(const Bf16* from) { return {load_ints(from)}; }
-inline Pairs same_pairs(int32_t both) { return {ints(both)}; }
-
-// Ties to even; what is no number may become infinite.
-inline void store(Bf16* to, Floats values) {
-  const Ints bits{_mm256_castps_si256(values.low), _mm256_castps_si256(values.high)};
-  const Ints odd = bits_and(shifted_right<16>(bits), ints(1));
-  const Ints rounded = shifted_right<16>(add(add(bits, ints(0x7FFF)), odd));
-  const __m256i words = _mm256_permute4x64_epi64(_mm256_packus_epi32(rounded.low, rounded.high), 0xD8);
+// The lower half of each number, of those from 0 to 65535.
+inline void store_words(uint16_t* to, Ints values) {
+  // Packing goes half by half: the second and third quarters change places.
+  const __m256i words = _mm256_permute4x64_epi64(_mm256_packus_epi32(values.low, values.high), 0xD8);
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), words);
 }
 

@@ -43,6 +43,10 @@ inline Ints max(Ints a, Ints b) { return _mm512_max_epi32(a, b); }
 inline Ints min(Ints a, Ints b) { return _mm512_min_epi32(a, b); }
 inline Ints bits_and(Ints a, Ints b) { return _mm512_and_si512(a, b); }
 template <int BITS>
+Ints shifted_left(Ints a) {
+  return _mm512_slli_epi32(a, BITS);
+}
+template <int BITS>
 Ints shifted_right(Ints a) {
   return _mm512_srli_epi32(a, BITS);
 }
@@ -70,7 +74,7 @@ inline void store_bytes(uint8_t* to, Ints values) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm512_cvtusepi32_epi8(values));
 }
 
-// sum += four products of each lane, of unsigned and signed bytes. In assembly, as the next: GCC 12 copies every sum
+// sum += four products of each lane, of unsigned and signed bytes. In assembly: GCC 12 copies every sum
 // before and after it adds to one.
 inline void add_products(Ints& sum, Ints activations, Ints weights) {
   asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(activations), "v"(weights));
@@ -79,39 +83,13 @@ inline void add_products(Ints& sum, Ints activations, Ints weights) {
 // sum += the products of each lane.
 inline void add_products(Floats& sum, Floats left, Floats right) { sum = fma(left, right, sum); }
 
-// Two neighbours in bfloat16 in each lane, and sum += two products of each.
-#ifdef __AVX512BF16__
-using Pairs = __m512bh;
+// The same bits.
+inline Floats as_floats(Ints bits) { return _mm512_castsi512_ps(bits); }
+inline Ints as_ints(Floats values) { return _mm512_castps_si512(values); }
 
-inline void add_products(Floats& sum, Pairs left, Pairs right) {
-  asm("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(left), "v"(right));
+// The lower half of each number.
+inline void store_words(uint16_t* to, Ints values) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_cvtepi32_epi16(values));
 }
-
-inline void store(Bf16* to, Floats values) {
-  const __m256bh rounded = _mm512_cvtneps_pbh(values);
-  __builtin_memcpy(to, &rounded, sizeof rounded);
-}
-#else
-struct Pairs {
-  Ints both;
-  Floats first() const { return _mm512_castsi512_ps(_mm512_slli_epi32(both, 16)); }
-  Floats second() const { return _mm512_castsi512_ps(_mm512_and_si512(both, ints(-0x10000))); }
-};
-
-inline void add_products(Floats& sum, Pairs left, Pairs right) {
-  sum = fma(left.first(), right.first(), sum);
-  sum = fma(left.second(), right.second(), sum);
-}
-
-// Ties to even; what is no number may become infinite.
-inline void store(Bf16* to, Floats values) {
-  const Ints bits = _mm512_castps_si512(values), odd = bits_and(_mm512_srli_epi32(bits, 16), ints(1));
-  const Ints rounded = _mm512_srli_epi32(add(add(bits, ints(0x7FFF)), odd), 16);
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_cvtepi32_epi16(rounded));
-}
-#endif
-
-inline Pairs load_pairs(const Bf16* from) { return (Pairs)load_ints(from); }
-inline Pairs same_pairs(int32_t both) { return (Pairs)ints(both); }
 
 }  // namespace ttscribe

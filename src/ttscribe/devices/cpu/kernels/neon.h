@@ -80,6 +80,10 @@ inline Ints max(Ints a, Ints b) { return each<Ints>(vmaxq_s32, a, b); }
 inline Ints min(Ints a, Ints b) { return each<Ints>(vminq_s32, a, b); }
 inline Ints bits_and(Ints a, Ints b) { return each<Ints>(vandq_s32, a, b); }
 template <int BITS>
+Ints shifted_left(Ints a) {
+  return each<Ints>([](int32x4_t x) { return vshlq_n_s32(x, BITS); }, a);
+}
+template <int BITS>
 Ints shifted_right(Ints a) {
   return each<Ints>([](int32x4_t x) { return vreinterpretq_s32_u32(vshrq_n_u32(vreinterpretq_u32_s32(x), BITS)); }, a);
 }
@@ -135,33 +139,16 @@ inline void add_products(Ints& sum, Ints activations, Ints weights) {
 // sum += the products of each lane.
 inline void add_products(Floats& sum, Floats left, Floats right) { sum = fma(left, right, sum); }
 
+// The same bits.
 inline Floats as_floats(Ints bits) { return each<Floats>(vreinterpretq_f32_s32, bits); }
+inline Ints as_ints(Floats values) { return each<Ints>(vreinterpretq_s32_f32, values); }
 
-// Two neighbours in bfloat16 in each lane, and sum += two products of each.
-struct Pairs {
-  Ints both;
-  Floats first() const {
-    return as_floats(each<Ints>([](int32x4_t x) { return vshlq_n_s32(x, 16); }, both));
-  }
-  Floats second() const { return as_floats(bits_and(both, ints(-0x10000))); }
-};
-
-inline void add_products(Floats& sum, Pairs left, Pairs right) {
-  sum = fma(left.first(), right.first(), sum);
-  sum = fma(left.second(), right.second(), sum);
-}
-
-inline Pairs load_pairs(const Bf16* from) { return {load_ints(from)}; }
-inline Pairs same_pairs(int32_t both) { return {ints(both)}; }
-
-// Ties to even; what is no number may become infinite.
-inline void store(Bf16* to, Floats values) {
-  const Ints bits = each<Ints>(vreinterpretq_s32_f32, values);
-  const Ints rounded = add(add(bits, ints(0x7FFF)), bits_and(shifted_right<16>(bits), ints(1)));
-  vst1_u16(to, vshrn_n_u32(vreinterpretq_u32_s32(rounded.a), 16));
-  vst1_u16(to + 4, vshrn_n_u32(vreinterpretq_u32_s32(rounded.b), 16));
-  vst1_u16(to + 8, vshrn_n_u32(vreinterpretq_u32_s32(rounded.c), 16));
-  vst1_u16(to + 12, vshrn_n_u32(vreinterpretq_u32_s32(rounded.d), 16));
+// The lower half of each number.
+inline void store_words(uint16_t* to, Ints values) {
+  vst1_u16(to, vmovn_u32(vreinterpretq_u32_s32(values.a)));
+  vst1_u16(to + 4, vmovn_u32(vreinterpretq_u32_s32(values.b)));
+  vst1_u16(to + 8, vmovn_u32(vreinterpretq_u32_s32(values.c)));
+  vst1_u16(to + 12, vmovn_u32(vreinterpretq_u32_s32(values.d)));
 }
 
 }  // namespace ttscribe

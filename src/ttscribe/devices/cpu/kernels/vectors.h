@@ -41,11 +41,49 @@ inline Floats gelu(Floats x) {
   return add(max(x, floats(0.0f)), tail);
 }
 
-// Two neighbours in bfloat16, the same for every lane.
+// Two neighbours in bfloat16 in each lane, and sum += two products of each.
+#ifdef __AVX512BF16__
+using Pairs = __m512bh;
+
+// In assembly, as the products of bytes: GCC 12 copies every sum before and after it adds to one.
+inline void add_products(Floats& sum, Pairs left, Pairs right) {
+  asm("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(left), "v"(right));
+}
+
+inline Pairs as_pairs(Ints both) { return (Pairs)both; }
+
+inline void store(Bf16* to, Floats values) {
+  const __m256bh rounded = _mm512_cvtneps_pbh(values);
+  std::memcpy(to, &rounded, sizeof rounded);
+}
+#else
+struct Pairs {
+  Ints both;
+  Floats first() const { return as_floats(shifted_left<16>(both)); }
+  Floats second() const { return as_floats(bits_and(both, ints(-0x10000))); }
+};
+
+inline void add_products(Floats& sum, Pairs left, Pairs right) {
+  sum = fma(left.first(), right.first(), sum);
+  sum = fma(left.second(), right.second(), sum);
+}
+
+inline Pairs as_pairs(Ints both) { return {both}; }
+
+// Ties to even; what is no number may become infinite.
+inline void store(Bf16* to, Floats values) {
+  const Ints bits = as_ints(values), odd = bits_and(shifted_right<16>(bits), ints(1));
+  store_words(to, shifted_right<16>(add(add(bits, ints(0x7FFF)), odd)));
+}
+#endif
+
+inline Pairs load_pairs(const Bf16* from) { return as_pairs(load_ints(from)); }
+
+// The same two for every lane.
 inline Pairs pairs(const Bf16* from) {
   int32_t both;
   std::memcpy(&both, from, sizeof both);
-  return same_pairs(both);
+  return as_pairs(ints(both));
 }
 
 }  // namespace ttscribe
