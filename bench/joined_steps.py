@@ -17,13 +17,13 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from ttscribe.decoding import Picks, Rules, greedy_on_host
 from ttscribe.devices.cpu.int8 import Int8Runner
 from ttscribe.devices.cpu.packed import pack
 from ttscribe.reports.kernel_times import WINDOW_TOKENS
+from ttscribe.types import FloatArray, IntArray
 from ttscribe.whisper.config import WhisperConfig
 from ttscribe.whisper.model import random_model
 
@@ -33,7 +33,7 @@ WINDOWS = 2
 class Alone(Int8Runner):
     """Takes each thread's steps as that asks for them."""
 
-    def decode_step(self, token: Tensor, position: Tensor, state: list[Any]) -> Tensor:
+    def decode_step(self, token: IntArray, position: IntArray, state: list[Any]) -> FloatArray:
         return self._step(token, position, state)
 
     def greedy(self, picked: Sequence[Picks], position: int, state: Any, rules: Rules, *, limit: int, end: int) -> None:
@@ -42,10 +42,10 @@ class Alone(Int8Runner):
 
 def decode(runner: Int8Runner, windows: int = 1) -> None:
     """So many windows together, from features to their last token."""
-    config, generator = runner.config, torch.Generator().manual_seed(0)
-    mel = torch.randn(1, config.num_mel_bins, config.mel_frames, generator=generator).expand(windows, -1, -1)
-    state = runner.start(runner.encode(mel))
-    runner.prefill(torch.tensor([[0, 1]] * windows), state)
+    config = runner.config
+    mel = np.random.default_rng(0).standard_normal((1, config.num_mel_bins, config.mel_frames), np.float32)
+    state = runner.start(runner.encode(np.repeat(mel, windows, 0)))
+    runner.prefill(np.array([[0, 1]] * windows), state)
     picked = [Picks([2], [0.0]) for _ in range(windows)]
     runner.greedy(picked, 2, state, Rules.of((), (), None), limit=WINDOW_TOKENS, end=-1)
 

@@ -1,5 +1,7 @@
 """Audio in, segments out: windows of 30 s moved by the last timestamp, as OpenAI's sequential algorithm moves them."""
 
+from __future__ import annotations
+
 import logging
 import math
 import threading
@@ -7,12 +9,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from functools import cached_property
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy.typing as npt
 import torch
 
-from ttscribe.alignment import Aligner, SilenceSkip, aligning_decoder
+from ttscribe.alignment import SilenceSkip
 from ttscribe.audio import SAMPLE_RATE, heard_chunks, listen
 from ttscribe.decoding import (
     Closable,
@@ -49,7 +51,6 @@ from ttscribe.types import (
 from ttscribe.vad import SpeechDetector
 from ttscribe.whisper.checkpoints import Checkpoint, load_checkpoint
 from ttscribe.whisper.checkpoints.hub import DEFAULT_MODEL
-from ttscribe.whisper.model import Decoder
 from ttscribe.windows import (
     FRAMES_PER_SECOND,
     Decoded,
@@ -62,6 +63,10 @@ from ttscribe.windows import (
     spoken_windows,
     windows_after_pauses,
 )
+
+if TYPE_CHECKING:
+    from ttscribe.alignment.aligner import Aligner
+    from ttscribe.whisper.model import Decoder
 
 logger = logging.getLogger("ttscribe.transcription")
 
@@ -404,10 +409,14 @@ class Transcriber(Closable):
     def _aligner(self, task: Task, opening: str, closing: str) -> Aligner:
         if task == "translate":
             logger.warning("word times of a translation are rough: it says things in another order than the speaker")
+        from ttscribe.alignment.aligner import Aligner
+
         return Aligner(self.checkpoint, task, self._aligning_decoder, opening, closing)
 
     @cached_property
     def _aligning_decoder(self) -> Decoder:
+        from ttscribe.alignment.attention import aligning_decoder
+
         return aligning_decoder(self.checkpoint.model)
 
     def _rules(self, options: DecodingOptions, timestamps: bool) -> Rules:

@@ -8,7 +8,9 @@ from typing import Any, BinaryIO, Literal, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-Samples: TypeAlias = npt.NDArray[np.float32]
+FloatArray: TypeAlias = npt.NDArray[np.float32]
+IntArray: TypeAlias = npt.NDArray[np.int64]
+Samples: TypeAlias = FloatArray
 AudioSource: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO | npt.NDArray[Any]
 InputFormat: TypeAlias = Literal["s16le", "f32le"]
 """Raw PCM, little-endian, mono: 16-bit integers or 32-bit floats, by FFmpeg's names."""

@@ -7,17 +7,19 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from itertools import zip_longest
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import torch
-from torch import Tensor
+import numpy as np
 
-from ttscribe.alignment import Aligner, SilenceSkip
+from ttscribe.alignment import SilenceSkip
 from ttscribe.audio import HOP, SAMPLE_RATE, Recording
 from ttscribe.decoding import Context, LanguageDetector, Outcome, Runner, WindowDecoder, likeliest
 from ttscribe.errors import OptionError, StateGone
-from ttscribe.types import SpeechSeconds, Word
+from ttscribe.types import FloatArray, SpeechSeconds, Word
 from ttscribe.vad import Speech
+
+if TYPE_CHECKING:
+    from ttscribe.alignment.aligner import Aligner
 
 FRAMES_PER_SECOND = SAMPLE_RATE // HOP
 
@@ -53,19 +55,19 @@ class RecordingWindow:
     def frames(self) -> int:
         return min(self.runner.config.mel_frames, self.last - self.seek)
 
-    def features(self, first: int = 0, last: int | None = None) -> Tensor:
+    def features(self, first: int = 0, last: int | None = None) -> FloatArray:
         """Log-mel [bins, 3000] of its frames from ``first`` on, to ``last`` where given, and zeros."""
         stop = self.stop if last is None else self.seek + last
-        return self.recording.window(self.seek + first, stop)
+        return self.recording.window(self.seek + first, stop).numpy()
 
     def start(self, first: int = 0, last: int | None = None) -> Any:
         if (first, last) != (0, None):
             return self.runner.start(self._encode(first, last))
         return self._from_encoded(self.runner.start)
 
-    def encoder_states(self) -> Tensor:
-        """Its encoder states on the host: float32 [S, D]."""
-        states: Tensor = self._from_encoded(self.runner.encoder_states)[0]
+    def encoder_states(self) -> FloatArray:
+        """Its encoder states: float32 [S, D]."""
+        states: FloatArray = self._from_encoded(self.runner.encoder_states)[0]
         return states
 
     def widen(self) -> bool:
@@ -219,7 +221,7 @@ class Walk:
         seeds = [self.seed + window.seek for window in group]
         runner, states, languages = group[0].runner, None, [self.language] * len(group)
         with self.turn():
-            mel = torch.stack([window.features() for window in group])
+            mel = np.stack([window.features() for window in group])
             encoded = runner.encode(mel)
             if self.aligner is not None:
                 # Now: a window that is tried again alone may take their place on the device.
@@ -243,7 +245,7 @@ class Walk:
     def _language(self, window: RecordingWindow) -> str:
         return self.language if self.detector is None else likeliest(self.detector.shares(window.start())[0])
 
-    def _aligned(self, window: RecordingWindow, language: str, outcome: Outcome, states: Tensor | None) -> Decoded:
+    def _aligned(self, window: RecordingWindow, language: str, outcome: Outcome, states: FloatArray | None) -> Decoded:
         if self.aligner is None or states is None:
             return Decoded(window, language, outcome, [()] * len(outcome.segments))
         heard = window.features()[:, : min(window.frames, outcome.advance)]

@@ -13,7 +13,7 @@ def spoken(base, windows):
     model = base.model
     prompt = torch.tensor([base.tokenizer.prompt("en", "transcribe", timestamps=True)])
     with torch.no_grad():
-        cross = model.cross_kv(model.encode(windows[:1]))
+        cross = model.cross_kv(model.encode(torch.from_numpy(windows[:1])))
         states = model.prompt_states(prompt, model.new_state(cross))
         parts = Logits(model).prefill(prompt, model.new_state(cross), torch.tensor([0, 2]))
         yield model, states, model.prefill(prompt, model.new_state(cross)), parts

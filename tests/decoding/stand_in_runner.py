@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from ttscribe.decoding import LAST, Closable, Picks, Rules, greedy_on_host
+from ttscribe.types import FloatArray, IntArray
 
 
 class StandIn(Closable):
@@ -17,7 +17,7 @@ class StandIn(Closable):
     concurrent = True
 
     def __init__(
-        self, logits_of: Callable[[list[int]], Tensor], positions: int = 20, max_decodings: int | None = None
+        self, logits_of: Callable[[list[int]], FloatArray], positions: int = 20, max_decodings: int | None = None
     ) -> None:
         self.logits_of, self.max_decodings = logits_of, max_decodings
         self.config = SimpleNamespace(max_target_positions=positions)
@@ -26,17 +26,17 @@ class StandIn(Closable):
     def start(self, encoder_states: Any = None) -> list[list[int]]:
         return [[]]
 
-    def prefill(self, tokens: Tensor, state: list[list[int]], rows: Sequence[int] = LAST) -> Tensor:
+    def prefill(self, tokens: IntArray, state: list[list[int]], rows: Sequence[int] = LAST) -> FloatArray:
         state[:] = tokens.tolist()
-        ends = torch.arange(1, tokens.shape[1] + 1)[[*rows]].tolist()
-        return torch.stack([torch.stack([self.logits_of(row[:end]) for end in ends]) for row in state])
+        ends = np.arange(1, tokens.shape[1] + 1)[[*rows]].tolist()
+        return np.stack([np.stack([self.logits_of(row[:end]) for end in ends]) for row in state])
 
-    def decode_step(self, token: Tensor, position: Tensor, state: list[list[int]]) -> Tensor:
+    def decode_step(self, token: IntArray, position: IntArray, state: list[list[int]]) -> FloatArray:
         self.steps += 1
         for row, new, at in zip(state, token.tolist(), position.tolist(), strict=True):
             assert at == len(row)
             row.append(new)
-        return torch.stack([self.logits_of(row) for row in state])
+        return np.stack([self.logits_of(row) for row in state])
 
     def greedy(self, picked: Sequence[Picks], position: int, state: Any, rules: Rules, *, limit: int, end: int) -> None:
         greedy_on_host(self, picked, position, state, rules, limit=limit, end=end)

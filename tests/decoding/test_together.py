@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
-import torch
 
 from decoding.stand_in_runner import StandIn
 from decoding.test_windows import BEGIN, LOOP, PROMPT, PROSE, RULES, Alphabet, StandInWindow, says
@@ -24,14 +24,14 @@ class Rows(StandIn):
     def prefill(self, tokens, state, rows=LAST):
         for (_, said), row in zip(state, tokens.tolist(), strict=True):
             said.extend(row)
-        ends = torch.arange(1, tokens.shape[1] + 1)[[*rows]].tolist()
-        return torch.stack([torch.stack([model(said[:end]) for end in ends]) for model, said in state])
+        ends = np.arange(1, tokens.shape[1] + 1)[[*rows]].tolist()
+        return np.stack([np.stack([model(said[:end]) for end in ends]) for model, said in state])
 
     def decode_step(self, token, position, state):
         self.widths.append(len(state))
         for (_, said), new in zip(state, token.tolist(), strict=True):
             said.append(new)
-        return torch.stack([model(said) for model, said in state])
+        return np.stack([model(said) for model, said in state])
 
     def reorder(self, state, rows):
         return [(state[row][0], [*state[row][1]]) for row in rows]

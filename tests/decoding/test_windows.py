@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-import torch
 
 from decoding.stand_in_runner import StandIn
 from hearing import audio, text, transcribed
@@ -140,11 +139,12 @@ def says(*tokens, no_speech=0.0):
     """Logits of a model that says ``tokens`` and then the end, whatever is heard."""
 
     def logits_of(before):
-        logits = torch.full((VOCABULARY,), -20.0)
+        logits = np.full(VOCABULARY, -20.0, np.float32)
         said = len(before) - 1
         logits[tokens[said] if said < len(tokens) else END] = 5.0
         if not said:
-            logits[NO_SPEECH] = 5.0 + torch.logit(torch.tensor(no_speech), eps=1e-6)
+            share = np.clip(no_speech, 1e-6, 1 - 1e-6)
+            logits[NO_SPEECH] = 5.0 + np.log(share / (1 - share))
         return logits
 
     return logits_of
@@ -179,7 +179,7 @@ def test_a_loop_is_tried_again_until_it_is_none():
 
     def logits_of(before):
         if len(before) < 3:
-            return torch.maximum(says(*LOOP)(before), says(*PROSE)(before) - 0.1)
+            return np.maximum(says(*LOOP)(before), says(*PROSE)(before) - 0.1)
         return says(*(PROSE if before[2] == PROSE[1] else LOOP))(before)
 
     outcome, _ = decoded(logits_of, options=DecodingOptions(best_of=1))
@@ -233,7 +233,7 @@ def test_every_check_can_be_switched_off():
 
 
 def test_unsure_text_is_drawn_again_and_the_likeliest_try_kept():
-    flat = torch.zeros(VOCABULARY)
+    flat = np.zeros(VOCABULARY, np.float32)
     flat[END] = 4.0
     options = DecodingOptions(temperature=(0.0, 0.5, 1.0), best_of=1)
     outcome, _ = decoded(lambda before: flat, options=options)

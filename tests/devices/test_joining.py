@@ -3,8 +3,8 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
-import torch
 
 from ttscribe.decoding import Picks, Rules
 from ttscribe.devices.cpu import kernels, packed
@@ -25,13 +25,13 @@ class Machine:
         self.begun.set()
         if len(self.rows) <= self._held:
             assert self.goes_on.wait(60)
-        return (torch.tensor(state) + token + position)[:, None]
+        return (np.array(state) + token + position)[:, None]
 
 
 def step(steps, *rows):
     """One step of a thread with these rows: what it gets, and what it should."""
     state = [100 * row for row in rows]
-    tokens, positions = torch.tensor(rows), torch.tensor([7] * len(rows))
+    tokens, positions = np.array(rows), np.array([7] * len(rows))
     return steps(tokens, positions, state)[:, 0].tolist(), [101 * row + 7 for row in rows]
 
 
@@ -140,7 +140,7 @@ def test_windows_of_several_threads_have_the_tokens_that_each_has_alone(tiny_en,
 
     def decode(mel):
         state = runner.start(runner.encode(mel[None]))
-        pick, logprob = rules.pick(runner.prefill(torch.tensor([prompt]), state)[0, -1], [])
+        pick, logprob = rules.pick(runner.prefill(np.array([prompt]), state)[0, -1], [])
         picks = Picks([pick], [logprob])
         runner.greedy([picks], len(prompt), state, rules, limit=60, end=tiny_en.tokenizer.eot)
         return picks

@@ -1,7 +1,7 @@
 """Rows of all decodings in one state: which slots they have, and what becomes of what is in them."""
 
+import numpy as np
 import pytest
-import torch
 
 from ttscribe import Transcriber
 from ttscribe.devices.slots import SlotRunner
@@ -16,26 +16,25 @@ def runner(small_model):
 
 
 def heard(model, seed):
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(1, 80, model.config.mel_frames, generator=generator)
+    return np.random.default_rng(seed).standard_normal((1, 80, model.config.mel_frames), np.float32)
 
 
 def begun(runner, *seeds):
     """A state of a row for each seed, which has read the prompt."""
-    encoded = runner.encode(torch.cat([heard(runner.model, seed) for seed in seeds]))
+    encoded = runner.encode(np.concatenate([heard(runner.model, seed) for seed in seeds]))
     state = runner.start(encoded)
-    runner.prefill(torch.tensor([PROMPT] * len(seeds)), state)
+    runner.prefill(np.array([PROMPT] * len(seeds)), state)
     return state
 
 
 def step(runner, state, at):
     """Logits after the ``at``th token, of each row."""
     rows = len(state) if isinstance(state, list) else len(state.cross_attention[0].key)
-    return runner.decode_step(torch.tensor([TOKENS[at]] * rows), torch.tensor([len(PROMPT) + at] * rows), state)
+    return runner.decode_step(np.array([TOKENS[at]] * rows), np.array([len(PROMPT) + at] * rows), state)
 
 
 def close(ours, theirs):
-    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
 
 
 def test_slots_of_what_nobody_holds_any_more_are_taken_again(runner):
@@ -76,7 +75,7 @@ def test_rows_that_are_reordered_take_the_slots_of_those_that_are_not_chosen(run
 def test_a_row_at_the_last_position_is_not_harmed_by_steps_of_others(runner, small_model):
     """They write where it will write next, and beyond the last position nobody may."""
     last = small_model.config.max_target_positions - 1
-    tokens, token, position = torch.tensor([[at % 50 for at in range(last)]]), torch.tensor([9]), torch.tensor([last])
+    tokens, token, position = np.array([[at % 50 for at in range(last)]]), np.array([9]), np.array([last])
     plain = TorchRunner(small_model)
     states = [each.start(each.encode(heard(small_model, 0))) for each in (runner, plain)]
     mine, theirs = states

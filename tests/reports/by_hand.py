@@ -5,7 +5,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
-import torch
 
 from ttscribe.audio import log_mel
 from ttscribe.check import CheckReport
@@ -168,7 +167,7 @@ class StandIn:
 
     def prefill(self, tokens, _):
         """Logits in which the likeliest are suppressed tokens and text, which may not be first, then 7, a time."""
-        return self.takes("prefill", torch.tensor([9.0, 0, 0, 5, 0, 8, 0, 1]).expand(1, 1, 8))
+        return self.takes("prefill", np.array([[[9.0, 0, 0, 5, 0, 8, 0, 1]]], np.float32))
 
     def greedy(self, picked, position, _, rules, *, limit, end):
         (row,) = picked

@@ -1,7 +1,8 @@
-"""When each word of a text is said: cross-attention followed by dynamic time warping, as in OpenAI's whisper."""
+"""When each word of a text is said: cross-attention followed by dynamic time warping, as in OpenAI's whisper.
 
-from ttscribe.alignment.aligner import Aligner
+``aligner`` has what finds it, and is imported where words are asked for: it needs PyTorch, whose import takes seconds.
+"""
+
 from ttscribe.alignment.anomalies import SilenceSkip
-from ttscribe.alignment.attention import aligning_decoder
 
-__all__ = ["Aligner", "SilenceSkip", "aligning_decoder"]
+__all__ = ["SilenceSkip"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
 
 from ttscribe.alignment.attention import aligning_decoder, alignment_heads, attend
 from ttscribe.alignment.corrections import (
@@ -20,7 +19,7 @@ from ttscribe.alignment.splitting import Piece, split, with_punctuation
 from ttscribe.alignment.warping import first_columns
 from ttscribe.decoding import TimedTokens
 from ttscribe.options import CLOSING, OPENING
-from ttscribe.types import Task, Word
+from ttscribe.types import FloatArray, Task, Word
 from ttscribe.whisper.checkpoints import Checkpoint
 from ttscribe.whisper.model import Decoder
 
@@ -52,7 +51,7 @@ class Aligner:
         self._heads = alignment_heads(checkpoint.config, checkpoint.alignment_heads)
 
     def words(
-        self, segments: Sequence[TimedTokens], encoder_states: Tensor, mel: Tensor, language: str
+        self, segments: Sequence[TimedTokens], encoder_states: FloatArray, mel: FloatArray, language: str
     ) -> list[tuple[Word, ...]]:
         """The words of each segment, with times in seconds of the window, in which ``language`` is spoken.
 
@@ -78,7 +77,7 @@ class Aligner:
         return [tuple(Word(word.start, word.end, word.text, word.probability) for word in each) for each in words]
 
     def _timings(
-        self, pieces: Sequence[Piece], start: Sequence[int], encoder_states: Tensor, frames: int
+        self, pieces: Sequence[Piece], start: Sequence[int], encoder_states: FloatArray, frames: int
     ) -> list[Timing]:
         """Each piece from where it is first attended to until the next one is; ``start`` is what the text follows."""
         tokens = [token for piece in pieces for token in piece.tokens]
@@ -89,7 +88,7 @@ class Aligner:
         positions = self._checkpoint.config.max_target_positions
         given = torch.tensor([*start, *tokens, self._checkpoint.tokenizer.eot][:positions])
         columns = max(1, frames // _FRAMES_PER_POSITION)
-        salience, logits = attend(self._decoder, given, encoder_states, self._heads, columns)
+        salience, logits = attend(self._decoder, given, torch.from_numpy(encoder_states), self._heads, columns)
         # A token is said where the decoder attends when it predicts it, which is one row earlier. The last row is that
         # of the end: there the last word ends.
         rows = slice(len(start) - 1, len(start) + len(tokens))

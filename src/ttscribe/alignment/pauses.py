@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from torch import Tensor
 
 from ttscribe.alignment.corrections import Timing
+from ttscribe.types import FloatArray
 
 _FRAMES_PER_SECOND = 100
 
@@ -38,8 +38,8 @@ _REACH = 1.0
 class Pauses:
     """The pauses of a window, found in its log-mel [bins, frames]."""
 
-    def __init__(self, mel: Tensor) -> None:
-        loudness = mel.mean(0).numpy()
+    def __init__(self, mel: FloatArray) -> None:
+        loudness = mel.mean(0)
         noise, speech = np.percentile(loudness, (_NOISE, _SPEECH))
         loud = _without_clicks(loudness > noise + _QUIET * (speech - noise))
         runs = np.flatnonzero(np.diff(np.pad(~loud, 1).astype(np.int8))).reshape(-1, 2)

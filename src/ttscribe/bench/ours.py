@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 
 from ttscribe import DecodingOptions, __version__, load_model
@@ -41,14 +42,14 @@ class System:
         return sum(len(segment.tokens) for segment in segments)
 
     def features(self, samples: Any) -> Any:
-        return window(log_mel(samples[:WINDOW_SAMPLES], self._checkpoint.config.num_mel_bins), 0)[None]
+        return window(log_mel(samples[:WINDOW_SAMPLES], self._checkpoint.config.num_mel_bins), 0)[None].numpy()
 
     def encode(self, features: Any) -> Any:
         return self._runner.encode(features)
 
     def decode(self, states: Any, count: int) -> int:
         state = self._runner.start(states)
-        logits = self._runner.prefill(torch.tensor([self._prompt]), state)
+        logits = self._runner.prefill(np.array([self._prompt]), state)
         token, logprob = self._rules.pick(logits[0, -1], [])
         picked = Picks([token], [logprob])
         self._runner.greedy([picked], len(self._prompt), state, self._rules, limit=count, end=_NO_END)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias
 
-import torch
+import numpy as np
 
+from ttscribe.decoding.probabilities import softmax
 from ttscribe.decoding.runner import Runner
 from ttscribe.whisper.tokenizer import Tokenizer
 
@@ -23,8 +24,8 @@ class LanguageDetector:
 
     def shares(self, state: Any, rows: int = 1) -> list[Shares]:
         """Of each of a decoder state's ``rows``, which is used up: what stands after <|startoftranscript|>."""
-        logits = self._runner.prefill(torch.tensor([[self._start]] * rows), state)[:, -1]
-        return [_ranked(zip(self._codes, row, strict=True)) for row in logits[:, self._tokens].softmax(-1).tolist()]
+        logits = self._runner.prefill(np.array([[self._start]] * rows), state)[:, -1]
+        return [_ranked(zip(self._codes, row, strict=True)) for row in softmax(logits[:, self._tokens]).tolist()]
 
 
 def spoken(heard: Iterable[Shares], threshold: float) -> Shares:

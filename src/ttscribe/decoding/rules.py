@@ -4,13 +4,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
+import numpy as np
 
+from ttscribe.decoding.probabilities import log_sum_exp, softmax
 from ttscribe.errors import ModelError
+from ttscribe.types import FloatArray, IntArray
 from ttscribe.whisper.tokenizer import Tokenizer
 
-FORBIDDEN = -torch.inf
+FORBIDDEN = -math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class TimestampGrammar:
         """The grammar of a tokenizer's ids."""
         return cls(tokenizer.timestamp_begin, tokenizer.eot, tokenizer.no_timestamps, max_initial_index)
 
-    def apply(self, logits: Tensor, sampled: Sequence[int]) -> None:
+    def apply(self, logits: FloatArray, sampled: Sequence[int]) -> None:
         """Forbid, in place, what may not follow ``sampled`` in ``logits`` [V]."""
         text, times = self.allowed(sampled, len(logits))
         logits[self.no_timestamps] = FORBIDDEN
@@ -61,10 +62,10 @@ class TimestampGrammar:
         # A pair may repeat its time; anything else must move on, or <|0.00|> could come for ever.
         return latest if opens else latest + 1, opens, closes
 
-    def _prefer_timestamp(self, logits: Tensor) -> None:
+    def _prefer_timestamp(self, logits: FloatArray) -> None:
         """Where timestamps together are likelier than the likeliest text token, one of them it is."""
         # The probability that it is time for a timestamp is spread over 1,501 of them (OpenAI's ApplyTimestampRules).
-        if logits[self.begin :].logsumexp(0) > logits[: self.begin].max():
+        if log_sum_exp(logits[self.begin :]) > logits[: self.begin].max():
             logits[: self.begin] = FORBIDDEN
 
 
@@ -85,11 +86,11 @@ class RepetitionRules:
         """Whether any token is changed by them."""
         return self.penalty != 1 or self.ngram_size > 0
 
-    def apply(self, logits: Tensor, sampled: Sequence[int]) -> None:
+    def apply(self, logits: FloatArray, sampled: Sequence[int]) -> None:
         """Penalise and forbid, in place, what repeats ``sampled`` in ``logits`` [V]."""
         text = [token for token in sampled if token < self.end_of_text]
         said = _index(sorted({*text}))
-        logits[said] = torch.where(logits[said] > 0, logits[said] / self.penalty, logits[said] * self.penalty)
+        logits[said] = np.where(logits[said] > 0, logits[said] / self.penalty, logits[said] * self.penalty)
         if self.ngram_size:
             logits[_index(self._completing(text))] = FORBIDDEN
 
@@ -104,8 +105,8 @@ class RepetitionRules:
 class Rules:
     """All rules of one decoding. ``timestamps`` is None where the prompt asked for none."""
 
-    suppress: Tensor
-    begin_suppress: Tensor
+    suppress: IntArray
+    begin_suppress: IntArray
     timestamps: TimestampGrammar | None
     repetition: RepetitionRules | None = None
 
@@ -124,33 +125,35 @@ class Rules:
         """Whether, after the first token and but for timestamps, all that is asked is never to pick ``tokens``."""
         return self.repetition is None and {*self.suppress.tolist()} == {*tokens}
 
-    def pick(self, logits: Tensor, sampled: Sequence[int]) -> tuple[int, float]:
+    def pick(self, logits: FloatArray, sampled: Sequence[int]) -> tuple[int, float]:
         """The likeliest token of ``logits`` [V] that may follow ``sampled``, and its natural-log probability.
 
         The probability is among the allowed tokens. Raises ModelError where the logits are not numbers.
         """
         allowed = self.apply(logits, sampled)
         token = int(allowed.argmax())
-        return token, require_number((allowed[token] - allowed.logsumexp(0)).item())
+        return token, require_number(allowed[token].item() - log_sum_exp(allowed))
 
     def sample(
-        self, logits: Tensor, sampled: Sequence[int], temperature: float, generator: torch.Generator
+        self, logits: FloatArray, sampled: Sequence[int], temperature: float, generator: np.random.Generator
     ) -> tuple[int, float]:
         """A token drawn at ``temperature`` among those that may follow ``sampled``, and its log probability at 1."""
         logprobs = self.logprobs(logits, sampled)
-        token = int((logprobs / temperature).softmax(0).multinomial(1, generator=generator))
+        shares = softmax(logprobs / temperature).cumsum(dtype=np.float64)
+        # The last is their sum, which rounding has left near 1.
+        token = int(shares.searchsorted(generator.random() * shares[-1], side="right"))
         return token, logprobs[token].item()
 
-    def logprobs(self, logits: Tensor, sampled: Sequence[int]) -> Tensor:
+    def logprobs(self, logits: FloatArray, sampled: Sequence[int]) -> FloatArray:
         """Natural-log probabilities [V] of what may follow ``sampled``: minus infinity for what may not."""
         allowed = self.apply(logits, sampled)
-        total = allowed.logsumexp(0)
-        require_number((allowed.max() - total).item())
-        return allowed - total
+        total = log_sum_exp(allowed)
+        require_number(allowed.max().item() - total)
+        return allowed - np.float32(total)
 
-    def apply(self, logits: Tensor, sampled: Sequence[int]) -> Tensor:
-        """``logits`` [V] without the tokens that may not follow ``sampled``, as a new tensor."""
-        logits = logits.clone()
+    def apply(self, logits: FloatArray, sampled: Sequence[int]) -> FloatArray:
+        """``logits`` [V] without the tokens that may not follow ``sampled``, as a new array."""
+        logits = logits.copy()
         if self.repetition is not None:
             self.repetition.apply(logits, sampled)
         logits[self.suppress] = FORBIDDEN
@@ -168,5 +171,5 @@ def require_number(logprob: float) -> float:
     return logprob
 
 
-def _index(tokens: Sequence[int]) -> Tensor:
-    return torch.tensor(tuple(tokens), dtype=torch.int64)
+def _index(tokens: Sequence[int]) -> IntArray:
+    return np.array(tuple(tokens), dtype=np.int64)

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Protocol
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from ttscribe.decoding.rules import Rules
+from ttscribe.types import FloatArray, IntArray
 from ttscribe.whisper.config import WhisperConfig
 
 
@@ -38,7 +38,7 @@ LAST = (-1,)
 class Runner(Protocol):
     """A loaded model on a device. Encoder states and decoder states are the device's own, opaque to the caller.
 
-    Everything that crosses is on the host: log-mel and logits in float32, tokens and positions in int64. Shapes as in
+    What crosses are NumPy's arrays: log-mel and logits in float32, tokens and positions in int64. Shapes as in
     ``ttscribe.whisper.model``: B batch, T tokens, V vocab_size; B is 1 to ``max_batch``. ``precision`` is what the
     device computes in, such as "float32", or the policy of its programs. Where ``any_length`` is true windows may be
     shorter than 3000 frames, and encoder states then are.
@@ -62,22 +62,22 @@ class Runner(Protocol):
     max_decodings: int | None
     concurrent: bool
 
-    def encode(self, mel: Tensor) -> Any:
+    def encode(self, mel: FloatArray) -> Any:
         """Log-mel windows [B, num_mel_bins, 3000] to encoder states; OptionError for more than ``max_batch``."""
 
-    def encoder_states(self, encoded: Any) -> Tensor:
-        """What ``encode`` gave, on the host: float32 [B, S, D]."""
+    def encoder_states(self, encoded: Any) -> FloatArray:
+        """What ``encode`` gave: float32 [B, S, D]."""
 
     def start(self, encoder_states: Any) -> Any:
         """A decoder state for these encoder states, with an empty cache."""
 
-    def prefill(self, tokens: Tensor, state: Any, rows: Sequence[int] = LAST) -> Tensor:
+    def prefill(self, tokens: IntArray, state: Any, rows: Sequence[int] = LAST) -> FloatArray:
         """Tokens [B, T] from position 0 on to the logits [B, R, V] after those of ``rows``, one or two indices into T.
 
         A negative index counts from the end.
         """
 
-    def decode_step(self, token: Tensor, position: Tensor, state: Any) -> Tensor:
+    def decode_step(self, token: IntArray, position: IntArray, state: Any) -> FloatArray:
         """One token [B] at its position [B] to logits [B, V]."""
 
     def greedy(self, picked: Sequence[Picks], position: int, state: Any, rules: Rules, *, limit: int, end: int) -> None:
@@ -130,7 +130,7 @@ def pick_on_host(
     picked: Sequence[Picks],
     position: int,
     state: Any,
-    pick: Callable[[Tensor, Sequence[int]], tuple[int, float]],
+    pick: Callable[[FloatArray, Sequence[int]], tuple[int, float]],
     *,
     limit: int,
     end: int,
@@ -140,8 +140,8 @@ def pick_on_host(
     A row that has ended is decoded on with ``end``, to keep the batch, and what that gives is thrown away.
     """
     while any(row.goes_on(limit, end) for row in picked):
-        tokens = torch.tensor([row.tokens[-1] for row in picked])
-        logits = runner.decode_step(tokens, torch.full(tokens.shape, position), state)
+        tokens = np.array([row.tokens[-1] for row in picked])
+        logits = runner.decode_step(tokens, np.full(len(tokens), position), state)
         for row, row_logits in zip(picked, logits, strict=True):
             if row.goes_on(limit, end):
                 row.take(*pick(row_logits, row.tokens))

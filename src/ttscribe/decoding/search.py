@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Any, TypeAlias
 
-import torch
-from torch import Tensor
+import numpy as np
 
+from ttscribe.decoding.probabilities import softmax
 from ttscribe.decoding.rules import FORBIDDEN, Rules
 from ttscribe.decoding.runner import Picks, Runner, pick_on_host
+from ttscribe.types import FloatArray
 
 STEPS = 32
 """Tokens between two looks at what was picked: a device that picks by itself goes on alone for so many."""
@@ -57,7 +58,7 @@ class Reading:
     """
 
     state: Any
-    logits: Tensor
+    logits: FloatArray
     no_speech_probs: list[float]
 
 
@@ -68,10 +69,11 @@ def read_prompt(runner: Runner, state: Any, prompt: Prompt, rows: int = 1) -> Re
 
 def read_prompts(runner: Runner, state: Any, prompts: Sequence[Prompt]) -> Reading:
     """``read_prompt`` of rows that have a prompt each: their tokens may differ, and nothing else."""
-    tokens = torch.tensor([prompt.tokens for prompt in prompts])
-    start, last = runner.prefill(tokens, state, (prompts[0].start, -1)).unbind(1)
+    tokens = np.array([prompt.tokens for prompt in prompts])
+    logits = runner.prefill(tokens, state, (prompts[0].start, -1))
     # Among all tokens, suppressed ones too, as in OpenAI's decoder.
-    return Reading(state, last, start.softmax(-1)[:, prompts[0].no_speech].tolist())
+    no_speech = softmax(logits[:, 0])[:, prompts[0].no_speech]
+    return Reading(state, logits[:, 1], no_speech.tolist())
 
 
 def decode_greedily(runner: Runner, state: Any, prompt: Prompt, rules: Rules, rows: int = 1) -> list[DecodedWindow]:
@@ -104,7 +106,7 @@ def sample(
     prompt: Prompt,
     rules: Rules,
     temperature: float,
-    generator: torch.Generator,
+    generator: np.random.Generator,
     *,
     count: int,
     length_penalty: float | None = None,
@@ -123,7 +125,7 @@ def sample(
         (no_speech,) = reading.no_speech_probs
         state = runner.reorder(reading.state, [0] * rows) if rows > 1 else reading.state
 
-        def pick(row: Tensor, sampled: Sequence[int]) -> tuple[int, float]:
+        def pick(row: FloatArray, sampled: Sequence[int]) -> tuple[int, float]:
             return rules.sample(row, sampled, temperature, generator)
 
         picked = [_first(prompt, *pick(reading.logits[0], prompt.given)) for _ in range(rows)]
@@ -188,8 +190,8 @@ def search_beams(
             break
         going = following
         state = runner.reorder(state, sources)
-        tokens = torch.tensor([beam.tokens[-1] for search in going for beam in search.beams])
-        logits = runner.decode_step(tokens, torch.full(tokens.shape, len(prompt.tokens) + step), state)
+        tokens = np.array([beam.tokens[-1] for search in going for beam in search.beams])
+        logits = runner.decode_step(tokens, np.full(len(tokens), len(prompt.tokens) + step), state)
     return [
         search.best(length_penalty).decoded(no_speech, 0.0)
         for search, no_speech in zip(searches, reading.no_speech_probs, strict=True)
@@ -206,7 +208,7 @@ class _Search:
     beams: list[_Beam]
     finished: list[_Candidate] = field(default_factory=list)
 
-    def advance(self, logits: Tensor, rules: Rules) -> list[int]:
+    def advance(self, logits: FloatArray, rules: Rules) -> list[int]:
         """Take the next beams, by the logits [beams, V] of the ones before: of which each goes on."""
         self.beams, sources, ended = _advance(self.beams, logits, rules, self.beam_size, self.prompt)
         self.finished += ended[: self._wanted - len(self.finished)]
@@ -229,7 +231,7 @@ class _Search:
 
 
 def _advance(
-    beams: Sequence[_Beam], logits: Tensor, rules: Rules, beam_size: int, prompt: Prompt
+    beams: Sequence[_Beam], logits: FloatArray, rules: Rules, beam_size: int, prompt: Prompt
 ) -> tuple[list[_Beam], list[int], list[_Candidate]]:
     """The next beams in order, the row that each comes from, and the texts that ended before the last of them."""
     continued = [
@@ -250,9 +252,11 @@ def _advance(
     return [beam for beam, _ in following], [row for _, row in following], ended
 
 
-def _likeliest(logprobs: Tensor, count: int) -> Iterator[tuple[float, int]]:
-    values, tokens = logprobs.topk(min(count, len(logprobs)))
-    return takewhile(lambda each: each[0] != FORBIDDEN, zip(values.tolist(), tokens.tolist(), strict=True))
+def _likeliest(logprobs: FloatArray, count: int) -> Iterator[tuple[float, int]]:
+    """The largest of ``logprobs`` [V] and their tokens, of equals the lower one first; not what is forbidden."""
+    tokens = logprobs.argpartition(-min(count, len(logprobs)))[-count:].tolist()
+    ranked = sorted(((logprobs[token].item(), token) for token in tokens), key=lambda each: (-each[0], each[1]))
+    return takewhile(lambda each: each[0] != FORBIDDEN, iter(ranked))
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,8 +283,8 @@ def _best(candidates: Sequence[_Candidate], length_penalty: float | None) -> _Ca
 
 def no_speech_probability(runner: Runner, state: Any, prompt: Prompt) -> float:
     """Of <|nospeech|> after <|startoftranscript|> alone; the state is used up."""
-    logits = runner.prefill(torch.tensor([[prompt.tokens[prompt.start]]]), state)
-    return logits[0, 0].softmax(-1)[prompt.no_speech].item()
+    logits = runner.prefill(np.array([[prompt.tokens[prompt.start]]]), state)
+    return float(softmax(logits[0, 0])[prompt.no_speech])
 
 
 def _first(prompt: Prompt, token: int, logprob: float) -> Picks:

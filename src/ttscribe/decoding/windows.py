@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-import torch
+import numpy as np
 
 from ttscribe.decoding.repetition import compression_ratio, loop_start, similarity
 from ttscribe.decoding.rules import Rules
@@ -132,7 +132,7 @@ class WindowDecoder:
     ) -> Outcome:
         """What becomes of a window whose prompt was read, or whose ``first`` try is there already."""
         window, prompt = listener.window, listener.prompt
-        generator = torch.Generator().manual_seed(seed)
+        generator = np.random.default_rng(seed)
         tries: list[DecodedWindow] = []
         for temperature in self._options.ladder:
             tries.append(first or self._try(window, prompt, temperature, generator, reading))
@@ -153,7 +153,7 @@ class WindowDecoder:
         window: Window,
         prompt: Prompt,
         temperature: float,
-        generator: torch.Generator,
+        generator: np.random.Generator,
         reading: Reading | None,
     ) -> DecodedWindow:
         if temperature > 0:
@@ -180,7 +180,9 @@ class WindowDecoder:
             stop=self._stop,
         )
 
-    def _sampled(self, window: Window, prompt: Prompt, temperature: float, generator: torch.Generator) -> DecodedWindow:
+    def _sampled(
+        self, window: Window, prompt: Prompt, temperature: float, generator: np.random.Generator
+    ) -> DecodedWindow:
         return sample(
             self._runner,
             window.start,

@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-import torch
-from torch import Tensor
+import numpy as np
 
-Compute: TypeAlias = Callable[[Tensor, Tensor, list[Any]], Tensor]
+from ttscribe.types import FloatArray, IntArray
+
+Compute: TypeAlias = Callable[[IntArray, IntArray, list[Any]], FloatArray]
 """Tokens [B] at their positions [B], and a state of B rows, to logits [B, V]."""
 
 _PATIENCE = 0.005
@@ -22,10 +23,10 @@ _PATIENCE = 0.005
 class _Step:
     """One thread's, with its rows of logits, or what went wrong, once it is done."""
 
-    token: Tensor
-    position: Tensor
+    token: IntArray
+    position: IntArray
     state: list[Any]
-    logits: Tensor | None = None
+    logits: FloatArray | None = None
     error: BaseException | None = None
 
     @property
@@ -59,7 +60,7 @@ class JoinedSteps:
                 self._decoding -= 1
                 self._changed.notify_all()
 
-    def __call__(self, token: Tensor, position: Tensor, state: list[Any]) -> Tensor:
+    def __call__(self, token: IntArray, position: IntArray, state: list[Any]) -> FloatArray:
         """The rows' logits. Raises what computing does."""
         mine = _Step(token, position, state)
         with self._changed:
@@ -101,8 +102,8 @@ class JoinedSteps:
     def _do(self, steps: list[_Step]) -> None:
         try:
             logits = self._compute(
-                torch.cat([step.token for step in steps]),
-                torch.cat([step.position for step in steps]),
+                np.concatenate([step.token for step in steps]),
+                np.concatenate([step.position for step in steps]),
                 [row for step in steps for row in step.state],
             )
         except BaseException as error:
@@ -112,5 +113,6 @@ class JoinedSteps:
             if not isinstance(error, Exception):
                 raise  # an interrupt is this thread's own
             return
-        for step, own in zip(steps, torch.split(logits, [len(step.state) for step in steps]), strict=True):
+        ends = np.cumsum([len(step.state) for step in steps])
+        for step, own in zip(steps, np.split(logits, ends[:-1]), strict=True):
             step.logits = own

@@ -18,8 +18,10 @@ from ttscribe.compiler.steps import TimestampIds, timestamp_ids
 from ttscribe.compiler.vocabulary import whole_logits
 from ttscribe.compiler.whisper_programs import capture_program, filled_prompt, prompt_length
 from ttscribe.decoding import LAST, Closable, Picks, Rules, greedy_on_host
-from ttscribe.devices.torch_runner import require_batch, rows_together
+from ttscribe.devices.rows import require_batch, rows_together
+from ttscribe.devices.torch_runner import on_host
 from ttscribe.errors import DeviceUnavailable
+from ttscribe.types import FloatArray, IntArray
 from ttscribe.whisper.model import WhisperModel
 
 
@@ -138,12 +140,13 @@ class ProgramRunner(Closable):
         """Every program that was loaded so far."""
         return list(self._loaded.values())
 
-    def encode(self, mel: Tensor) -> Any:
+    def encode(self, mel: FloatArray) -> Any:
         require_batch(len(mel), self.max_batch)
-        return [self._run("encode", {}, mel=row[None].transpose(1, 2))[0] for row in mel]
+        windows = torch.from_numpy(mel).transpose(1, 2)
+        return [self._run("encode", {}, mel=window[None])[0] for window in windows]
 
-    def encoder_states(self, encoded: Any) -> Tensor:
-        return torch.cat([self.device.to_host(states, torch.float32) for states in encoded])
+    def encoder_states(self, encoded: Any) -> FloatArray:
+        return on_host(torch.cat([self.device.to_host(states, torch.float32) for states in encoded]))
 
     def start(self, encoder_states: Any) -> Any:
         return [self._started(states) for states in encoder_states]
@@ -156,20 +159,21 @@ class ProgramRunner(Closable):
         self._run("cross_kv", {**state, states.name: encoder_states})
         return state
 
-    def prefill(self, tokens: Tensor, state: Any, rows: Sequence[int] = LAST) -> Tensor:
-        tokens, wanted = filled_prompt(tokens, rows, self.config)
-        length = tokens.shape[1]
+    def prefill(self, tokens: IntArray, state: Any, rows: Sequence[int] = LAST) -> FloatArray:
+        filled, wanted = filled_prompt(torch.from_numpy(tokens), rows, self.config)
+        length = filled.shape[1]
         logits = [
             self._run("prefill", row_state, length, tokens=row[None], rows=wanted)
-            for row, row_state in zip(tokens, state, strict=True)
+            for row, row_state in zip(filled, state, strict=True)
         ]
         return self._on_host(logits)[:, : len(rows)]
 
-    def decode_step(self, token: Tensor, position: Tensor, state: Any) -> Tensor:
+    def decode_step(self, token: IntArray, position: IntArray, state: Any) -> FloatArray:
+        steps = zip(torch.from_numpy(token), torch.from_numpy(position), state, strict=True)
         return self._on_host(
             [
-                self._run("decode_step", row_state, token=token[at : at + 1], position=position[at : at + 1])
-                for at, row_state in enumerate(state)
+                self._run("decode_step", row_state, token=own[None], position=place[None])
+                for own, place, row_state in steps
             ]
         )
 
@@ -226,9 +230,9 @@ class ProgramRunner(Closable):
         self._compiled.clear()
         self._loaded.clear()
 
-    def _on_host(self, rows: Sequence[tuple[Any, ...]]) -> Tensor:
+    def _on_host(self, rows: Sequence[tuple[Any, ...]]) -> FloatArray:
         """Logits that a program gave for each row."""
-        return whole_logits(torch.cat([self.device.to_host(parts, torch.float32) for (parts,) in rows]))
+        return on_host(whole_logits(torch.cat([self.device.to_host(parts, torch.float32) for (parts,) in rows])))
 
     def _run(self, name: str, state: _State, length: int | None = None, **arguments: Tensor) -> tuple[Any, ...]:
         loaded = self.program(name, length)

@@ -12,12 +12,15 @@ import weakref
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ttscribe.decoding import LAST, Picks, Rules, greedy_on_host
 from ttscribe.devices.joining import JoinedSteps
-from ttscribe.devices.torch_runner import TorchEncoder, require_batch, rows_together
+from ttscribe.devices.rows import require_batch, rows_together
+from ttscribe.devices.torch_runner import TorchEncoder, on_host
+from ttscribe.types import FloatArray, IntArray
 from ttscribe.whisper.model import DecoderState, KeyValue, WhisperModel
 
 
@@ -37,16 +40,16 @@ class SlotRunner(TorchEncoder):
         return self._slots.started(self.model.cross_kv(encoder_states))
 
     @torch.inference_mode()
-    def prefill(self, tokens: Tensor, state: list[_Row], rows: Sequence[int] = LAST) -> Tensor:
-        wanted = torch.arange(tokens.shape[1])[[*rows]]
-        return self._slots.prefill(state, tokens, wanted).to("cpu", torch.float32)
+    def prefill(self, tokens: IntArray, state: list[_Row], rows: Sequence[int] = LAST) -> FloatArray:
+        wanted = np.arange(tokens.shape[1])[[*rows]]
+        return on_host(self._slots.prefill(state, self._given(tokens), self._given(wanted)))
 
-    def decode_step(self, token: Tensor, position: Tensor, state: list[_Row]) -> Tensor:
+    def decode_step(self, token: IntArray, position: IntArray, state: list[_Row]) -> FloatArray:
         return self._steps(token, position, state)
 
     @torch.inference_mode()
-    def _step(self, token: Tensor, position: Tensor, state: list[_Row]) -> Tensor:
-        return self._slots.step(state, token, position).to("cpu", torch.float32)
+    def _step(self, token: IntArray, position: IntArray, state: list[_Row]) -> FloatArray:
+        return on_host(self._slots.step(state, torch.from_numpy(token), torch.from_numpy(position)))
 
     def greedy(self, picked: Sequence[Picks], position: int, state: Any, rules: Rules, *, limit: int, end: int) -> None:
         with self._steps.decoding():
@@ -104,7 +107,7 @@ class _Slots:
         with self._lock:
             index = self._index(rows)
             state = self._state.part(index)
-            logits = self._model.prefill(tokens.to(self._device), state, wanted.to(self._device))
+            logits = self._model.prefill(tokens, state, wanted)
             _put(state.self_attention, self._state.self_attention, index)
             for row in rows:
                 self._next[row.slot] = tokens.shape[1]

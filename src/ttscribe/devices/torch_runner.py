@@ -2,15 +2,14 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ttscribe.decoding import LAST, Closable, Picks, Rules, greedy_on_host
-from ttscribe.errors import OptionError
+from ttscribe.devices.rows import MAX_BATCH, require_batch
+from ttscribe.types import FloatArray, IntArray
 from ttscribe.whisper.model import DecoderState, WhisperModel
-
-# Beyond this a larger batch brings nothing on a CPU, and a window of distil-large-v3 takes some 100 MB of activations.
-MAX_BATCH = 32
 
 
 class TorchEncoder(Closable):
@@ -28,12 +27,16 @@ class TorchEncoder(Closable):
         self._device = model.decoder.embed_tokens.weight.device
 
     @torch.inference_mode()
-    def encode(self, mel: Tensor) -> Tensor:
+    def encode(self, mel: FloatArray) -> Tensor:
         require_batch(len(mel), self.max_batch)
-        return self.model.encode(mel.to(self._device, self.model.dtype))
+        return self.model.encode(torch.from_numpy(mel).to(self._device, self.model.dtype))
 
-    def encoder_states(self, encoded: Tensor) -> Tensor:
-        return encoded.to("cpu", torch.float32)
+    def encoder_states(self, encoded: Tensor) -> FloatArray:
+        return on_host(encoded)
+
+    def _given(self, whole: IntArray) -> Tensor:
+        """Tokens or positions where the weights are."""
+        return torch.from_numpy(whole).to(self._device)
 
 
 class TorchRunner(TorchEncoder):
@@ -47,14 +50,13 @@ class TorchRunner(TorchEncoder):
         return self.model.new_state(self.model.cross_kv(encoder_states))
 
     @torch.inference_mode()
-    def prefill(self, tokens: Tensor, state: DecoderState, rows: Sequence[int] = LAST) -> Tensor:
-        wanted = torch.arange(tokens.shape[1])[[*rows]].to(self._device)
-        return self.model.prefill(tokens.to(self._device), state, wanted).to("cpu", torch.float32)
+    def prefill(self, tokens: IntArray, state: DecoderState, rows: Sequence[int] = LAST) -> FloatArray:
+        wanted = np.arange(tokens.shape[1])[[*rows]]
+        return on_host(self.model.prefill(self._given(tokens), state, self._given(wanted)))
 
     @torch.inference_mode()
-    def decode_step(self, token: Tensor, position: Tensor, state: DecoderState) -> Tensor:
-        logits = self.model.decode_step(token.to(self._device), position.to(self._device), state)
-        return logits.to("cpu", torch.float32)
+    def decode_step(self, token: IntArray, position: IntArray, state: DecoderState) -> FloatArray:
+        return on_host(self.model.decode_step(self._given(token), self._given(position), state))
 
     def greedy(
         self, picked: Sequence[Picks], position: int, state: DecoderState, rules: Rules, *, limit: int, end: int
@@ -67,12 +69,7 @@ class TorchRunner(TorchEncoder):
         return state.part(torch.tensor(rows, device=self._device))
 
 
-def rows_together(count: int) -> int:
-    """How many rows a step takes where so many are decoded: a power of two, so that there are few kinds of steps."""
-    return 1 << (count - 1).bit_length()
-
-
-def require_batch(given: int, most: int) -> None:
-    """Raise OptionError for more windows or rows than a device takes at once."""
-    if given > most:
-        raise OptionError(f"this device decodes {most} window{'s' * (most > 1)} at a time, not {given}")
+def on_host(values: Tensor) -> FloatArray:
+    """Numbers of any type and place as NumPy's float32."""
+    array: FloatArray = values.to("cpu", torch.float32).numpy()
+    return array

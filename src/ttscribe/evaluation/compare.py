@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor
 
 from ttscribe.audio import load_audio, log_mel, window
 from ttscribe.decoding import Rules, Runner
@@ -18,7 +18,7 @@ from ttscribe.evaluation.accuracy import Forced, Text
 from ttscribe.evaluation.correlation import correlation
 from ttscribe.evaluation.speech import Clip
 from ttscribe.evaluation.words import count_errors
-from ttscribe.types import Progress, ProgressCallback
+from ttscribe.types import FloatArray, Progress, ProgressCallback
 from ttscribe.whisper.checkpoints import Checkpoint
 
 
@@ -27,7 +27,7 @@ class _Decoding:
     """Tokens, <|endoftext|> with them where it came, and the logits [V] before each, what may not be said at -inf."""
 
     tokens: list[int]
-    logits: list[Tensor]
+    logits: list[FloatArray]
 
 
 class Comparison:
@@ -46,7 +46,7 @@ class Comparison:
 
         Raises ModelError where logits are not numbers.
         """
-        mel = window(log_mel(load_audio(clip.path), self._runner.config.num_mel_bins), 0)[None]
+        mel = window(log_mel(load_audio(clip.path), self._runner.config.num_mel_bins), 0)[None].numpy()
         fp32 = self._decode(self._reference, self._reference.encode(mel))
         encoded = self._runner.encode(mel)
         forced = self._forced(name, fp32, self._decode(self._runner, encoded, fp32.tokens))
@@ -60,7 +60,7 @@ class Comparison:
     def _decode(self, runner: Runner, encoded: Any, forced: Sequence[int] | None = None) -> _Decoding:
         """To the end of the text, or of the cache; with ``forced``, those tokens whatever is likeliest."""
         state = runner.start(encoded)
-        logits = runner.prefill(torch.tensor([self._prompt]), state)[0, -1]
+        logits = runner.prefill(np.array([self._prompt]), state)[0, -1]
         decoding = _Decoding([], [])
         for position in range(len(self._prompt), runner.config.max_target_positions):
             decoding.logits.append(self._rules.apply(logits, decoding.tokens))
@@ -68,7 +68,7 @@ class Comparison:
             decoding.tokens.append(token)
             if token == self._tokenizer.eot:
                 break
-            logits = runner.decode_step(torch.tensor([token]), torch.tensor([position]), state)[0]
+            logits = runner.decode_step(np.array([token]), np.array([position]), state)[0]
         return decoding
 
     def _forced(self, name: str, fp32: _Decoding, ours: _Decoding) -> Forced:
@@ -87,22 +87,22 @@ class Comparison:
         )
 
 
-def _likeliest(logits: Tensor) -> int:
+def _likeliest(logits: FloatArray) -> int:
     return int(logits.argmax())
 
 
-def _pcc(ours: Tensor, theirs: Tensor) -> float:
+def _pcc(ours: FloatArray, theirs: FloatArray) -> float:
     """Pearson's correlation over the tokens that are allowed."""
-    allowed = theirs.isfinite()
-    pcc = correlation(ours[allowed], theirs[allowed])
+    allowed = np.isfinite(theirs)
+    pcc = correlation(torch.from_numpy(ours[allowed]), torch.from_numpy(theirs[allowed]))
     if pcc is None:
         raise ModelError("the device's logits are not numbers, or all the same: they correlate with nothing")
     return pcc
 
 
-def _margin(logits: Tensor) -> float:
-    best = logits.topk(2).values
-    return float(best[0] - best[1])
+def _margin(logits: FloatArray) -> float:
+    second, best = np.partition(logits, -2)[-2:]
+    return float(best - second)
 
 
 def compare(

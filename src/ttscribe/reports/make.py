@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 
-import torch
+import numpy as np
 
 from ttscribe.check import CheckReport, Kind, check_programs
 from ttscribe.check.programs import checkable
@@ -163,9 +163,9 @@ def _exercise(runner: ProgramRunner, checkpoint: Checkpoint) -> None:
     """One silent window, its prompt and two tokens each way."""
     config, tokenizer = runner.config, checkpoint.tokenizer
     prompt = tokenizer.prompt(checkpoint.languages[0], "transcribe", timestamps=False)
-    state = runner.start(runner.encode(torch.zeros(1, config.num_mel_bins, config.mel_frames)))
-    runner.prefill(torch.tensor([prompt]), state)
-    runner.decode_step(torch.tensor([tokenizer.eot]), torch.tensor([len(prompt)]), state)
+    state = runner.start(runner.encode(np.zeros((1, config.num_mel_bins, config.mel_frames), np.float32)))
+    runner.prefill(np.array([prompt]), state)
+    runner.decode_step(np.array([tokenizer.eot]), np.array([len(prompt)]), state)
     grammar = TimestampGrammar.of(tokenizer, checkpoint.max_initial_timestamp_index)
     for timestamps in (None, grammar):
         picked, rules = Picks([tokenizer.eot], [0.0]), Rules.of(checkpoint.suppress_tokens, (), timestamps)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median, mode
 
-import torch
+import numpy as np
 
 from ttscribe.audio import load_audio, log_mel, window
 from ttscribe.compiler.program import HostSegment, Program
@@ -69,9 +69,9 @@ def measure(runner: ProgramRunner, checkpoint: Checkpoint, speech: Sequence[Clip
         """Seconds to the first token and of the steps after it, and how many those are."""
         samples = load_audio(clip.path)
         started = time.perf_counter()
-        mel = window(log_mel(samples, runner.config.num_mel_bins), 0)[None]
+        mel = window(log_mel(samples, runner.config.num_mel_bins), 0)[None].numpy()
         state = runner.start(runner.encode(mel))
-        token, logprob = rules.pick(runner.prefill(torch.tensor([prompt]), state)[0, -1], [])
+        token, logprob = rules.pick(runner.prefill(np.array([prompt]), state)[0, -1], [])
         said = time.perf_counter()
         picked = Picks([token], [logprob])
         runner.greedy([picked], len(prompt), state, rules, limit=limit, end=tokenizer.eot)

@@ -14,6 +14,7 @@ from ttscribe.whisper.config import WhisperConfig
 # One process for everything: opening, loading and recording take most of its time.
 SESSION = """
 import json
+import numpy as np
 import torch
 from ttscribe.compiler.blocklist import Block, Blocklist
 from ttscribe.compiler.compilation import compile_graph
@@ -47,14 +48,14 @@ for name in ("begin_trace_capture", "execute_trace", "release_trace", "wait_for_
         return inner(*arguments, **keywords)
     setattr(ttnn, name, counted)
 runner = make_runner("ttnn:n150", checkpoint.model, "bfp8-mixed", checkpoint.suppress_tokens)
-mel, prompt = torch.zeros(1, 80, 3000), torch.tensor([[50257, 50362]])
+mel, prompt = np.zeros((1, 80, 3000), np.float32), np.array([[50257, 50362]])
 found = {"one card": runner.device is device}
 first = runner.encode(mel)
 found["encoder states"] = list(runner.encoder_states(first).shape)
 state = runner.start(first)
 found["prefill"] = list(runner.prefill(prompt, state).shape)
 calls.clear()
-found["step"] = list(runner.decode_step(torch.tensor([1]), torch.tensor([2]), state).shape)
+found["step"] = list(runner.decode_step(np.array([1]), np.array([2]), state).shape)
 found["calls of a step"] = list(calls)
 calls.clear()
 rules = Rules.of(checkpoint.suppress_tokens, checkpoint.begin_suppress_tokens, None)
@@ -78,31 +79,31 @@ ended = Picks([50363, 50256], [0.0])
 runner.greedy([ended], 3, state, timed, limit=6, end=50256)
 found["ended"] = len(ended.tokens), calls.count("execute_trace")
 found["limits"] = runner.max_batch, runner.max_decodings, runner.concurrent
-found["too many windows"] = refusal(runner.encode, torch.zeros(33, 80, 3000))
+found["too many windows"] = refusal(runner.encode, np.zeros((33, 80, 3000), np.float32))
 found["in place"] = runner.reorder(state, [0]) == state
 found["a beam"] = refusal(runner.reorder, state, [0, 0])
 before = dram()
 calls.clear()
 second = runner.start(runner.encode(mel))
 runner.prefill(prompt, second)
-runner.decode_step(torch.tensor([1]), torch.tensor([2]), second)
+runner.decode_step(np.array([1]), np.array([2]), second)
 found["recorded again"] = "begin_trace_capture" in calls
 found["grown"] = dram() - before
 found["stale encoder states"] = refusal(runner.start, first)
 found["stale encoder states, on the host"] = refusal(runner.encoder_states, first)
-found["stale decoder state"] = refusal(runner.decode_step, torch.tensor([1]), torch.tensor([2]), state)
+found["stale decoder state"] = refusal(runner.decode_step, np.array([1]), np.array([2]), state)
 calls.clear()
-runner.prefill(torch.tensor([[50257, 50362, 50257]]), second, (0, -1))
+runner.prefill(np.array([[50257, 50362, 50257]]), second, (0, -1))
 found["a longer prompt"] = calls.count("release_trace"), calls.count("begin_trace_capture")
 calls.clear()
-runner.prefill(torch.tensor([[50257] * 33]), second)
+runner.prefill(np.array([[50257] * 33]), second)
 found["another length"] = calls.count("release_trace"), calls.count("begin_trace_capture")
 found["progress"] = all(done <= total for done, total in loaded), loaded[-1][0] == loaded[-1][1]
 def windows(count):
     # Several on the one chip: what comes back of each, and what was done for it.
-    state = runner.start(encoded := runner.encode(torch.zeros(count, 80, 3000)))
-    shapes = [runner.encoder_states(encoded), runner.prefill(prompt.expand(count, -1), state)]
-    shapes.append(runner.decode_step(torch.arange(count), torch.full((count,), 2), state))
+    state = runner.start(encoded := runner.encode(np.zeros((count, 80, 3000), np.float32)))
+    shapes = [runner.encoder_states(encoded), runner.prefill(np.repeat(prompt, count, 0), state)]
+    shapes.append(runner.decode_step(np.arange(count), np.full(count, 2), state))
     calls.clear()
     rows = [Picks([50363], [0.0]) for _ in range(count)]
     runner.greedy(rows, 3, state, timed, limit=6, end=-1)
@@ -287,6 +288,7 @@ def test_the_last_to_leave_a_card_closes_it_and_it_can_be_opened_again(found):
 
 PAIR = """
 import json
+import numpy as np
 import torch
 from ttscribe.decoding import Picks, Rules
 from ttscribe.devices import make_runner
@@ -310,11 +312,11 @@ with make_runner("ttnn:n300x2", checkpoint.model, "bf16-hifi3") as runner:
     device = runner.device
     found["chips"], found["most"] = device.handle.get_num_devices(), runner.max_batch
     for rows in (2, 1, 3):
-        state = runner.start(runner.encode(torch.zeros(rows, 80, 3000)))
-        prefilled = runner.prefill(torch.tensor([[50257, 50362]] * rows), state)
-        stepped = runner.decode_step(torch.full((rows,), 1), torch.full((rows,), 2), state)
+        state = runner.start(runner.encode(np.zeros((rows, 80, 3000), np.float32)))
+        prefilled = runner.prefill(np.array([[50257, 50362]] * rows), state)
+        stepped = runner.decode_step(np.full(rows, 1), np.full(rows, 2), state)
         found[str(rows)] = [*prefilled.shape], [*stepped.shape], greedy(rows)
-    found["too many"] = refusal(runner.encode, torch.zeros(65, 80, 3000))
+    found["too many"] = refusal(runner.encode, np.zeros((65, 80, 3000), np.float32))
 
     # One recording: what each chip is given, and whose results are taken, read back as 1 from the first chip and 2.
     given, inner = [], device.host_tensor
@@ -326,25 +328,26 @@ with make_runner("ttnn:n300x2", checkpoint.model, "bf16-hifi3") as runner:
         rows = [*tensor.shape]
         return torch.cat([torch.full(rows, 1.0), torch.full(rows, 2.0)]).to(dtype)
     device.host_tensor, device.to_host = split, read
-    mel, tokens = torch.randn(1, 80, 3000), torch.tensor([[50257, 50362]])
+    mel, tokens = np.random.default_rng(0).standard_normal((1, 80, 3000), np.float32), np.array([[50257, 50362]])
     state = runner.start(runner.encode(mel))
-    results = [runner.prefill(tokens, state), runner.decode_step(torch.tensor([5]), torch.tensor([2]), state)]
+    results = [runner.prefill(tokens, state), runner.decode_step(np.array([5]), np.array([2]), state)]
     # Each of the logits is the sum of two numbers that were read.
     found["taken"] = [bool((result == 1 + 1).all()) for result in results], [len(result) for result in results]
     row = Picks([7], [0.0])
     runner.greedy([row], 3, state, Rules.of((), (), None), limit=3, end=-1)
     found["picked"] = row.tokens
-    filled, rows = torch.nn.functional.pad(tokens, (0, 30)), torch.tensor([1, 1])
-    expected = [mel.transpose(1, 2).bfloat16(), filled, rows, *map(torch.tensor, ([5], [2], [7], [3]))]
+    filled, rows = torch.nn.functional.pad(torch.from_numpy(tokens), (0, 30)), torch.tensor([1, 1])
+    heard = torch.from_numpy(mel).transpose(1, 2).bfloat16()
+    expected = [heard, filled, rows, *map(torch.tensor, ([5], [2], [7], [3]))]
     found["given"] = [
         [torch.equal(each.flatten(), wanted.float().flatten()) for each, wanted in zip(both, wanteds, strict=True)]
         for both, wanteds in zip(given, [(one, one if one is rows else one * 0) for one in expected], strict=True)
     ]
     # Three: two on the first chip.
-    state = runner.start(runner.encode(torch.randn(3, 80, 3000)))
-    runner.prefill(tokens.expand(3, -1), state)
+    state = runner.start(runner.encode(np.zeros((3, 80, 3000), np.float32)))
+    runner.prefill(np.repeat(tokens, 3, 0), state)
     given.clear()
-    stepped = runner.decode_step(torch.tensor([5, 6, 7]), torch.tensor([2, 3, 4]), state)
+    stepped = runner.decode_step(np.array([5, 6, 7]), np.array([2, 3, 4]), state)
     found["given of three"] = [[part.flatten().tolist() for part in both] for both in given]
     found["taken of three"] = stepped[:, 0].tolist()
 found["closed"] = device.handle is None

@@ -7,25 +7,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-from torch import Tensor
-from torch.nn import functional
+import numpy as np
+import numpy.typing as npt
 
 from ttscribe.decoding import LAST, Closable, Picks, Rules, pick_on_host
 from ttscribe.devices.cpu import kernels
 from ttscribe.devices.cpu.packed import Packed, structure
 from ttscribe.devices.cpu.picking import Picker
 from ttscribe.devices.joining import JoinedSteps
-from ttscribe.devices.torch_runner import MAX_BATCH, require_batch
+from ttscribe.devices.rows import MAX_BATCH, require_batch
+from ttscribe.threads import count as threads
+from ttscribe.types import FloatArray, IntArray
 from ttscribe.whisper.config import WhisperConfig
 
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """The state of one row: ``cache`` [layers, 2, heads, slots, 64], of float32; ``memory`` of ``length`` positions."""
+    """One row's state: ``cache`` [layers, 2, heads, slots, 64]; ``memory`` of ``length`` positions, in bfloat16."""
 
-    cache: Tensor
-    memory: Tensor
+    cache: FloatArray
+    memory: npt.NDArray[np.uint16]
     length: int
 
 
@@ -45,76 +46,74 @@ class Int8Runner(Closable):
         self._pointer = ctypes.pointer(self._model)
         self._steps = JoinedSteps(self._step, self.max_batch)
 
-    @torch.inference_mode()
-    def encode(self, mel: Tensor) -> Tensor:
+    def encode(self, mel: FloatArray) -> FloatArray:
         require_batch(len(mel), self.max_batch)
-        encoded = torch.stack([self._convolved(window) for window in mel])
+        encoded = np.stack([self._convolved(window) for window in mel])
         for states in encoded:
-            kernels.library().ttscribe_encode(self._pointer, states.data_ptr(), len(states), torch.get_num_threads())
+            kernels.library().ttscribe_encode(self._pointer, states.ctypes.data, len(states), threads())
         return encoded
 
-    def _convolved(self, mel: Tensor) -> Tensor:
+    def _convolved(self, mel: FloatArray) -> FloatArray:
         """Of features [bins, frames] both convolutions, and the positions: [frames / 2, width]."""
         first, second, width = self._model.conv1, self._model.conv2, self.config.d_model
         # Before and after them nothing is heard; a position's channels lie beside each other.
-        heard = functional.pad(mel.T, (0, 0, 1, 1)).contiguous()
         frames, bins = mel.shape[1], mel.shape[0]
-        between = torch.zeros(frames + 2, width)
+        heard = np.zeros((frames + 2, bins), np.float32)
+        heard[1:-1] = mel.T
+        between = np.zeros((frames + 2, width), np.float32)
         self._convolve(first, heard, bins, between[1:-1])
-        states = torch.empty((frames + 1) // 2, width)
+        states = np.empty(((frames + 1) // 2, width), np.float32)
         self._convolve(second, between, 2 * width, states)
-        return states.add_(self._packed["audio_positions"][: len(states)])
+        states += self._packed["audio_positions"][: len(states)].numpy()
+        return states
 
-    def _convolve(self, convolution: kernels.Convolution, heard: Tensor, stride: int, result: Tensor) -> None:
+    def _convolve(self, convolution: kernels.Convolution, heard: FloatArray, stride: int, result: FloatArray) -> None:
         kernels.library().ttscribe_convolve(
-            convolution, heard.data_ptr(), stride, len(result), result.data_ptr(), torch.get_num_threads()
+            convolution, heard.ctypes.data, stride, len(result), result.ctypes.data, threads()
         )
 
-    def encoder_states(self, encoded: Tensor) -> Tensor:
+    def encoder_states(self, encoded: FloatArray) -> FloatArray:
         return encoded
 
-    @torch.inference_mode()
-    def start(self, encoder_states: Tensor) -> list[_Row]:
-        return [self._started(states.contiguous()) for states in encoder_states]
+    def start(self, encoder_states: FloatArray) -> list[_Row]:
+        return [self._started(np.ascontiguousarray(states)) for states in encoder_states]
 
-    def _started(self, states: Tensor) -> _Row:
+    def _started(self, states: FloatArray) -> _Row:
         config, length = self.config, len(states)
         size = kernels.library().ttscribe_memory_size(self._pointer, length)
-        memory = torch.empty(size, dtype=torch.bfloat16)
-        kernels.library().ttscribe_remember(
-            self._pointer, states.data_ptr(), length, memory.data_ptr(), torch.get_num_threads()
-        )
+        memory = np.empty(size, np.uint16)
+        kernels.library().ttscribe_remember(self._pointer, states.ctypes.data, length, memory.ctypes.data, threads())
         heads, slots = config.decoder_attention_heads, self._model.slots
-        return _Row(torch.empty(config.decoder_layers, 2, heads, slots, kernels.HEAD), memory, length)
+        return _Row(np.empty((config.decoder_layers, 2, heads, slots, kernels.HEAD), np.float32), memory, length)
 
-    def prefill(self, tokens: Tensor, state: list[_Row], rows: Sequence[int] = LAST) -> Tensor:
+    def prefill(self, tokens: IntArray, state: list[_Row], rows: Sequence[int] = LAST) -> FloatArray:
         wanted = [range(tokens.shape[1])[row] for row in rows]
-        return self._decode(tokens, torch.arange(tokens.shape[1]).expand_as(tokens), state, wanted)
+        return self._decode(tokens, np.broadcast_to(np.arange(tokens.shape[1]), tokens.shape), state, wanted)
 
-    def decode_step(self, token: Tensor, position: Tensor, state: list[_Row]) -> Tensor:
+    def decode_step(self, token: IntArray, position: IntArray, state: list[_Row]) -> FloatArray:
         return self._steps(token, position, state)
 
-    def _step(self, token: Tensor, position: Tensor, state: list[_Row]) -> Tensor:
+    def _step(self, token: IntArray, position: IntArray, state: list[_Row]) -> FloatArray:
         return self._decode(token[:, None], position[:, None], state, (0,))[:, 0]
 
-    def _decode(self, tokens: Tensor, positions: Tensor, state: list[_Row], wanted: Sequence[int]) -> Tensor:
+    def _decode(self, tokens: IntArray, positions: IntArray, state: list[_Row], wanted: Sequence[int]) -> FloatArray:
         windows, each = tokens.shape
-        tokens, positions = tokens.contiguous(), positions.contiguous()
-        logits = torch.empty(windows, len(wanted), self.config.vocab_size)
+        tokens, positions = np.ascontiguousarray(tokens), np.ascontiguousarray(positions)
+        logits = np.empty((windows, len(wanted), self.config.vocab_size), np.float32)
         pointers, numbers = ctypes.c_void_p * windows, ctypes.c_int64 * windows
         kernels.library().ttscribe_decode(
             self._pointer,
             windows,
             each,
-            tokens.data_ptr(),
-            positions.data_ptr(),
-            pointers(*(row.cache.data_ptr() for row in state)),
-            pointers(*(row.memory.data_ptr() for row in state)),
+            tokens.ctypes.data,
+            positions.ctypes.data,
+            pointers(*(row.cache.ctypes.data for row in state)),
+            pointers(*(row.memory.ctypes.data for row in state)),
             numbers(*(row.length for row in state)),
             len(wanted),
             (ctypes.c_int64 * len(wanted))(*wanted),
-            logits.data_ptr(),
-            torch.get_num_threads(),
+            logits.ctypes.data,
+            threads(),
         )
         return logits
 
@@ -129,6 +128,6 @@ class Int8Runner(Closable):
         successors = []
         for row in rows:
             old = state[row]
-            successors.append(_Row(old.cache.clone(), old.memory, old.length) if row in taken else old)
+            successors.append(_Row(old.cache.copy(), old.memory, old.length) if row in taken else old)
             taken.add(row)
         return successors

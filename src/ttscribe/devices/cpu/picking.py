@@ -5,11 +5,11 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from ttscribe.decoding import Rules, require_number
 from ttscribe.devices.cpu import kernels
+from ttscribe.types import FloatArray
 
 
 class Picker:
@@ -18,10 +18,10 @@ class Picker:
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
         grammar = rules.timestamps
-        also = rules.suppress.new_tensor([] if grammar is None else [grammar.no_timestamps])
-        self._never = torch.cat((rules.suppress, also))
+        also = [] if grammar is None else [grammar.no_timestamps]
+        self._never = np.array([*rules.suppress.tolist(), *also], np.int64)
 
-    def __call__(self, logits: Tensor, sampled: Sequence[int]) -> tuple[int, float]:
+    def __call__(self, logits: FloatArray, sampled: Sequence[int]) -> tuple[int, float]:
         rules, vocabulary = self._rules, len(logits)
         text, times = range(vocabulary), range(vocabulary, vocabulary)
         if rules.timestamps is not None:
@@ -30,8 +30,8 @@ class Picker:
             rules.repetition.apply(logits, sampled)
         logprob = ctypes.c_float()
         token = kernels.library().ttscribe_pick(
-            logits.data_ptr(),
-            self._never.data_ptr(),
+            logits.ctypes.data,
+            self._never.ctypes.data,
             len(self._never),
             text.start,
             text.stop,

@@ -18,11 +18,13 @@ from ttscribe.compiler.vocabulary import whole_logits
 from ttscribe.compiler.whisper_programs import filled_prompt
 from ttscribe.decoding import LAST, Picks, Rules, greedy_on_host
 from ttscribe.devices.programs import LoadedProgram, ProgramKey, ProgramRunner, step_arguments
-from ttscribe.devices.torch_runner import require_batch, rows_together
+from ttscribe.devices.rows import require_batch, rows_together
+from ttscribe.devices.torch_runner import on_host
 from ttscribe.devices.ttnn.device import TtnnDevice, command_queues
 from ttscribe.devices.ttnn.simulator import slow_dispatch
 from ttscribe.devices.ttnn.traces import Queues, Trace, Untraced
 from ttscribe.errors import OptionError, StateGone
+from ttscribe.types import FloatArray, IntArray
 from ttscribe.whisper.config import WhisperConfig
 from ttscribe.whisper.model import WhisperModel
 
@@ -81,9 +83,9 @@ class TtnnRunner(ProgramRunner):
                     self._tensors[of] = self.device.zeros(value.spec)
         return super().program(name, size)
 
-    def encode(self, mel: Tensor) -> _Generation:
+    def encode(self, mel: FloatArray) -> _Generation:
         require_batch(len(mel), self.max_batch)
-        groups = torch.split(mel.transpose(1, 2), self.device.chips)
+        groups = torch.split(torch.from_numpy(mel).transpose(1, 2), self.device.chips)
         if len(groups) > 1:
             self._make_room(len(groups))
         for at, group in enumerate(groups):
@@ -124,11 +126,11 @@ class TtnnRunner(ProgramRunner):
         """What encode gave last."""
         return self._tensors[_input(self._key("cross_kv"), self._handover)]
 
-    def encoder_states(self, encoded: _Generation) -> Tensor:
+    def encoder_states(self, encoded: _Generation) -> FloatArray:
         _require(encoded, self._encoded, "encoder states")
         groups = self._groups(encoded)
         held = [self._handed_over] if groups == 1 else self._kept[:groups]
-        return torch.cat([self.device.to_host(states, torch.float32) for states in held])[: encoded.windows]
+        return on_host(torch.cat([self.device.to_host(states, torch.float32) for states in held])[: encoded.windows])
 
     def start(self, encoder_states: _Generation) -> _Generation:
         _require(encoder_states, self._encoded, "encoder states")
@@ -141,9 +143,9 @@ class TtnnRunner(ProgramRunner):
         """How many windows there are on a chip, where it has the most."""
         return ceil(generation.windows / self.device.chips)
 
-    def prefill(self, tokens: Tensor, state: _Generation, rows: Sequence[int] = LAST) -> Tensor:
+    def prefill(self, tokens: IntArray, state: _Generation, rows: Sequence[int] = LAST) -> FloatArray:
         _require(state, self._started_last, "decoder state")
-        filled, wanted = filled_prompt(tokens, rows, self.config)
+        filled, wanted = filled_prompt(torch.from_numpy(tokens), rows, self.config)
         groups = torch.split(filled, self.device.chips)
         # To record is to run everything, which leaves another window's states.
         self._trace(self._key("prefill", filled.shape[1]))
@@ -157,18 +159,18 @@ class TtnnRunner(ProgramRunner):
             logits.append(self._logits(outputs)[: len(group), : len(rows)])
             if len(groups) > 1:
                 self._put_by(at)
-        return torch.cat(logits)
+        return on_host(torch.cat(logits))
 
     def _put_by(self, row: int) -> None:
         """Copy the caches of the windows whose prompt was read last to their row of a step's."""
         for value in self.program("prefill").program.inputs_of(Role.STATE):
             self.device.put(self._tensors[self._size, value.name], self._tensors[1, value.name], row)
 
-    def decode_step(self, token: Tensor, position: Tensor, state: _Generation) -> Tensor:
+    def decode_step(self, token: IntArray, position: IntArray, state: _Generation) -> FloatArray:
         _require(state, self._started_last, "decoder state")
         places, size = self._places(state)
-        outputs = self._run_trace("decode_step", size, **self._placed(places, size, token=token, position=position))
-        return self._logits(outputs)[places]
+        given = self._placed(places, size, token=torch.from_numpy(token), position=torch.from_numpy(position))
+        return on_host(self._logits(self._run_trace("decode_step", size, **given))[places])
 
     def _places(self, state: _Generation) -> tuple[list[int], int]:
         """In which row of all chips', one after another, each window is; and how many rows a step takes on a chip."""
