@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import ttscribe
+from ttscribe import threads
 from ttscribe.devices.cpu import automatic
 from ttscribe.errors import CheckpointInvalid, DeviceUnavailable, ModelNotFound, OptionError
 from ttscribe.whisper.checkpoints.bundled import installed
@@ -15,10 +16,10 @@ pytestmark = pytest.mark.xdist_group("transcription, tiny.en")
 
 @pytest.fixture
 def cpu_threads():
-    """Whatever a test sets the number of PyTorch's threads to, the next has what was before."""
-    before = torch.get_num_threads()
+    """Whatever a test sets the number of threads to, the next has what was before."""
+    before = threads.count()
     yield before
-    torch.set_num_threads(before)
+    threads.limit(before)
 
 
 def heard(transcriber, recording):
@@ -52,7 +53,7 @@ def test_another_precision_says_the_same(float32, beckett, precision):
 
 def test_threads_are_set_for_the_process(cpu_threads):
     ttscribe.load_model("tiny.en", threads=cpu_threads + 1, offline=True)
-    assert torch.get_num_threads() == cpu_threads + 1
+    assert threads.count() == torch.get_num_threads() == cpu_threads + 1
 
 
 @pytest.mark.parametrize(
@@ -77,7 +78,7 @@ def test_an_impossible_option_is_refused(options, error, message):
 def test_threads_that_are_refused_change_nothing(cpu_threads):
     with pytest.raises(OptionError):
         ttscribe.load_model("tiny.en", threads=-1, offline=True)
-    assert torch.get_num_threads() == cpu_threads
+    assert threads.count() == torch.get_num_threads() == cpu_threads
 
 
 def test_a_model_that_is_nowhere_is_not_found(tmp_path):

@@ -26,12 +26,13 @@ MAY_IMPORT = {
     "files": {"errors"},
     "options": {"errors"},
     "processor": set(),
+    "threads": {"processor"},
     "audio": set(),
     "writers": set(),
     "whisper": {"audio"},
     "compiler": {"whisper"},
     "decoding": {"whisper"},
-    "devices": {"whisper", "compiler", "decoding", "processor"},
+    "devices": {"whisper", "compiler", "decoding", "processor", "threads"},
     "alignment": {"whisper", "decoding"},
     "vad": {"audio"},
     "live": {"audio", "vad"},
@@ -41,6 +42,7 @@ MAY_IMPORT = {
     "backend": {"compiler", "devices"},
     "transcription": {
         *("audio", "whisper", "devices", "decoding", "alignment", "vad", "windows", "languages", "parts", "live"),
+        "threads",
     },
     "batch": {"", "audio", "parts", "writers"},
     "server": {"", "whisper", "devices", "transcription", "live", "writers"},
@@ -52,7 +54,7 @@ MAY_IMPORT = {
     "lockstep": {"audio", "whisper", "compiler", "devices", "check", "evaluation"},
     "cli": {
         *("", "audio", "writers", "whisper", "compiler", "devices", "decoding", "transcription", "live"),
-        *("batch", "bench", "cases", "check", "evaluation", "lockstep", "reports", "server"),
+        *("batch", "bench", "cases", "check", "evaluation", "lockstep", "reports", "server", "threads"),
     },
 }
 

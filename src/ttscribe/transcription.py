@@ -12,7 +12,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, get_args
 
 import numpy.typing as npt
-import torch
 
 from ttscribe.alignment import SilenceSkip
 from ttscribe.audio import SAMPLE_RATE, heard_chunks, listen
@@ -34,6 +33,7 @@ from ttscribe.languages import Languages, check_detection
 from ttscribe.live import BufferDecoder, Stream
 from ttscribe.options import CHECKPOINTS_OWN, CLOSING, LONGEST, OPENING, DecodingOptions, VadOptions
 from ttscribe.parts import WHOLE, part_clip, part_options, require_part
+from ttscribe.threads import limit
 from ttscribe.types import (
     AudioSource,
     InputFormat,
@@ -491,7 +491,7 @@ def load_model(
         precision: what is computed in: "float32", "bfloat16" or "int8" on the CPU, "float32", "bfloat16" or "float16"
             on a GPU; the policy of compiled programs, such as "bf16-hifi3" or "exact". "auto" is the fastest that this
             CPU or GPU is made for, and the default policy.
-        threads: CPU threads for the whole process; PyTorch's own choice when None.
+        threads: CPU threads for the whole process; one for each core when None.
         offline: never ask the network.
 
     Raises:
@@ -499,7 +499,5 @@ def load_model(
     """
     require_values(device)
     if threads is not None:
-        if threads < 1:
-            raise OptionError(f"threads must be at least 1, not {threads}")
-        torch.set_num_threads(threads)
+        limit(threads)
     return Transcriber(load_checkpoint(name_or_path, dtype=None, offline=offline), device, precision)

@@ -47,7 +47,7 @@ Precision: TypeAlias = Annotated[
     ),
 ]
 Threads: TypeAlias = Annotated[
-    int | None, typer.Option(min=1, metavar="N", help="CPU threads; PyTorch's choice when not given.")
+    int | None, typer.Option(min=1, metavar="N", help="CPU threads; one for each core when not given.")
 ]
 
 

@@ -10,6 +10,7 @@ import typer
 from ttscribe.cli import _model as loading
 from ttscribe.cli._terminal import note
 from ttscribe.errors import OptionError, with_extra
+from ttscribe.threads import limit
 
 if TYPE_CHECKING:
     from ttscribe.server.keys import Keys
@@ -61,10 +62,8 @@ def serve(
         raise OptionError(
             f"{host} can be reached by others: give --api-keys FILE, or --without-key if everybody may use it"
         )
-    import torch
-
     if threads is not None:
-        torch.set_num_threads(threads)
+        limit(threads)
     name = loading.named(model, language=None, task="transcribe", offline=True, quiet=False)
     limits = Limits(workers, waiting, max_upload << 20, max_duration, request_seconds, models=models)
     settings = ServerSettings(name, device, precision, keys, limits)

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ttscribe import threads
 from ttscribe.decoding import LAST, Closable, Picks, Rules, pick_on_host
 from ttscribe.devices.cpu import kernels
 from ttscribe.devices.cpu.packed import Packed, structure
 from ttscribe.devices.cpu.picking import Picker
 from ttscribe.devices.joining import JoinedSteps
 from ttscribe.devices.rows import MAX_BATCH, require_batch
-from ttscribe.threads import count as threads
 from ttscribe.types import FloatArray, IntArray
 from ttscribe.whisper.config import WhisperConfig
 
@@ -50,7 +50,7 @@ class Int8Runner(Closable):
         require_batch(len(mel), self.max_batch)
         encoded = np.stack([self._convolved(window) for window in mel])
         for states in encoded:
-            kernels.library().ttscribe_encode(self._pointer, states.ctypes.data, len(states), threads())
+            kernels.library().ttscribe_encode(self._pointer, states.ctypes.data, len(states), threads.count())
         return encoded
 
     def _convolved(self, mel: FloatArray) -> FloatArray:
@@ -69,7 +69,7 @@ class Int8Runner(Closable):
 
     def _convolve(self, convolution: kernels.Convolution, heard: FloatArray, stride: int, result: FloatArray) -> None:
         kernels.library().ttscribe_convolve(
-            convolution, heard.ctypes.data, stride, len(result), result.ctypes.data, threads()
+            convolution, heard.ctypes.data, stride, len(result), result.ctypes.data, threads.count()
         )
 
     def encoder_states(self, encoded: FloatArray) -> FloatArray:
@@ -82,7 +82,9 @@ class Int8Runner(Closable):
         config, length = self.config, len(states)
         size = kernels.library().ttscribe_memory_size(self._pointer, length)
         memory = np.empty(size, np.uint16)
-        kernels.library().ttscribe_remember(self._pointer, states.ctypes.data, length, memory.ctypes.data, threads())
+        kernels.library().ttscribe_remember(
+            self._pointer, states.ctypes.data, length, memory.ctypes.data, threads.count()
+        )
         heads, slots = config.decoder_attention_heads, self._model.slots
         return _Row(np.empty((config.decoder_layers, 2, heads, slots, kernels.HEAD), np.float32), memory, length)
 
@@ -113,7 +115,7 @@ class Int8Runner(Closable):
             len(wanted),
             (ctypes.c_int64 * len(wanted))(*wanted),
             logits.ctypes.data,
-            threads(),
+            threads.count(),
         )
         return logits
 
