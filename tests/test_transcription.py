@@ -3,6 +3,7 @@
 import io
 import wave
 from dataclasses import replace
+from functools import cache, partial
 from itertools import pairwise, zip_longest
 
 import numpy as np
@@ -179,7 +180,7 @@ def babbler(tiny_en):
     """tiny.en's vocabulary over a small model with random weights, which never ends a text."""
     sides = [f"{side}_{what}" for side in ("encoder", "decoder") for what in ("layers", "attention_heads")]
     config = replace(WhisperConfig.named("tiny.en"), d_model=64, **dict.fromkeys(sides, 1))
-    return replace(tiny_en, config=config, model=random_model(config))
+    return replace(tiny_en, config=config, build=cache(partial(random_model, config)))
 
 
 @ENGLISH

@@ -1,6 +1,7 @@
 """What holds of words whatever attention and the audio say."""
 
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -63,7 +64,7 @@ def test_a_text_that_fills_the_decoder_is_aligned_to_its_end(tiny_en):
     """448 tokens, the prompt's among them: no room is left for the end of text. Of a small model, on nothing."""
     sides = [f"{side}_{what}" for side in ("encoder", "decoder") for what in ("layers", "attention_heads")]
     config = replace(tiny_en.config, d_model=64, **dict.fromkeys(sides, 1))
-    small = replace(tiny_en, config=config, model=random_model(config))
+    small = replace(tiny_en, config=config, build=partial(random_model, config))
     start = tiny_en.tokenizer.prompt("en", timestamps=False)
     tokens = (tiny_en.tokenizer.encode(" again") * 448)[: 448 - len(start)]
     states = torch.randn(1500, 64, generator=torch.Generator().manual_seed(0))

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -37,6 +39,28 @@ def test_hugging_face_folder(hf_folder: Path, weights: Weights) -> None:
     assert checkpoint.config.max_target_positions == 20
     assert not checkpoint.model.training
     assert not any(parameter.requires_grad for parameter in checkpoint.model.parameters())
+
+
+def test_the_model_is_built_once(hf_folder: Path) -> None:
+    checkpoint = load_checkpoint(hf_folder)
+    assert checkpoint.model is checkpoint.model
+
+
+@pytest.mark.parametrize("kind", ["hugging face", "ctranslate2"])
+def test_all_but_the_weights_is_read_without_torch(
+    hf_folder: Path, convert: Callable[[str], Path], kind: str, weights: Weights
+) -> None:
+    folder = hf_folder if kind == "hugging face" else convert("float16")
+    code = """
+import sys
+from ttscribe.whisper.checkpoints import load_checkpoint
+checkpoint = load_checkpoint(sys.argv[1])
+checkpoint.tokenizer.encode("Fail better.")
+print(checkpoint.config.d_model, "torch" in sys.modules)
+print(len(checkpoint.model.state_dict()), "torch" in sys.modules)
+"""
+    result = subprocess.run([sys.executable, "-c", code, folder], capture_output=True, text=True, check=True)
+    assert result.stdout == f"16 False\n{len(weights.keys() - {'proj_out.weight'})} True\n"
 
 
 def test_model_gives_the_logits_of_transformers(hf_folder: Path) -> None:
@@ -98,17 +122,18 @@ def test_generation_config_is_followed(hf_folder: Path, tmp_path: Path) -> None:
     assert checkpoint.alignment_heads == ((1, 0),)
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_dtype(hf_folder: Path, weights: Weights, dtype: torch.dtype) -> None:
-    expected = {name: tensor.to(dtype) for name, tensor in weights.items()}
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_dtype(hf_folder: Path, weights: Weights, dtype: str) -> None:
+    kind = getattr(torch, dtype)
+    expected = {name: tensor.to(kind) for name, tensor in weights.items()}
     checkpoint = load_checkpoint(hf_folder, dtype=dtype)
     assert_weights(checkpoint, expected)
-    assert {tensor.dtype for tensor in checkpoint.model.state_dict().values()} == {dtype}
+    assert {tensor.dtype for tensor in checkpoint.model.state_dict().values()} == {kind}
 
 
 def test_other_dtypes_are_refused(hf_folder: Path) -> None:
-    with pytest.raises(OptionError, match=r"float32, bfloat16 or float16, not torch\.float64"):
-        load_checkpoint(hf_folder, dtype=torch.float64)
+    with pytest.raises(OptionError, match=r"float32, bfloat16 or float16, not float64"):
+        load_checkpoint(hf_folder, dtype="float64")
 
 
 @pytest.mark.parametrize(
@@ -163,7 +188,7 @@ def test_ctranslate2_vocabulary_serves_without_tokenizer_json(convert: Callable[
 def test_matching_dtype_stays_in_the_mapped_file(convert: Callable[[str], Path]) -> None:
     folder = convert("float16")
     size = (folder / "model.bin").stat().st_size
-    tensors = load_checkpoint(folder, dtype=torch.float16).model.state_dict().values()
+    tensors = load_checkpoint(folder, dtype="float16").model.state_dict().values()
     assert any(tensor.untyped_storage().nbytes() == size for tensor in tensors)
 
 

@@ -28,11 +28,25 @@ def converted(convert: Callable[[str], Path]) -> Path:
 
 
 def refusal(path: Path, kind: type[ModelError] = CheckpointInvalid) -> str:
+    """Of a checkpoint."""
     with pytest.raises(kind) as caught:
         load_checkpoint(path)
     line = str(caught.value)
     assert "\n" not in line
     return line
+
+
+def refusal_of_weights(path: Path) -> str:
+    """Of the weights alone, when they are read; asked for again they are refused again."""
+    checkpoint = load_checkpoint(path)
+    lines = []
+    for _ in range(2):
+        with pytest.raises(CheckpointInvalid) as caught:
+            _ = checkpoint.model
+        lines.append(str(caught.value))
+    assert "\n" not in lines[0]
+    assert lines[0] == lines[1]
+    return lines[0]
 
 
 def change(file: Path, **values: Any) -> None:
@@ -58,32 +72,32 @@ def test_bad_json_is_named(folder: Path, name: str, content: bytes) -> None:
 def test_truncated_safetensors(folder: Path, keep: int) -> None:
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:keep])
-    assert "model.safetensors is damaged or was not downloaded completely" in refusal(folder)
+    assert "model.safetensors is damaged or was not downloaded completely" in refusal_of_weights(folder)
 
 
 def test_missing_tensor_is_named(folder: Path) -> None:
     tensors = load_file(folder / "model.safetensors")
     del tensors["model.decoder.layers.1.fc1.bias"], tensors["model.decoder.layers.1.fc2.bias"]
     save_file(tensors, folder / "model.safetensors")
-    assert refusal(folder).endswith("is incomplete: it has no decoder.layers.1.fc1.bias and 1 more")
+    assert refusal_of_weights(folder).endswith("is incomplete: it has no decoder.layers.1.fc1.bias and 1 more")
 
 
 def test_wrong_shape_is_named(folder: Path) -> None:
     change(folder / "config.json", max_source_positions=31)
-    line = refusal(folder)
+    line = refusal_of_weights(folder)
     assert "encoder.embed_positions.weight should have the shape [31, 16] but has [30, 16]" in line
 
 
 def test_unknown_tensor_is_named(folder: Path) -> None:
     change(folder / "config.json", decoder_layers=1)
-    assert "decoder.layers.1." in refusal(folder)
+    assert "decoder.layers.1." in refusal_of_weights(folder)
 
 
 def test_integers_are_no_weights(folder: Path) -> None:
     tensors = load_file(folder / "model.safetensors")
     tensors["model.encoder.conv1.bias"] = tensors["model.encoder.conv1.bias"].to(torch.int8)
     save_file(tensors, folder / "model.safetensors")
-    assert "encoder.conv1.bias is torch.int8" in refusal(folder)
+    assert "encoder.conv1.bias is torch.int8" in refusal_of_weights(folder)
 
 
 @pytest.mark.parametrize(
@@ -142,17 +156,30 @@ def test_truncated_ctranslate2(converted: Path, part: float) -> None:
         (b"\x06\0\0\0", b"\x04\0\0\0", "versions 5 or 6"),
         (b"WhisperSpec", b"MarianXSpec", "is MarianXSpec, not Whisper"),
         (b"decoder/embeddings/weight\0", b"decoder/embeddings/wEight\0", "no decoder/embeddings/weight"),
-        (b"encoder/conv1/bias\0", b"encoder/conv1/bIas\0", "no encoder.conv1.bias"),
-        (b"encoder/conv2/weight_scale\0", b"encoder/conv2/weight_xcale\0", "encoder/conv2/weight is quantised but"),
         (b"encoder/conv1/bias\0\x01\x10", b"encoder/conv1/bias\0\x01\x11", "encoder/conv1/bias of shape [17] has 64"),
     ],
 )
 def test_damaged_ctranslate2(converted: Path, old: bytes, new: bytes, message: str) -> None:
-    file = converted / "model.bin"
+    exchange(converted / "model.bin", old, new)
+    assert message in refusal(converted)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (b"encoder/conv1/bias\0", b"encoder/conv1/bIas\0", "no encoder.conv1.bias"),
+        (b"encoder/conv2/weight_scale\0", b"encoder/conv2/weight_xcale\0", "encoder/conv2/weight is quantised but"),
+    ],
+)
+def test_damaged_ctranslate2_weights(converted: Path, old: bytes, new: bytes, message: str) -> None:
+    exchange(converted / "model.bin", old, new)
+    assert message in refusal_of_weights(converted)
+
+
+def exchange(file: Path, old: bytes, new: bytes) -> None:
     raw = file.read_bytes()
     assert old in raw
     file.write_bytes(raw.replace(old, new, 1))
-    assert message in refusal(converted)
 
 
 def test_ctranslate2_without_vocabulary(converted: Path) -> None:
@@ -209,7 +236,7 @@ def test_pt_of_something_else(tmp_path: Path, values: Any, message: str) -> None
 def test_pt_with_a_missing_tensor(openai_state: dict[str, Any], tmp_path: Path) -> None:
     state = {name: tensor for name, tensor in openai_state["model_state_dict"].items() if name != "decoder.ln.bias"}
     torch.save({**openai_state, "model_state_dict": state}, tmp_path / "model.pt")
-    assert "it has no decoder.layer_norm.bias" in refusal(tmp_path / "model.pt")
+    assert "it has no decoder.layer_norm.bias" in refusal_of_weights(tmp_path / "model.pt")
 
 
 def test_a_folder_without_a_model(tmp_path: Path) -> None:

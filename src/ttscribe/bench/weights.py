@@ -42,7 +42,7 @@ def write_huggingface(name: str, folder: Path, *, random: bool, offline: bool = 
 
 
 def _own(name: str, offline: bool) -> tuple[WhisperModel, Tokenizer, tuple[int, ...]]:
-    checkpoint = load_checkpoint(name, dtype=torch.float16, offline=offline)
+    checkpoint = load_checkpoint(name, dtype="float16", offline=offline)
     return checkpoint.model, checkpoint.tokenizer, checkpoint.suppress_tokens
 
 

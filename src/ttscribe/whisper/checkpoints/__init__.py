@@ -1,6 +1,7 @@
 """Whisper's weights from wherever they are: a folder, a file, the caches of other programs, a package, or the hub.
 
-`hub` finds them and needs no torch; `loading` reads them, with one module per format.
+`hub` finds them; `loading` reads what comes with them, with one module per format. Neither needs torch, which
+`assembly` reads the weights with.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ __all__ = ["AvailableModel", "Checkpoint", "available_models", "load_checkpoint"
 
 
 def __getattr__(name: str) -> Any:
-    # Listing models must not wait for torch, which loading imports.
+    # Listing models must not wait for NumPy and the tokenizers' library, which loading imports.
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from ttscribe.whisper.checkpoints import loading

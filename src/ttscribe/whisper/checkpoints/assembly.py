@@ -1,56 +1,37 @@
 """From named tensors to a model, checked one by one; every format ends here."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from ttscribe.errors import CheckpointInvalid
-from ttscribe.whisper.checkpoints.generation_settings import GenerationSettings
-from ttscribe.whisper.config import WhisperConfig
+from ttscribe.whisper.checkpoints.parts import Parts
 from ttscribe.whisper.model import WhisperModel
-from ttscribe.whisper.tokenizer import Tokenizer
 
 _STORED_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What a format's reader gives.
-
-    ``tensors`` are pairs of a name, Hugging Face's without "model.", and the tensor as stored; each is read when it is
-    taken, so that weights that are converted are never in memory twice. ``origin`` is the file or folder that errors
-    name; ``original_name`` what the checkpoint calls itself, or "".
-    """
-
-    origin: Path
-    config: WhisperConfig
-    tensors: Iterable[tuple[str, Tensor]]
-    tokenizer: Tokenizer
-    settings: GenerationSettings
-    original_name: str = ""
-
-
-def build_model(parts: Parts, dtype: torch.dtype | None) -> WhisperModel:
+def build_model(parts: Parts, dtype: str | None) -> WhisperModel:
     """The model for inference, each weight converted on its own, or left in the mapped file where its dtype fits.
 
-    None for ``dtype`` fits all.
+    ``dtype`` is a name of PyTorch's such as "float32"; None fits all.
 
     Raises:
-        CheckpointInvalid: a tensor is missing, unknown, of the wrong shape or not floating point; it is named.
+        CheckpointInvalid: a file of weights is damaged, or a tensor is missing, unknown, of the wrong shape or not
+            floating point; it is named.
     """
+    wanted = None if dtype is None else getattr(torch, dtype)
     # A model on the meta device has names and shapes but no memory; assign=True then gives it the tensors themselves.
     with torch.device("meta"):
         model = WhisperModel(parts.config)
     expected = model.state_dict()
     state: dict[str, Tensor] = {}
-    for name, tensor in parts.tensors:
+    for name, tensor in parts.tensors():
         _check(name, tensor, expected.get(name), parts.origin)
         # The same tensor where the dtype is its own: it is then still the file's pages, which the system reads when
         # they are used.
-        state[name] = tensor if dtype is None else tensor.to(dtype)
+        state[name] = tensor if wanted is None else tensor.to(wanted)
     missing = [name for name in expected if name not in state]
     if missing:
         others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""

@@ -5,27 +5,33 @@ u8 rank, u32 dimensions, u8 type, u32 bytes, raw; then u32 aliases of two str ea
 Queries, keys and values are one matrix, and a quantised ``NAME`` comes with ``NAME_scale``.
 """
 
+from __future__ import annotations
+
+import math
+import mmap
 import struct
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ttscribe.errors import CheckpointInvalid
-from ttscribe.whisper.checkpoints.assembly import Parts
 from ttscribe.whisper.checkpoints.generation_settings import read_generation_settings
+from ttscribe.whisper.checkpoints.parts import Parts
 from ttscribe.whisper.config import WhisperConfig
 from ttscribe.whisper.json_files import read_object
 from ttscribe.whisper.tokenizer import Tokenizer
 from ttscribe.whisper.vocabulary import find_vocabulary
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 _VERSIONS = (5, 6)
 _SPECIFICATION = "WhisperSpec"
-# In the order of CTranslate2's DataType, by which the file numbers them.
-_DTYPES = (torch.float32, torch.int8, torch.int16, torch.int32, torch.float16, torch.bfloat16)
-_QUANTISED = (torch.int8, torch.int16)
+# Bytes of an item, in the order of CTranslate2's DataType, by which the file numbers them.
+_DTYPES = {"float32": 4, "int8": 1, "int16": 2, "int32": 4, "float16": 2, "bfloat16": 2}
+_WHOLE = ("int8", "int16", "int32")
+_QUANTISED = ("int8", "int16")
 
 # Ours by theirs; where there are several, they lie one after another along the rows.
 _MODULES = {
@@ -55,16 +61,16 @@ _SETTINGS = {
 
 
 class Variable(NamedTuple):
-    """Where a variable lies in the file: ``offset`` and ``size`` are in bytes."""
+    """Where a variable lies in the file: ``offset`` and ``size`` are in bytes, ``dtype`` is PyTorch's name."""
 
     shape: tuple[int, ...]
-    dtype: torch.dtype
+    dtype: str
     offset: int
     size: int
 
 
 def read(folder: Path) -> Parts:
-    """Read a folder of CTranslate2; ``config.json`` may be absent, as version 5 had none.
+    """Read a folder of CTranslate2, without its weights; ``config.json`` may be absent, as version 5 had none.
 
     Raises:
         CheckpointInvalid: a file is missing, damaged or of another architecture.
@@ -79,7 +85,7 @@ def read(folder: Path) -> Parts:
         raise CheckpointInvalid(f"{folder} has no tokenizer.json or vocabulary.json: the checkpoint is incomplete")
     tokenizer = Tokenizer.from_file(vocabulary, config.vocab_size)
     settings = read_generation_settings(known, folder / "config.json")
-    return Parts(model.path, config, _tensors(model), tokenizer, settings)
+    return Parts(model.path, config, partial(_tensors, model), tokenizer, settings)
 
 
 class ModelFile:
@@ -93,7 +99,6 @@ class ModelFile:
         """
         self.path = path
         self._bytes = _map(path)
-        self._view = memoryview(self._bytes.numpy())
         self._position = 0
         try:
             self.variables = self._read_index()
@@ -107,7 +112,7 @@ class ModelFile:
             CheckpointInvalid: it is quantised, and its scale is absent or of the wrong size.
         """
         stored = self._stored(name)
-        if stored.dtype not in _QUANTISED:
+        if self.variables[name].dtype not in _QUANTISED:
             return stored
         if f"{name}_scale" not in self.variables:
             raise CheckpointInvalid(f"{self.path}: {name} is quantised but has no scale")
@@ -119,7 +124,11 @@ class ModelFile:
 
     def scalar(self, name: str) -> int | None:
         """A whole number that is part of the specification, stored as a variable without dimensions, or None."""
-        return int(self._stored(name)) if name in self.variables and not self.variables[name].shape else None
+        variable = self.variables.get(name)
+        if variable is None or variable.shape or variable.dtype not in _WHOLE:
+            return None
+        raw = self._bytes[variable.offset : variable.offset + variable.size]
+        return int.from_bytes(raw, "little", signed=True)
 
     def shape(self, name: str, rank: int) -> tuple[int, ...]:
         """Dimensions of a variable that must be there and have ``rank`` of them.
@@ -135,11 +144,14 @@ class ModelFile:
         return shape
 
     def _stored(self, name: str) -> Tensor:
+        import torch
+
         variable = self.variables[name]
-        raw = self._bytes[variable.offset : variable.offset + variable.size]
+        whole = torch.frombuffer(self._bytes, dtype=torch.uint8)
+        raw = whole[variable.offset : variable.offset + variable.size]
         # Nothing in the file is aligned on purpose, and torch wants whole items.
-        aligned = raw.clone() if variable.offset % variable.dtype.itemsize else raw
-        return aligned.view(variable.dtype).reshape(variable.shape)
+        aligned = raw.clone() if variable.offset % _DTYPES[variable.dtype] else raw
+        return aligned.view(getattr(torch, variable.dtype)).reshape(variable.shape)
 
     def _read_index(self) -> dict[str, Variable]:
         (version,) = self._take("I")
@@ -164,16 +176,17 @@ class ModelFile:
         kind, size = self._take("BI")
         if kind >= len(_DTYPES):
             raise CheckpointInvalid(f"{self.path}: {name} has the unknown type {kind}")
-        variable = Variable(shape, _DTYPES[kind], self._position, size)
+        dtype, item = [*_DTYPES.items()][kind]
+        variable = Variable(shape, dtype, self._position, size)
         self._position += size
-        if self._position > len(self._view):
+        if self._position > len(self._bytes):
             raise CheckpointInvalid(f"{self.path} is cut short: it ends within {name}")
-        if torch.Size(shape).numel() * variable.dtype.itemsize != size:
+        if math.prod(shape) * item != size:
             raise CheckpointInvalid(f"{self.path}: {name} of shape {list(shape)} has {size} bytes")
         return name, variable
 
     def _take(self, layout: str) -> tuple[Any, ...]:
-        values = struct.unpack_from(f"<{layout}", self._view, self._position)
+        values = struct.unpack_from(f"<{layout}", self._bytes, self._position)
         self._position += struct.calcsize(f"<{layout}")
         return values
 
@@ -186,14 +199,15 @@ class ModelFile:
         return CheckpointInvalid(f"{self.path} is cut short or damaged at byte {self._position}")
 
 
-def _map(path: Path) -> Tensor:
+def _map(path: Path) -> mmap.mmap:
     try:
-        size = path.stat().st_size
-        return torch.from_file(str(path), shared=False, size=size, dtype=torch.uint8)
+        with path.open("rb") as file:
+            # What would be written stays here: torch warns of memory that cannot be written at all.
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
     except FileNotFoundError:
         raise CheckpointInvalid(f"{path.parent} has no {path.name}: the checkpoint is incomplete") from None
-    except (OSError, RuntimeError) as error:
-        raise CheckpointInvalid(f"{path} cannot be read ({str(error).splitlines()[0]})") from None
+    except (OSError, ValueError) as error:
+        raise CheckpointInvalid(f"{path} cannot be read ({error})") from None
 
 
 def _config(model: ModelFile) -> WhisperConfig:

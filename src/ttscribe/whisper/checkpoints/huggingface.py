@@ -1,19 +1,24 @@
 """Hugging Face's folders: ``config.json`` beside ``model.safetensors``, in one file or in shards."""
 
-from collections.abc import Iterator
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
 
 from ttscribe.errors import CheckpointInvalid
-from ttscribe.whisper.checkpoints.assembly import Parts
 from ttscribe.whisper.checkpoints.generation_settings import read_generation_settings
+from ttscribe.whisper.checkpoints.parts import Parts
 from ttscribe.whisper.config import WhisperConfig
 from ttscribe.whisper.json_files import read_object
 from ttscribe.whisper.tokenizer import Tokenizer
 from ttscribe.whisper.vocabulary import find_vocabulary
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -23,10 +28,10 @@ _FIXED = {"model_type": "whisper", "activation_function": "gelu", "scale_embeddi
 
 
 def read(folder: Path) -> Parts:
-    """Read a folder as ``save_pretrained`` writes it; ``generation_config.json`` may be absent.
+    """Read a folder as ``save_pretrained`` writes it, without its weights; ``generation_config.json`` may be absent.
 
     Raises:
-        CheckpointInvalid: a file is missing, damaged or of another architecture.
+        CheckpointInvalid: a file is missing, or another than the weights is damaged or of another architecture.
         VocabularyMismatch: the tokenizer belongs to other weights.
     """
     values = read_object(folder / "config.json")
@@ -38,7 +43,8 @@ def read(folder: Path) -> Parts:
         raise CheckpointInvalid(f"{folder} has no tokenizer.json or vocab.json: the checkpoint is incomplete")
     tokenizer = Tokenizer.from_file(vocabulary, config.vocab_size)
     name = values.get("_name_or_path")
-    return Parts(folder, config, _tensors(folder), tokenizer, settings, name if isinstance(name, str) else "")
+    tensors = partial(_tensors, _weight_files(folder))
+    return Parts(folder, config, tensors, tokenizer, settings, name if isinstance(name, str) else "")
 
 
 def _check_architecture(values: dict[str, Any], origin: Path) -> None:
@@ -56,12 +62,7 @@ def _generation(folder: Path, values: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value is not None}
 
 
-def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files that hold the weights, whether or not they are there.
-
-    Raises:
-        CheckpointInvalid: the folder has neither weights nor an index of shards.
-    """
+def _weight_files(folder: Path) -> list[Path]:
     if (folder / WEIGHTS).is_file():
         return [folder / WEIGHTS]
     if (folder / INDEX).is_file():
@@ -69,7 +70,10 @@ def weight_files(folder: Path) -> list[Path]:
         if not isinstance(shards, dict) or not shards or not all(isinstance(name, str) for name in shards.values()):
             raise CheckpointInvalid(f"{folder / INDEX} has no weight_map: it is damaged")
         # weight_map has a shard's name for each tensor.
-        return [folder / name for name in sorted(set(shards.values()))]
+        files = [folder / name for name in sorted(set(shards.values()))]
+        if absent := [file.name for file in files if not file.is_file()]:
+            raise CheckpointInvalid(f"{folder} has no {absent[0]}, one of its shards: the checkpoint is incomplete")
+        return files
     # The older format is a pickle, whose loading may run any code that it names.
     if (folder / "pytorch_model.bin").is_file():
         raise CheckpointInvalid(
@@ -78,16 +82,18 @@ def weight_files(folder: Path) -> list[Path]:
     raise CheckpointInvalid(f"{folder} has no {WEIGHTS}: the checkpoint is incomplete")
 
 
-def _tensors(folder: Path) -> Iterator[tuple[str, Tensor]]:
+def _tensors(files: Sequence[Path]) -> Iterator[tuple[str, Tensor]]:
     # The index says which shard has which tensor; as all are read, the order of the shards does not matter.
-    for file in weight_files(folder):
-        if not file.is_file():
-            raise CheckpointInvalid(f"{folder} has no {file.name}, one of its shards: the checkpoint is incomplete")
-        try:
-            with safe_open(file, framework="pt") as tensors:
-                for key in tensors.keys():  # noqa: SIM118 - not a dict
-                    # The projection is tied to the token embedding.
-                    if key != "proj_out.weight":
-                        yield key.removeprefix("model."), tensors.get_tensor(key)
-        except (SafetensorError, OSError) as error:
-            raise CheckpointInvalid(f"{file} is damaged or was not downloaded completely ({error})") from None
+    for file in files:
+        yield from _tensors_of(file)
+
+
+def _tensors_of(file: Path) -> Iterator[tuple[str, Tensor]]:
+    try:
+        with safe_open(file, framework="pt") as tensors:
+            for key in tensors.keys():  # noqa: SIM118 - not a dict
+                # The projection is tied to the token embedding.
+                if key != "proj_out.weight":
+                    yield key.removeprefix("model."), tensors.get_tensor(key)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointInvalid(f"{file} is damaged or was not downloaded completely ({error})") from None

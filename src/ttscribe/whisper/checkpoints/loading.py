@@ -1,31 +1,36 @@
 """One call for every format."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 from ttscribe.errors import OptionError
 from ttscribe.whisper.checkpoints import ctranslate2, huggingface, openai
-from ttscribe.whisper.checkpoints.assembly import Parts, build_model
 from ttscribe.whisper.checkpoints.generation_settings import known_languages
 from ttscribe.whisper.checkpoints.hub import canonical_name, locate
+from ttscribe.whisper.checkpoints.parts import Parts
 from ttscribe.whisper.config import WhisperConfig
-from ttscribe.whisper.model import WhisperModel
 from ttscribe.whisper.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from ttscribe.whisper.model import WhisperModel
 
 # https://github.com/openai/whisper says that it "is not trained for translation tasks" and may not translate.
 _TURBO_SHAPE = (32, 4, 1280)
-_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+_DTYPES = ("float32", "bfloat16", "float16")
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A model that is ready to run, with all that decoding needs to know of it.
+    """A model, with all that decoding needs to know of it.
 
-    ``name`` is the short name, the repository or the file's name; ``path`` the folder or file that was read;
+    ``name`` is the short name, the repository or the file's name; ``path`` the folder or file that was read; ``build``
+    reads the weights, and gives the same model whenever it is called;
     ``languages`` the codes of what the weights know; ``max_initial_timestamp_index`` counts steps of 0.02 s;
     ``alignment_heads`` are (decoder layer, head), None where the checkpoint does not say.
     """
@@ -33,13 +38,22 @@ class Checkpoint:
     name: str
     path: Path
     config: WhisperConfig
-    model: WhisperModel
+    build: Callable[[], WhisperModel]
     tokenizer: Tokenizer
     suppress_tokens: tuple[int, ...]
     begin_suppress_tokens: tuple[int, ...]
     max_initial_timestamp_index: int
     languages: tuple[str, ...]
     alignment_heads: tuple[tuple[int, int], ...] | None
+
+    @property
+    def model(self) -> WhisperModel:
+        """The model for inference, whose weights are read when it is first asked for.
+
+        Raises:
+            CheckpointInvalid: they are damaged, incomplete or not those of ``config``.
+        """
+        return self.build()
 
     @property
     def translates(self) -> bool:
@@ -52,20 +66,22 @@ class Checkpoint:
 
 
 def load_checkpoint(
-    name_or_path: str | os.PathLike[str], *, dtype: torch.dtype | None = torch.float32, offline: bool = False
+    name_or_path: str | os.PathLike[str], *, dtype: str | None = "float32", offline: bool = False
 ) -> Checkpoint:
-    """Load a model for inference from a path, a short name such as "base", or a repository as "owner/name".
+    """Load a model from a path, a short name such as "base", or a repository as "owner/name".
+
+    The weights are read when ``Checkpoint.model`` is first asked for.
 
     Args:
         name_or_path: Folder of Hugging Face's or CTranslate2's format, OpenAI's ``.pt`` file, or a name.
-        dtype: float32, bfloat16 or float16; None leaves each weight as it is stored. Weights stored so stay in the
-            mapped file.
+        dtype: "float32", "bfloat16" or "float16"; None leaves each weight as it is stored. Weights stored so stay in
+            the mapped file.
         offline: Never ask the hub.
 
     Raises:
         OptionError: ``dtype`` is another.
         ModelNotFound: it is not on this machine and cannot be downloaded.
-        CheckpointInvalid: it is damaged, incomplete or not Whisper.
+        CheckpointInvalid: it is damaged, incomplete or not Whisper, as far as that is known without the weights.
         VocabularyMismatch: the tokenizer belongs to other weights.
         OutputError: a bundled model cannot be put together in the cache folder.
     """
@@ -80,7 +96,7 @@ def load_checkpoint(
         name=name,
         path=path,
         config=parts.config,
-        model=build_model(parts, dtype),
+        build=cache(partial(_model, parts, dtype)),
         tokenizer=tokenizer,
         suppress_tokens=_within(settings.suppress_tokens, tokenizer.default_suppress_tokens, tokenizer.vocab_size),
         begin_suppress_tokens=_within(
@@ -97,6 +113,12 @@ def _reader(path: Path) -> Callable[[Path], Parts]:
         return openai.read
     # Both formats have a config.json.
     return ctranslate2.read if (path / "model.bin").is_file() else huggingface.read
+
+
+def _model(parts: Parts, dtype: str | None) -> WhisperModel:
+    from ttscribe.whisper.checkpoints.assembly import build_model
+
+    return build_model(parts, dtype)
 
 
 def _name(given: str, path: Path) -> str:

@@ -1,22 +1,25 @@
 """OpenAI's ``.pt`` files: dimensions and a state dict, loaded without running code."""
 
+from __future__ import annotations
+
 import pickle
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from ttscribe.errors import CheckpointInvalid, ModelError, VocabularyMismatch, with_extra
-from ttscribe.whisper.checkpoints.assembly import Parts
 from ttscribe.whisper.checkpoints.generation_settings import GenerationSettings
 from ttscribe.whisper.checkpoints.hub import local_vocabularies
+from ttscribe.whisper.checkpoints.parts import Parts
 from ttscribe.whisper.config import WhisperConfig
 from ttscribe.whisper.tokenizer import Tokenizer
 from ttscribe.whisper.vocabulary import find_vocabulary, read_vocabulary
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _DIMENSIONS = {
     "vocab_size": "n_vocab",
@@ -53,7 +56,7 @@ _RENAMES = (
 
 
 def read(path: Path) -> Parts:
-    """Read a ``.pt``; the tokenizer is the one beside it, or one of the same texts found on this machine.
+    """Read a ``.pt``, by PyTorch; the tokenizer is the one beside it, or one of the same texts found on this machine.
 
     Raises:
         CheckpointInvalid: the file is damaged, holds code, or is not OpenAI's Whisper.
@@ -65,10 +68,13 @@ def read(path: Path) -> Parts:
         raise CheckpointInvalid(f"{path} is not OpenAI's Whisper: it has no dims and model_state_dict")
     config = _config(dimensions, path)
     # OpenAI keeps suppressed tokens and alignment heads in its code, not in the file.
-    return Parts(path, config, _tensors(state, path), _tokenizer(path, config.vocab_size), GenerationSettings())
+    tensors = partial(_tensors, state, path)
+    return Parts(path, config, tensors, _tokenizer(path, config.vocab_size), GenerationSettings())
 
 
 def _load(path: Path) -> dict[str, Any]:
+    import torch
+
     try:
         # Files of torch before 1.6 are no zip archives, and only those can be mapped.
         with warnings.catch_warnings():
@@ -96,6 +102,8 @@ def _config(dimensions: dict[str, Any], path: Path) -> WhisperConfig:
 
 
 def _tensors(state: Mapping[str, Any], path: Path) -> Iterator[tuple[str, Tensor]]:
+    from torch import Tensor
+
     for name, tensor in state.items():
         if not isinstance(tensor, Tensor):
             raise CheckpointInvalid(f"{path}: {name} is {type(tensor).__name__}, not a tensor")
