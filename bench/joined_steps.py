@@ -21,7 +21,7 @@ import numpy as np
 
 from ttscribe.decoding import Picks, Rules, greedy_on_host
 from ttscribe.devices.cpu.int8 import Int8Runner
-from ttscribe.devices.cpu.packed import pack
+from ttscribe.devices.cpu.packing import pack
 from ttscribe.reports.kernel_times import WINDOW_TOKENS
 from ttscribe.types import FloatArray, IntArray
 from ttscribe.whisper.config import WhisperConfig

@@ -7,7 +7,7 @@ import pytest
 
 from golden.clips import clips
 from hearing import audio, expected, transcribed, words
-from ttscribe.devices.cpu import CpuRunner
+from ttscribe.devices.torch_runner import TorchRunner
 from ttscribe.errors import DeviceError, StateGone
 from ttscribe.transcription import Transcriber
 
@@ -18,7 +18,7 @@ NAMES = ("beckett", "en-counting", "en-quick_brown_fox")
 CLOSED = "the Transcriber of tiny.en was closed: load the model again"
 
 
-class Card(CpuRunner):
+class Card(TorchRunner):
     """The CPU with a card's limits: one decoding, which the next one overwrites, and one thread at a time."""
 
     max_decodings = 1
@@ -56,7 +56,9 @@ def card(monkeypatch):
     """A transcriber on a ``Card``."""
 
     def on_card(checkpoint):
-        monkeypatch.setattr("ttscribe.transcription.make_runner", lambda _device, model, *_: Card(model))
+        monkeypatch.setattr(
+            "ttscribe.transcription.open_checkpoint", lambda _device, checkpoint, *_: Card(checkpoint.model)
+        )
         return Transcriber(checkpoint)
 
     return on_card

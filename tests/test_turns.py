@@ -8,14 +8,14 @@ import pytest
 from ttscribe import DecodingOptions, transcription
 from ttscribe.audio import SAMPLE_RATE, load_audio
 from ttscribe.decoding import LAST
-from ttscribe.devices.cpu import CpuRunner
+from ttscribe.devices.torch_runner import TorchRunner
 from ttscribe.errors import StateGone
 from ttscribe.transcription import Transcriber
 
 THREADS = 3
 
 
-class OneDecoding(CpuRunner):
+class OneDecoding(TorchRunner):
     """The CPU with a card's limits, which are checked at every call."""
 
     max_decodings = 1
@@ -56,7 +56,7 @@ class OneDecoding(CpuRunner):
 @pytest.fixture
 def transcriber(base, monkeypatch):
     """A model of many languages: it listens to each recording's first window before it decodes it."""
-    monkeypatch.setattr(transcription, "make_runner", lambda device, model, *_: OneDecoding(model))
+    monkeypatch.setattr(transcription, "open_checkpoint", lambda device, checkpoint, *_: OneDecoding(checkpoint.model))
     return Transcriber(base)
 
 

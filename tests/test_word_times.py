@@ -11,7 +11,7 @@ from golden.clips import Absent, clips
 from hearing import transcribed
 from ttscribe import DecodingOptions, OptionError
 from ttscribe.audio import SAMPLE_RATE, load_audio
-from ttscribe.devices.cpu import CpuRunner
+from ttscribe.devices.torch_runner import TorchRunner
 from ttscribe.errors import StateGone
 from ttscribe.transcription import Transcriber
 
@@ -125,7 +125,7 @@ def test_a_language_without_spaces_has_words_of_characters(base):
         assert len(segment.words) >= 2
 
 
-class Forgetful(CpuRunner):
+class Forgetful(TorchRunner):
     """The CPU with a card's limit: reading a window's states on the host is refused once another took their place."""
 
     max_decodings = 1
@@ -149,7 +149,7 @@ class Forgetful(CpuRunner):
 
 @ENGLISH
 def test_states_that_are_gone_are_made_again(tiny_en, beckett_heard, monkeypatch):
-    monkeypatch.setattr("ttscribe.transcription.make_runner", lambda _device, model, *_: Forgetful(model))
+    monkeypatch.setattr("ttscribe.transcription.open_checkpoint", lambda _device, opened, *_: Forgetful(opened.model))
     forgetful = Transcriber(tiny_en)
     assert transcribed(forgetful, "beckett", word_timestamps=True)[0] == beckett_heard
     assert (forgetful.runner.gone, forgetful.runner.encodes) == (1, 3)

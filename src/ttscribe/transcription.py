@@ -27,7 +27,7 @@ from ttscribe.decoding import (
     most_rows,
 )
 from ttscribe.decoding.segments import SECONDS_PER_TIMESTAMP
-from ttscribe.devices import make_runner, require_values
+from ttscribe.devices import open_checkpoint, require_values
 from ttscribe.errors import AudioError, DeviceUnavailable, OptionError
 from ttscribe.languages import Languages, check_detection
 from ttscribe.live import BufferDecoder, Stream
@@ -81,7 +81,7 @@ class Transcriber(Closable):
     def __init__(self, checkpoint: Checkpoint, device: str = "cpu", precision: str | None = None) -> None:
         self.checkpoint = checkpoint
         self.device = device
-        self.runner = make_runner(device, checkpoint.model, precision, checkpoint.suppress_tokens, checkpoint.path)
+        self.runner = open_checkpoint(device, checkpoint, precision)
         self._lock: AbstractContextManager[Any] = nullcontext() if self.runner.concurrent else threading.RLock()
         self._languages = Languages(checkpoint, self.runner, self._turn)
         self._closed = False

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ttscribe.decoding import Picks, Rules
-from ttscribe.devices.cpu import kernels, packed
+from ttscribe.devices.cpu import kernels, packing
 from ttscribe.devices.cpu.int8 import Int8Runner
 from ttscribe.devices.joining import JoinedSteps
 from ttscribe.devices.slots import SlotRunner
@@ -127,7 +127,7 @@ INT8 = pytest.mark.skipif(kernels.why_not() is not None, reason=f"no int8: {kern
 @pytest.mark.parametrize("name", [pytest.param("int8", marks=INT8), "slots"])
 @pytest.mark.xdist_group("int8")
 def test_windows_of_several_threads_have_the_tokens_that_each_has_alone(tiny_en, windows, name):
-    runner = SlotRunner(tiny_en.model) if name == "slots" else Int8Runner(packed.pack(tiny_en.model), tiny_en.config)
+    runner = SlotRunner(tiny_en.model) if name == "slots" else Int8Runner(packing.pack(tiny_en.model), tiny_en.config)
     rows, compute = [], runner._steps._compute
 
     def counted(tokens, positions, state):

@@ -6,16 +6,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
-
-from ttscribe.decoding import Runner
 from ttscribe.devices.cpu import open_cpu
 from ttscribe.errors import DeviceUnavailable, OptionError
-from ttscribe.whisper.model import WhisperModel
+from ttscribe.whisper.config import WhisperConfig
 
 if TYPE_CHECKING:
-    # Neither the CPU nor a GPU waits for the compiler.
+    # Neither the CPU nor a GPU waits for the compiler, and the CPU not for PyTorch.
+    from ttscribe.decoding import Runner
     from ttscribe.devices.programs import ProgramDevice
+    from ttscribe.whisper.checkpoints import Checkpoint
+    from ttscribe.whisper.model import WhisperModel
 
 
 def _emulator(precision: str, board: str | None) -> ProgramDevice:
@@ -33,14 +33,19 @@ def _ttnn(_precision: str, board: str | None) -> ProgramDevice:
     return card(board)
 
 
-def _cuda(model: WhisperModel, precision: str | None, _path: Path | None) -> Runner:
+def _cuda(
+    _config: WhisperConfig, build: Callable[[], WhisperModel], precision: str | None, _path: Path | None
+) -> Runner:
     from ttscribe.devices.cuda import open_cuda
 
-    return open_cuda(model, precision)
+    return open_cuda(build(), precision)
 
 
 # What runs the model itself, and what runs programs, on a board where there is a choice.
-NATIVE: dict[str, Callable[[WhisperModel, str | None, Path | None], Runner]] = {"cpu": open_cpu, "cuda": _cuda}
+NATIVE: dict[str, Callable[[WhisperConfig, Callable[[], WhisperModel], str | None, Path | None], Runner]] = {
+    "cpu": open_cpu,
+    "cuda": _cuda,
+}
 PROGRAM_DEVICES: dict[str, Callable[[str, str | None], ProgramDevice]] = {"emulator": _emulator, "ttnn": _ttnn}
 
 
@@ -55,24 +60,37 @@ def open_program_device(device: str, precision: str) -> ProgramDevice:
     return opened(precision, board or None)
 
 
-def make_runner(
-    device: str,
-    model: WhisperModel,
-    precision: str | None = None,
-    suppress: Sequence[int] = (),
-    path: Path | None = None,
-) -> Runner:
-    """Put ``model`` on ``device``, which may convert its weights; ``path`` is where they were read.
+def make_runner(device: str, model: WhisperModel, precision: str | None = None, suppress: Sequence[int] = ()) -> Runner:
+    """Put ``model`` on ``device``, which may convert its weights.
 
     ``precision`` is what a device that runs the model itself computes in, or the policy of programs; None leaves
     weights on the CPU as they are, "auto" takes the device's choice. ``suppress`` are tokens that a device that runs
     programs never picks where it picks them itself. Raises DeviceUnavailable, OptionError.
     """
+    return _runner(device, model.config, lambda: model, precision, suppress, None)
+
+
+def open_checkpoint(device: str, checkpoint: Checkpoint, precision: str | None) -> Runner:
+    """Put a checkpoint's model on ``device``, as ``make_runner`` does; its tokens are suppressed.
+
+    Weights are not read where the device kept what it made of them before. Raises CheckpointInvalid too.
+    """
+    return _runner(device, checkpoint.config, checkpoint.build, precision, checkpoint.suppress_tokens, checkpoint.path)
+
+
+def _runner(
+    device: str,
+    config: WhisperConfig,
+    build: Callable[[], WhisperModel],
+    precision: str | None,
+    suppress: Sequence[int],
+    path: Path | None,
+) -> Runner:
     if device.partition(":")[0] in PROGRAM_DEVICES:
-        return _program_runner(device, model, None if precision == "auto" else precision, suppress)
+        return _program_runner(device, build(), None if precision == "auto" else precision, suppress)
     if device not in NATIVE:
         raise DeviceUnavailable(f"no device is called {device!r}; there is {', '.join(DEVICES)}")
-    return NATIVE[device](model, precision, path)
+    return NATIVE[device](config, build, precision, path)
 
 
 def _program_runner(device: str, model: WhisperModel, precision: str | None, suppress: Sequence[int]) -> Runner:
@@ -82,7 +100,7 @@ def _program_runner(device: str, model: WhisperModel, precision: str | None, sup
     chosen = policy(precision or WHISPER_POLICY)
     opened = open_program_device(device, chosen.name)
     # Programs are compiled from float32, and round what they round themselves.
-    model.to(torch.float32)
+    model.float()
     if not device.startswith("ttnn"):
         return ProgramRunner(model, opened, CompileSettings(chosen), suppress)
     from ttscribe.devices.ttnn.device import TtnnDevice
@@ -108,6 +126,7 @@ __all__ = [
     "NATIVE",
     "PROGRAM_DEVICES",
     "make_runner",
+    "open_checkpoint",
     "open_program_device",
     "require_values",
 ]

@@ -40,7 +40,7 @@ class TorchEncoder(Closable):
 
 
 class TorchRunner(TorchEncoder):
-    """Runs the plain torch programs; threads may share it.
+    """Runs the plain torch programs, the reference that other devices are held to; threads may share it.
 
     Logits are given in float32 on the host, whatever the weights' dtype: rules compare sums of probabilities.
     """

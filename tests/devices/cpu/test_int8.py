@@ -3,18 +3,26 @@
 import copy
 import math
 import os
+import struct
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load_file
 
-from ttscribe.devices import make_runner
-from ttscribe.devices.cpu import CpuRunner, kernels, packed
+from ttscribe import threads
+from ttscribe.devices import open_checkpoint
+from ttscribe.devices.cpu import kernels, packed, packing
 from ttscribe.devices.cpu.int8 import Int8Runner
+from ttscribe.devices.torch_runner import TorchRunner
 from ttscribe.errors import CheckpointInvalid
 from ttscribe.evaluation.correlation import correlation
+from ttscribe.files import replacing
 from ttscribe.transcription import Transcriber
+from ttscribe.whisper.checkpoints import load_checkpoint
+from ttscribe.whisper.checkpoints.bundled import installed
 
 pytestmark = [
     pytest.mark.skipif(kernels.why_not() is not None, reason=f"no int8: {kernels.why_not()}"),
@@ -24,12 +32,12 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def int8(tiny_en):
-    return Int8Runner(packed.pack(tiny_en.model), tiny_en.config)
+    return Int8Runner(packing.pack(tiny_en.model), tiny_en.config)
 
 
 @pytest.fixture(scope="module")
 def float32(tiny_en):
-    return CpuRunner(tiny_en.model)
+    return TorchRunner(tiny_en.model)
 
 
 @pytest.fixture(scope="module")
@@ -38,11 +46,11 @@ def prompt(tiny_en):
 
 
 @pytest.fixture
-def threads():
-    """The number of threads, which a test may change."""
-    before = torch.get_num_threads()
-    yield before
-    torch.set_num_threads(before)
+def limit():
+    """Sets the number of threads, until the test ends."""
+    before = threads.count()
+    yield threads.limit
+    threads.limit(before)
 
 
 def said(runner, mel, prompt, count=8):
@@ -58,7 +66,7 @@ def said(runner, mel, prompt, count=8):
 
 def linear(weight, bias):
     """A linear of the library, and the tensors that it points into."""
-    tensors = packed._linear("it", weight, bias)
+    tensors = packing._linear("it", weight, bias)
     pointers = (tensors[f"it.{name}"].data_ptr() for name in ("weight", "scale", "sums", "bias"))
     return kernels.Linear(*pointers, *weight.shape), tensors
 
@@ -66,7 +74,7 @@ def linear(weight, bias):
 def multiplied(weight, bias, rows):
     made, _kept = linear(weight, bias)
     result = torch.empty(len(rows), len(weight))
-    kernels.library().ttscribe_linear(made, rows.data_ptr(), len(rows), result.data_ptr(), torch.get_num_threads())
+    kernels.library().ttscribe_linear(made, rows.data_ptr(), len(rows), result.data_ptr(), threads.count())
     return result
 
 
@@ -119,10 +127,10 @@ def test_a_shorter_window_is_encoded_too(int8, windows):
     assert np.isfinite(encoded).all()
 
 
-def test_the_number_of_threads_changes_nothing(int8, windows, prompt, threads):
+def test_the_number_of_threads_changes_nothing(int8, windows, prompt, limit):
     results = []
     for count in (1, 2, 5, 3):
-        torch.set_num_threads(count)
+        limit(count)
         results.append(said(int8, windows[:1], prompt, 2))
     assert all(np.array_equal(each, results[0]) for each in results)
 
@@ -134,8 +142,8 @@ def test_threads_share_it(int8, windows, prompt):
     assert all(np.array_equal(each, expected[at % 2]) for at, each in enumerate(found))
 
 
-def test_a_fork_has_threads_of_its_own(int8, windows, prompt, threads):
-    torch.set_num_threads(2)
+def test_a_fork_has_threads_of_its_own(int8, windows, prompt, limit):
+    limit(2)
     encoded = int8.encode(windows[:1])
     child = os.fork()
     if not child:
@@ -177,34 +185,93 @@ def test_beams_and_word_times_are_those_of_float32(tiny_en, beckett):
     assert all(abs(a - b) <= 0.2 for (_, a), (_, b) in zip(ours[0], theirs[0], strict=True))
 
 
-def test_weights_are_packed_once_and_mapped_after_that(tiny_en, tmp_path, monkeypatch, windows, prompt, int8):
-    monkeypatch.setenv("TTSCRIBE_CACHE", str(tmp_path))
-    make_runner("cpu", tiny_en.model, "int8", path=tiny_en.path)
-    monkeypatch.setattr(packed, "pack", None)
-    again = make_runner("cpu", tiny_en.model, "int8", path=tiny_en.path)
-    assert np.array_equal(said(again, windows[:1], prompt, 2), said(int8, windows[:1], prompt, 2))
-    assert [path.suffix for path in (tmp_path / "packed").iterdir()] == [".pt"]
-
-
-def test_packed_weights_of_a_changed_file_are_replaced(tiny_en, tmp_path, monkeypatch):
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """An empty folder for packed weights."""
     monkeypatch.setenv("TTSCRIBE_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "packed"
+
+
+def not_built():
+    pytest.fail("the weights were read")
+
+
+def test_weights_are_packed_once_and_mapped_after_that(tiny_en, cache, windows, prompt, int8):
+    open_checkpoint("cpu", tiny_en, "int8")
+    again = open_checkpoint("cpu", replace(tiny_en, build=not_built), "int8")
+    assert np.array_equal(said(again, windows[:1], prompt, 2), said(int8, windows[:1], prompt, 2))
+    assert [path.suffix for path in cache.iterdir()] == [".safetensors"]
+
+
+@pytest.mark.parametrize("name", ["tiny.en", "base"])
+def test_packed_weights_are_a_file_of_safetensors_whose_tensors_begin_with_a_line_of_the_cache(name, cache):
+    if installed(name) is None:
+        pytest.skip(f"the packages of {name} are not installed: make env")
+    checkpoint = load_checkpoint(name, offline=True)
+    mapped = packed.packed_weights(checkpoint.build, checkpoint.path)
+    (file,) = cache.iterdir()
+    theirs, made = load_file(file), packing.pack(checkpoint.model)
+    assert mapped.keys() == theirs.keys() == made.keys()
+    for key, array in mapped.items():
+        assert array.dtype == theirs[key].dtype == made[key].dtype
+        assert np.array_equal(array, theirs[key])
+        assert np.array_equal(array, made[key])
+        assert array.ctypes.data % 64 == 0
+        assert not array.flags.writeable
+
+
+def test_packed_weights_of_a_changed_file_are_replaced(tiny_en, tmp_path, cache):
     weights = tmp_path / "model.pt"
     for text in ("a", "longer"):
         weights.write_text(text)
-        packed.packed_weights(tiny_en.model, weights)
-    (kept,) = (tmp_path / "cache" / "packed").iterdir()
+        packed.packed_weights(tiny_en.build, weights)
+    (kept,) = cache.iterdir()
     assert kept == packed._file(weights)
+
+
+def header_without(text):
+    """Damage: what the header has in place of ``text``."""
+    return lambda content: content.replace(text, b"?" * len(text), 1)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: b"",
+        lambda content: content[:7],
+        lambda content: content[:2000],
+        lambda content: content[:-1],
+        lambda content: bytes(len(content)),
+        lambda content: b"\xff" * 8 + content[8:],
+        lambda content: struct.pack("<Q", 100_000) + b"[" * 100_000 + content,
+        lambda content: struct.pack("<Q", 2) + b"[]" + content,
+        header_without(b'"F16"'),
+        header_without(b'"shape"'),
+        header_without(b'"data_offsets": [0'),
+    ],
+)
+def test_packed_weights_that_are_not_whole_are_packed_again(tiny_en, cache, caplog, damage):
+    whole = packed.packed_weights(tiny_en.build, tiny_en.path)
+    (file,) = cache.iterdir()
+    content = file.read_bytes()
+    # Beside it, since the file itself is mapped.
+    with replacing(file) as damaged:
+        damaged.write_bytes(damage(content))
+    mended = packed.packed_weights(tiny_en.build, tiny_en.path)
+    assert f"{file} is damaged" in caplog.text
+    assert file.read_bytes() == content
+    assert all(np.array_equal(mended[key], whole[key]) for key in whole)
 
 
 def test_weights_that_are_no_numbers_are_refused(small_model):
     damaged = copy.deepcopy(small_model)
     damaged.decoder.layers[0].fc2.weight[3, 5] = torch.nan
     with pytest.raises(CheckpointInvalid, match=r"weights of decoder\.0\.feed_forward\.out are not numbers"):
-        packed.pack(damaged)
+        packing.pack(damaged)
 
 
 def test_a_cache_that_cannot_be_written_is_done_without(tiny_en, tmp_path, monkeypatch, caplog):
     (tmp_path / "file").touch()
     monkeypatch.setenv("TTSCRIBE_CACHE", str(tmp_path / "file"))
-    assert "head.weight" in packed.packed_weights(tiny_en.model, tiny_en.path)
+    assert "head.weight" in packed.packed_weights(tiny_en.build, tiny_en.path)
     assert "cannot write" in caplog.text

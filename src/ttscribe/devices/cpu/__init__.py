@@ -2,35 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-
-from ttscribe.decoding import Runner
 from ttscribe.devices.cpu.precision import PRECISIONS, automatic, require
-from ttscribe.devices.torch_runner import TorchRunner
-from ttscribe.whisper.model import WhisperModel
+from ttscribe.whisper.config import WhisperConfig
+
+if TYPE_CHECKING:
+    from ttscribe.decoding import Runner
+    from ttscribe.whisper.model import WhisperModel
 
 
-class CpuRunner(TorchRunner):
-    """Runs the plain torch programs on the CPU: the reference that other devices are held to."""
-
-
-def open_cpu(model: WhisperModel, precision: str | None, path: Path | None) -> Runner:
+def open_cpu(
+    config: WhisperConfig, build: Callable[[], WhisperModel], precision: str | None, path: Path | None
+) -> Runner:
     """A runner in one of PRECISIONS, None for the weights' own, "auto" for what this CPU is fast at.
 
-    ``path`` is where the weights were read: what is made of them is kept for the next start. Raises OptionError.
+    ``build`` gives the model, which int8 does without from the second start on: ``path`` is where its weights are read,
+    and what is made of them is kept. Raises OptionError, and CheckpointInvalid as ``build`` does.
     """
-    chosen = automatic(model.config).precision if precision == "auto" else precision
-    if chosen is None:
-        return CpuRunner(model)
-    require(chosen, model.config)
+    chosen = automatic(config).precision if precision == "auto" else precision
+    if chosen is not None:
+        require(chosen, config)
     if chosen == "int8":
         from ttscribe.devices.cpu.int8 import Int8Runner
         from ttscribe.devices.cpu.packed import packed_weights
 
-        return Int8Runner(packed_weights(model, path), model.config)
-    return CpuRunner(model.to(getattr(torch, chosen)))
+        return Int8Runner(packed_weights(build, path), config)
+    import torch
+
+    from ttscribe.devices.torch_runner import TorchRunner
+
+    model = build()
+    return TorchRunner(model if chosen is None else model.to(getattr(torch, chosen)))
 
 
-__all__ = ["PRECISIONS", "CpuRunner", "automatic", "open_cpu"]
+__all__ = ["PRECISIONS", "automatic", "open_cpu"]

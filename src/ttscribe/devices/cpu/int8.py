@@ -64,7 +64,7 @@ class Int8Runner(Closable):
         self._convolve(first, heard, bins, between[1:-1])
         states = np.empty(((frames + 1) // 2, width), np.float32)
         self._convolve(second, between, 2 * width, states)
-        states += self._packed["audio_positions"][: len(states)].numpy()
+        states += self._packed["audio_positions"][: len(states)]
         return states
 
     def _convolve(self, convolution: kernels.Convolution, heard: FloatArray, stride: int, result: FloatArray) -> None:

@@ -1,46 +1,69 @@
-"""A model's weights in 8 bits, laid out for ``kernels``, kept in a file that is mapped into memory."""
+"""A model's weights in 8 bits, laid out for ``kernels``, kept in a file that is mapped into memory.
+
+The file is of the format safetensors: its header's length in 8 bytes, the header in JSON, the tensors.
+"""
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+import os
+import struct
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional
+import numpy as np
+import numpy.typing as npt
 
 from ttscribe.devices.cpu import kernels
 from ttscribe.devices.cpu.kernels.building import KEY
-from ttscribe.errors import CheckpointInvalid, OutputError
+from ttscribe.errors import OutputError
 from ttscribe.files import cache_folder, replacing
 from ttscribe.whisper.config import WhisperConfig
-from ttscribe.whisper.model import DecoderLayer, EncoderLayer, WhisperModel
+
+if TYPE_CHECKING:
+    from ttscribe.whisper.model import WhisperModel
 
 logger = logging.getLogger("ttscribe.devices.cpu")
 
-Packed = Mapping[str, Tensor]
-"""Tensors by the path of what they are of, such as "encoder.0.attention.into.weight"."""
+Packed = Mapping[str, npt.NDArray[Any]]
+"""Arrays by the path of what they are of, such as "encoder.0.attention.into.weight"."""
+
+_DTYPES = {"I8": np.int8, "I32": np.int32, "F16": np.float16, "F32": np.float32}
+_NAMES = {np.dtype(dtype): name for name, dtype in _DTYPES.items()}
+_LINE = 64  # bytes of a line of the CPU's caches
+
+# What reading a header raises that is not what was written.
+_DAMAGE = (AttributeError, LookupError, OSError, RecursionError, TypeError, ValueError, struct.error)
 
 
-def packed_weights(model: WhisperModel, path: Path | None) -> Packed:
-    """The model's weights in the kernels' layout: from the file that was written of ``path`` before, or to it."""
+def packed_weights(build: Callable[[], WhisperModel], path: Path | None) -> Packed:
+    """A model's weights in the kernels' layout: from the file that was written of ``path`` before, or to it.
+
+    ``build`` gives the model; it is called where there is no such file. Raises CheckpointInvalid as it does, and where
+    weights are no numbers.
+    """
     if path is None:
-        return pack(model)
+        return _pack(build())
     file = _file(path)
-    if not file.exists():
-        packed = pack(model)
-        try:
-            _write(packed, file)
-        except OutputError as error:
-            logger.warning("%s; packing the weights again at each start", error)
-            return packed
-    mapped: dict[str, Tensor] = torch.load(file, mmap=True, weights_only=True)
-    return mapped
+    if (kept := _mapped(file)) is not None:
+        return kept
+    packed = _pack(build())
+    try:
+        _write(packed, file)
+    except OutputError as error:
+        logger.warning("%s; packing the weights again at each start", error)
+        return packed
+    # Mapped memory is shared by all processes, and the system may take it back.
+    return _mapped(file) or packed
+
+
+def _pack(model: WhisperModel) -> Packed:
+    from ttscribe.devices.cpu.packing import pack
+
+    return pack(model)
 
 
 def _file(path: Path) -> Path:
@@ -49,10 +72,29 @@ def _file(path: Path) -> Path:
     files = [path] if path.is_file() else sorted(each for each in path.iterdir() if each.is_file())
     # The hub's snapshots are links to files named by their content; times and sizes are the content's.
     # And another when the kernels, or what packs for them, are others than those that wrote it.
-    made_by = (KEY, Path(__file__).read_text(encoding="utf-8"))
+    sources = [Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("packed.py", "packing.py")]
     known = [(each.name, each.stat().st_size, each.stat().st_mtime_ns) for each in files]
-    here, now = (sha256(repr(part).encode()).hexdigest()[:16] for part in (str(path), (made_by, known)))
-    return cache_folder() / "packed" / f"{here}-{now}.pt"
+    here, now = (sha256(repr(part).encode()).hexdigest()[:16] for part in (str(path), (KEY, sources, known)))
+    return cache_folder() / "packed" / f"{here}-{now}.safetensors"
+
+
+def _mapped(file: Path) -> Packed | None:
+    """What is in the file; None where it is not there, or is not whole."""
+    try:
+        content = np.asarray(np.memmap(file, np.uint8, "r"))
+        (length,) = struct.unpack_from("<Q", content)
+        header = json.loads(content[8 : 8 + length].tobytes())
+        return {name: _array(content[8 + length :], **entry) for name, entry in header.items()}
+    except FileNotFoundError:
+        return None
+    except _DAMAGE as error:
+        logger.warning("%s is damaged (%s); packing the weights again", file, error)
+        return None
+
+
+def _array(content: npt.NDArray[np.uint8], dtype: str, shape: list[int], data_offsets: list[int]) -> npt.NDArray[Any]:
+    start, stop = data_offsets
+    return content[start:stop].view(_DTYPES[dtype]).reshape(shape)
 
 
 def _write(packed: Packed, file: Path) -> None:
@@ -60,24 +102,31 @@ def _write(packed: Packed, file: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"cannot write {file}: {error.strerror or error}") from error
-    with replacing(file) as new:
-        torch.save(packed, new)
-    for old in file.parent.glob(f"{file.name.partition('-')[0]}-*.pt"):
+    with replacing(file) as new, new.open("xb") as output:
+        output.write(_header(packed))
+        for array in packed.values():
+            output.write(array.data)
+        output.flush()
+        # Or a power cut could leave zeros for weights.
+        os.fsync(output.fileno())
+    for old in file.parent.glob(f"{file.name.partition('-')[0]}-*"):
         if old != file:
             old.unlink(missing_ok=True)
 
 
-def pack(model: WhisperModel) -> Packed:
-    """The weights in the kernels' layout; each is converted on its own."""
-    packed: dict[str, Tensor] = {}
-    with ThreadPoolExecutor(torch.get_num_threads()) as threads:
-        for part in threads.map(lambda made: made(), _parts(model)):
-            packed.update(part)
-    return packed
+def _header(packed: Packed) -> bytes:
+    entries, stop = {}, 0
+    for name, array in packed.items():
+        start, stop = stop, stop + array.nbytes
+        entries[name] = {"dtype": _NAMES[array.dtype], "shape": array.shape, "data_offsets": (start, stop)}
+    text = json.dumps(entries).encode()
+    # Every tensor is of whole lines, as the kernels' widths are: where the first begins with one, all do.
+    text += b" " * (-(8 + len(text)) % _LINE)
+    return struct.pack("<Q", len(text)) + text
 
 
 def structure(packed: Packed, config: WhisperConfig) -> kernels.Model:
-    """The kernels' model on these tensors, which it does not keep alive."""
+    """The kernels' model on these arrays, which it does not keep alive."""
     encoder = (kernels.EncoderLayer * config.encoder_layers)()
     decoder = (kernels.DecoderLayer * config.decoder_layers)()
     model = kernels.Model(
@@ -90,8 +139,8 @@ def structure(packed: Packed, config: WhisperConfig) -> kernels.Model:
         encoder=encoder,
         decoder=decoder,
     )
-    for name, tensor in packed.items():
-        _point(model, name.split("."), tensor)
+    for name, array in packed.items():
+        _point(model, name.split("."), array)
     shapes = {name.removesuffix(".weight"): packed[name].shape for name in packed if name.endswith(".weight")}
     for name, shape in shapes.items():
         if len(shape) == 4:
@@ -100,10 +149,10 @@ def structure(packed: Packed, config: WhisperConfig) -> kernels.Model:
     return model
 
 
-def _point(model: Any, path: Sequence[str], tensor: Tensor) -> None:
+def _point(model: Any, path: Sequence[str], array: npt.NDArray[Any]) -> None:
     owner = _at(model, path[:-1])
     if owner is not None:
-        setattr(owner, path[-1], tensor.data_ptr())
+        setattr(owner, path[-1], array.ctypes.data)
 
 
 def _at(owner: Any, path: Sequence[str]) -> Any:
@@ -112,105 +161,3 @@ def _at(owner: Any, path: Sequence[str]) -> Any:
         if owner is None:
             return None
     return owner
-
-
-def _parts(model: WhisperModel) -> Iterator[Callable[[], Packed]]:
-    """What gives the tensors of each part of the model."""
-    encoder, decoder = model.encoder, model.decoder
-    yield partial(_convolution, "conv1", encoder.conv1)
-    yield partial(_convolution, "conv2", encoder.conv2)
-    for index, module in enumerate(encoder.layers):
-        layer, name = cast("EncoderLayer", module), f"encoder.{index}"
-        attention = layer.self_attn
-        inputs = (attention.q_proj, attention.k_proj, attention.v_proj)
-        yield partial(_block, f"{name}.attention", layer.self_attn_layer_norm, inputs, attention.out_proj)
-        yield partial(_block, f"{name}.feed_forward", layer.final_layer_norm, (layer.fc1,), layer.fc2)
-    for index, module in enumerate(decoder.layers):
-        yield from _decoder_layer(f"decoder.{index}", cast("DecoderLayer", module))
-    yield partial(_norm, "encoder_norm", encoder.layer_norm.weight, encoder.layer_norm.bias)
-    yield partial(_equalised, "decoder_norm", "head", decoder.layer_norm, (decoder.embed_tokens,))
-    yield partial(_unpacked, model)
-
-
-def _decoder_layer(name: str, layer: DecoderLayer) -> Iterator[Callable[[], Packed]]:
-    own, cross = layer.self_attn, layer.encoder_attn
-    block = partial(_block, equalised=True)
-    inputs = (own.q_proj, own.k_proj, own.v_proj)
-    yield partial(block, f"{name}.self_attention", layer.self_attn_layer_norm, inputs, own.out_proj)
-    yield partial(block, f"{name}.cross_attention", layer.encoder_attn_layer_norm, (cross.q_proj,), cross.out_proj)
-    yield partial(block, f"{name}.feed_forward", layer.final_layer_norm, (layer.fc1,), layer.fc2)
-    yield lambda: _linear(f"{name}.cross_key_value", *_joined((cross.k_proj, cross.v_proj)))
-
-
-def _block(
-    name: str, norm: nn.LayerNorm, inputs: Sequence[nn.Linear], out: nn.Linear, *, equalised: bool = False
-) -> Packed:
-    if equalised:
-        into = _equalised(f"{name}.norm", f"{name}.into", norm, inputs)
-    else:
-        into = {**_norm(f"{name}.norm", norm.weight, norm.bias), **_linear(f"{name}.into", *_joined(inputs))}
-    return {**into, **_linear(f"{name}.out", *_joined((out,)))}
-
-
-def _equalised(norm_name: str, name: str, norm: nn.LayerNorm, linears: Sequence[nn.Linear | nn.Embedding]) -> Packed:
-    """A norm and the product of what it gives, every input's largest weight made 1 and its size given to the norm.
-
-    Whisper's embedding has a few inputs with weights far above all others. Scaled for them, 8 bits leave the others a
-    few steps: of tiny.en's logits that costs 0.004 of their correlation with float32's, and so 0.0001. The norm's
-    output may be as uneven as it likes where it is multiplied in 16 bits, as the decoder's is.
-    """
-    weight, bias = _joined(linears)
-    largest = weight.abs().amax(0).clamp_min(torch.finfo(torch.float32).tiny)
-    scaled = _norm(norm_name, norm.weight.float() * largest, norm.bias.float() * largest)
-    return {**scaled, **_linear(name, weight / largest, bias)}
-
-
-def _joined(linears: Sequence[nn.Linear | nn.Embedding]) -> tuple[Tensor, Tensor]:
-    """Weight [outputs, inputs] and bias [outputs], in float32, of products of the same input together."""
-    biases = [getattr(each, "bias", None) for each in linears]
-    filled = [
-        torch.zeros(len(each.weight)) if bias is None else bias for each, bias in zip(linears, biases, strict=True)
-    ]
-    return torch.cat([each.weight.float() for each in linears]), torch.cat([each.float() for each in filled])
-
-
-def _linear(name: str, weight: Tensor, bias: Tensor) -> Packed:
-    # In 8 bits what is no number would be one.
-    if not (weight.isfinite().all() and bias.isfinite().all()):
-        raise CheckpointInvalid(f"the weights of {name} are not numbers: the checkpoint is damaged")
-    outputs, inputs = weight.shape
-    panels = -(-outputs // kernels.UNIT)
-    packed = torch.empty(panels, inputs // 4, kernels.UNIT, 4, dtype=torch.int8)
-    scale, sums = torch.empty(panels * kernels.UNIT), torch.empty(panels * kernels.UNIT, dtype=torch.int32)
-    values = weight.contiguous()
-    kernels.library().ttscribe_pack(
-        values.data_ptr(), outputs, inputs, packed.data_ptr(), scale.data_ptr(), sums.data_ptr()
-    )
-    filled = functional.pad(bias, (0, panels * kernels.UNIT - outputs))
-    return {f"{name}.weight": packed, f"{name}.scale": scale, f"{name}.sums": sums, f"{name}.bias": filled}
-
-
-def _norm(name: str, weight: Tensor, bias: Tensor) -> Packed:
-    return {f"{name}.weight": weight.float(), f"{name}.bias": bias.float()}
-
-
-def _convolution(name: str, convolution: nn.Conv1d) -> Packed:
-    """As a product with three positions beside each other, all channels of each; weights [outputs, 3 x channels].
-
-    In twice 8 bits: what rounding took is a product of its own.
-    """
-    assert convolution.bias is not None
-    weight = convolution.weight.float().transpose(1, 2).flatten(1)
-    product = _linear(f"{name}.product", weight, convolution.bias.float())
-    scale = weight.abs().amax(1, keepdim=True) / 127
-    rest = weight - (weight / scale.clamp_min(torch.finfo(torch.float32).tiny)).round() * scale
-    return {**product, **_linear(f"{name}.rest", rest, torch.zeros(len(rest)))}
-
-
-def _unpacked(model: WhisperModel) -> Packed:
-    """What is not quantised: positions in float32, the embedding of tokens in float16."""
-    return {
-        "embedding": model.decoder.embed_tokens.weight.to(torch.float16),
-        "positions": model.decoder.embed_positions.weight.float(),
-        "audio_positions": model.encoder.embed_positions.weight.float(),
-    }
