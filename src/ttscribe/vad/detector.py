@@ -5,8 +5,8 @@ from __future__ import annotations
 from array import array
 
 import numpy as np
-import torch
-from torch import Tensor
+import numpy.typing as npt
+from numpy.lib.stride_tricks import sliding_window_view
 
 from ttscribe.options import VadOptions
 from ttscribe.types import Samples
@@ -29,21 +29,20 @@ class FrameListener:
         self._state = SileroNetwork.first_state()
         self._level = Level()
         # What is not heard yet, after the end of what is: the frames' context.
-        self._held = torch.zeros(CONTEXT)
+        self._held = np.zeros(CONTEXT, np.float32)
 
-    @torch.inference_mode()
-    def add(self, samples: Samples) -> list[Tensor]:
-        """Probabilities of the frames of 32 ms, in one or more tensors, that float32 samples [any number] complete."""
-        joined = torch.cat([self._held, torch.from_numpy(samples)])
+    def add(self, samples: Samples) -> list[npt.NDArray[np.float32]]:
+        """Probabilities of the frames of 32 ms, in one or more arrays, that float32 samples [any number] complete."""
+        joined = np.concatenate([self._held, samples])
         count = (len(joined) - CONTEXT) // FRAME * FRAME
         found = []
         for start in range(0, count, _BLOCK):
             stop = min(start + _BLOCK, count)
-            frames = joined[start : stop + CONTEXT].unfold(0, CONTEXT + FRAME, FRAME)
+            frames = sliding_window_view(joined[start : stop + CONTEXT], CONTEXT + FRAME)[::FRAME]
             gain = self._level.gain(frames[:, CONTEXT:])
             heard, self._state = self._network(frames if gain == 1 else frames * gain, self._state)
             found.append(heard)
-        self._held = joined[count:].clone()
+        self._held = joined[count:].copy()
         return found
 
 
@@ -57,7 +56,7 @@ class SpeechDetector:
         self._listener = FrameListener()
         self._pieces: list[Samples] = []
         self._held = self._length = 0
-        self._probabilities: list[Tensor] = []
+        self._probabilities: list[npt.NDArray[np.float32]] = []
 
     def add(self, samples: Samples) -> None:
         """Hear float32 samples [any number] that follow those before."""
@@ -76,7 +75,7 @@ class SpeechDetector:
         # In C's float32: hours of Python's floats would take eight times as much.
         probabilities = array("f")
         for heard in self._probabilities:
-            probabilities.frombytes(heard.numpy().tobytes())
+            probabilities.frombytes(heard.tobytes())
         return Speech.of(probabilities, self._length, options)
 
     def _listen(self, count: int) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+import numpy as np
 
+from ttscribe.types import Samples
 from ttscribe.vad.silero import FRAME
 
 # Power of a half second at -35 dB, above which sound is heard as it is, and at -23 dB, to which it is raised below.
@@ -21,9 +22,9 @@ class Level:
     def __init__(self) -> None:
         self._power = self._loudest = 0.0
 
-    def gain(self, frames: Tensor) -> float:
+    def gain(self, frames: Samples) -> float:
         """For frames [N, FRAME] at ±1 that follow those before, by the loudest half second up to their end."""
-        for power in frames.square().mean(-1).tolist():
+        for power in np.square(frames).mean(-1).tolist():
             self._power += _MEMORY * (power - self._power)
             self._loudest = max(self._loudest, self._power)
         if not 0 < self._loudest < _QUIET:

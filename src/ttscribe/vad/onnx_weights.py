@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import torch
-from torch import Tensor
+import numpy as np
+import numpy.typing as npt
 
 _GRAPH = 7  # of a model
 _INITIALIZER = 5  # of a graph
@@ -18,7 +18,7 @@ _DIMS, _TYPE, _RAW_DATA = 1, 2, 9  # of a tensor
 _FLOAT = 1  # the type of float32
 
 
-def float_weights(path: Path) -> list[Tensor]:
+def float_weights(path: Path) -> list[npt.NDArray[np.float32]]:
     """The float32 tensors of at least one dimension that a model's graph begins with, in the order of the file.
 
     Raises OSError where there is no such file, ValueError where it is no ONNX file or cut short.
@@ -34,7 +34,7 @@ def float_weights(path: Path) -> list[Tensor]:
     return [tensor for tensor in tensors if tensor is not None]
 
 
-def _tensor(value: int | memoryview) -> Tensor | None:
+def _tensor(value: int | memoryview) -> npt.NDArray[np.float32] | None:
     shape: list[int] = []
     kind, data = 0, memoryview(b"")
     for number, field in _fields(_message(value)):
@@ -47,8 +47,8 @@ def _tensor(value: int | memoryview) -> Tensor | None:
     if kind != _FLOAT or not shape:
         return None
     try:
-        return torch.frombuffer(bytearray(data), dtype=torch.float32).reshape(shape)
-    except RuntimeError as error:
+        return np.frombuffer(data, np.float32).reshape(shape)
+    except (ValueError, OverflowError) as error:
         raise ValueError("a tensor of another size than it declares") from error
 
 

@@ -1,15 +1,16 @@
-"""Silero VAD's network for 16 kHz, in plain PyTorch, with the weights of whichever package has them."""
+"""Silero VAD's network for 16 kHz, in plain NumPy, with the weights of whichever package has them."""
 
 from __future__ import annotations
 
 import functools
 import importlib.util
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+import numpy as np
+import numpy.typing as npt
+from numpy.lib.stride_tricks import sliding_window_view
 
 from ttscribe.errors import CheckpointInvalid, ModelNotFound
 from ttscribe.vad.onnx_weights import float_weights
@@ -20,48 +21,126 @@ FRAME = 512
 CONTEXT = 64
 """Samples before a frame that it is heard with."""
 
-State: TypeAlias = tuple[Tensor, Tensor]
-"""The LSTM's hidden and cell state, each [1, 128]."""
+Floats: TypeAlias = npt.NDArray[np.float32]
 
-_BINS = 129  # of a transform of 256 samples
+State: TypeAlias = tuple[Floats, Floats]
+"""The LSTM's hidden and cell state, each [128]."""
+
+_BINS, _WINDOW, _HOP = 129, 256, 128  # of the short-time transform: samples of a window, and to the next
+_WIDTH = 128  # of the LSTM
 
 WEIGHTS = "silero_vad/data/silero_vad_16k_sequence.onnx"
-"""In the package silero-vad; they are in the order of ``_NAMES``."""
+"""In the package silero-vad; they are in the order of ``_SHAPES``."""
 
-_NAMES = (
-    "stft_conv.weight",
-    *(f"conv{number}.{kind}" for number in (1, 2, 3, 4) for kind in ("weight", "bias")),
-    *("final_conv.weight", "final_conv.bias"),
-    *("lstm.weight_ih_l0", "lstm.weight_hh_l0", "lstm.bias"),
-)
+_SHAPES = {
+    "stft": (2 * _BINS, 1, _WINDOW),
+    "conv1.weight": (128, _BINS, 3),
+    "conv1.bias": (128,),
+    "conv2.weight": (64, 128, 3),
+    "conv2.bias": (64,),
+    "conv3.weight": (64, 64, 3),
+    "conv3.bias": (64,),
+    "conv4.weight": (_WIDTH, 64, 3),
+    "conv4.bias": (_WIDTH,),
+    "output.weight": (1, _WIDTH, 1),
+    "output.bias": (1,),
+    "lstm.input": (1, 4 * _WIDTH, _WIDTH),
+    "lstm.hidden": (1, 4 * _WIDTH, _WIDTH),
+    "lstm.bias": (1, 8 * _WIDTH),
+}
 
 
-class SileroNetwork(nn.Module):
+class SileroNetwork:
     """Magnitudes of a short-time transform, four convolutions, an LSTM over frames, and one output."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.stft_conv = nn.Conv1d(1, 2 * _BINS, 256, stride=128, bias=False)
-        self.conv1 = nn.Conv1d(_BINS, 128, 3, padding=1)
-        self.conv2 = nn.Conv1d(128, 64, 3, stride=2, padding=1)
-        self.conv3 = nn.Conv1d(64, 64, 3, stride=2, padding=1)
-        self.conv4 = nn.Conv1d(64, 128, 3, padding=1)
-        self.lstm = nn.LSTM(128, 128)
-        self.final_conv = nn.Conv1d(128, 1, 1)
+    def __init__(self, weights: Mapping[str, Floats]) -> None:
+        """``weights`` are of ``_SHAPES``."""
+        self._transform = weights["stft"][:, 0].T.copy()
+        self._convolutions = [
+            _Convolution(weights[f"conv{number}.weight"], weights[f"conv{number}.bias"], stride)
+            for number, stride in ((1, 1), (2, 2), (3, 2), (4, 1))
+        ]
+        bias = weights["lstm.bias"][0, : 4 * _WIDTH] + weights["lstm.bias"][0, 4 * _WIDTH :]
+        self._input, self._hidden, self._bias = (
+            _halved(each) for each in (weights["lstm.input"][0].T, weights["lstm.hidden"][0].T, bias)
+        )
+        self._output, self._output_bias = weights["output.weight"][0, :, 0], weights["output.bias"]
 
-    def forward(self, frames: Tensor, state: State) -> tuple[Tensor, State]:
+    def __call__(self, frames: Floats, state: State) -> tuple[Floats, State]:
         """Probabilities of speech [N] of consecutive frames [N, CONTEXT + FRAME] at ±1, and the state after them."""
-        real, imaginary = self.stft_conv(F.pad(frames, (0, 64), "reflect")[:, None]).split(_BINS, dim=1)
-        hidden = (real.square() + imaginary.square()).sqrt()
-        for convolution in (self.conv1, self.conv2, self.conv3, self.conv4):
-            hidden = convolution(hidden).relu()
-        hidden, state = self.lstm(hidden[:, :, 0], state)
-        return self.final_conv(hidden.relu()[:, :, None]).sigmoid()[:, 0, 0], state
+        mirrored = np.pad(frames, ((0, 0), (0, CONTEXT)), mode="reflect")
+        spectra = _products(mirrored, _WINDOW, _HOP, self._transform)
+        np.square(spectra, out=spectra)
+        hidden = np.sqrt(spectra[..., :_BINS] + spectra[..., _BINS:])
+        for convolution in self._convolutions:
+            hidden = convolution(hidden)
+        spoken, state = self._remembered(hidden[:, 0], state)
+        return _logistic(np.maximum(spoken, 0) @ self._output + self._output_bias), state
+
+    def _remembered(self, inputs: Floats, state: State) -> tuple[Floats, State]:
+        """The LSTM's hidden states [N, 128] of inputs [N, 128], and its state after them."""
+        hidden, cell = state
+        states = np.empty_like(inputs)
+        # The gates and, beside the new values, the cell: input and forget gates multiply both at once.
+        values = np.empty((5, _WIDTH), np.float32)
+        values[4] = cell
+        gates, opened, cell, out = values[:4].reshape(-1), values[:3], values[4], values[0]
+        kept, products, half = values[3:], np.empty((2, _WIDTH), np.float32), np.full_like(opened, 0.5)
+        # Into arrays that are there, and without Python's numbers: to make an array takes longer than to fill it.
+        for given, state_of in zip(inputs @ self._input + self._bias, states, strict=True):
+            np.dot(hidden, self._hidden, out=gates)
+            np.add(gates, given, out=gates)
+            np.tanh(gates, out=gates)
+            # The logistic function of 2 x is (tanh(x) + 1) / 2.
+            np.multiply(opened, half, out=opened)
+            np.add(opened, half, out=opened)
+            np.multiply(opened[1:], kept, out=products)
+            np.add(products[0], products[1], out=cell)
+            np.tanh(cell, out=state_of)
+            np.multiply(out, state_of, out=state_of)
+            hidden = state_of
+        return states, (hidden.copy(), cell.copy())
 
     @staticmethod
     def first_state() -> State:
         """The state before the first frame."""
-        return torch.zeros(1, 128), torch.zeros(1, 128)
+        return np.zeros(_WIDTH, np.float32), np.zeros(_WIDTH, np.float32)
+
+
+class _Convolution:
+    """Of three taps, with zeros beyond both ends, and what is negative made zero."""
+
+    def __init__(self, weight: Floats, bias: Floats, stride: int) -> None:
+        # [outputs, inputs, taps] to [taps * inputs, outputs]
+        self._weight = weight.transpose(2, 1, 0).reshape(-1, len(weight))
+        self._bias, self._stride = bias, stride
+
+    def __call__(self, hidden: Floats) -> Floats:
+        """Of [N, positions, inputs] the outputs [N, positions / stride, outputs]."""
+        count, _, inputs = hidden.shape
+        padded = np.pad(hidden, ((0, 0), (1, 1), (0, 0))).reshape(count, -1)
+        result = _products(padded, 3 * inputs, self._stride * inputs, self._weight)
+        result += self._bias
+        return np.maximum(result, 0, out=result)
+
+
+def _products(rows: Floats, size: int, step: int, weight: Floats) -> Floats:
+    """Of each row [N, any] every ``step``th stretch of ``size`` numbers times a weight: [N, stretches, outputs]."""
+    stretches = sliding_window_view(rows, size, axis=1)[:, ::step]
+    # As one matrix: of several NumPy would make as many products.
+    return (stretches.reshape(-1, size) @ weight).reshape(*stretches.shape[:2], -1)
+
+
+def _halved(gates: Floats) -> Floats:
+    """Of the last dimension output, input and forget gates by half, then the cell's: ONNX has the input's first."""
+    into, out, forget, cell = np.split(gates, 4, axis=-1)
+    return np.concatenate([out / 2, into / 2, forget / 2, cell], axis=-1)
+
+
+def _logistic(x: Floats) -> Floats:
+    # 1 / (1 + exp(-x)) overflows where x is very negative.
+    half: Floats = np.tanh(x / 2) / 2
+    return half + np.float32(0.5)
 
 
 @functools.cache
@@ -78,24 +157,19 @@ def load_silero() -> SileroNetwork:
 
 def read_silero(path: Path) -> SileroNetwork:
     """The network with the weights of an ONNX file; CheckpointInvalid where they are others."""
-    network = SileroNetwork()
     try:
-        weights = dict(zip(_NAMES, float_weights(path), strict=True))
-        for name in ("lstm.weight_ih_l0", "lstm.weight_hh_l0"):
-            weights[name] = _gates(weights[name][0])
-        weights["lstm.bias_ih_l0"], weights["lstm.bias_hh_l0"] = map(_gates, weights.pop("lstm.bias")[0].chunk(2))
-        network.load_state_dict(weights)
-    except (OSError, ValueError, RuntimeError) as error:
+        return SileroNetwork(_named(float_weights(path)))
+    except (OSError, ValueError) as error:
         raise CheckpointInvalid(
             f"{path}: not the weights of Silero VAD 6 ({error}); install its package again"
         ) from error
-    return network.eval()
 
 
-def _gates(onnx: Tensor) -> Tensor:
-    """PyTorch's order of an LSTM's gates (input, forget, cell, output) from ONNX's (input, output, forget, cell)."""
-    into, out, forget, cell = onnx.chunk(4)
-    return torch.cat([into, forget, cell, out])
+def _named(weights: Sequence[Floats]) -> Mapping[str, Floats]:
+    for (name, shape), weight in zip(_SHAPES.items(), weights, strict=True):
+        if weight.shape != shape:
+            raise ValueError(f"{name} is {weight.shape}, not {shape}")
+    return dict(zip(_SHAPES, weights, strict=True))
 
 
 def locate(name: str) -> Path | None:
