@@ -6,7 +6,6 @@ Both decode the first 30 s of every recording from the same features with the sa
 import argparse
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from quality_cases import recordings
@@ -40,7 +39,7 @@ def main() -> None:
     theirs, runner, rules = openai_model(checkpoint), make_runner("cpu", checkpoint.model), rules_of(checkpoint)
     tokenizer, same, count = checkpoint.tokenizer, 0, 0
     for case in recordings(arguments.speech, KINDS, arguments.model):
-        mel = np.asarray(window(log_mel(case.samples, checkpoint.config.num_mel_bins), 0))
+        mel = window(log_mel(case.samples, checkpoint.config.num_mel_bins), 0)
         tokens = tokenizer.prompt(case.language, "transcribe", timestamps=True)
         prompt = Prompt(tokens, tokens.index(tokenizer.sot), tokenizer.eot, tokenizer.no_speech)
         reading = read_prompt(runner, runner.start(runner.encode(mel[None])), prompt)

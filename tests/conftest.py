@@ -62,7 +62,7 @@ def windows(beckett, two_cities):
 
     from ttscribe.audio import load_audio, log_mel, window
 
-    return np.stack([np.asarray(window(log_mel(load_audio(recording), 80), 0)) for recording in (beckett, two_cities)])
+    return np.stack([window(log_mel(load_audio(recording), 80), 0) for recording in (beckett, two_cities)])
 
 
 @pytest.fixture(scope="session")

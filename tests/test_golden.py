@@ -121,7 +121,7 @@ class Listener:
         """
         model, tokenizer = self.checkpoint.model, self.checkpoint.tokenizer
         prompt = tokenizer.prompt(expected.language, expected.task, timestamps=False)
-        mel = log_mel(load_audio(present(expected)), self.checkpoint.config.num_mel_bins)
+        mel = torch.from_numpy(log_mel(load_audio(present(expected)), self.checkpoint.config.num_mel_bins))
         with torch.inference_mode():
             state = model.new_state(model.cross_kv(model.encode(mel[None])))
             logits = model.prefill(torch.tensor([[*prompt, *expected.ids]]), state)[0, len(prompt) - 1 :]

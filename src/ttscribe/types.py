@@ -11,6 +11,7 @@ import numpy.typing as npt
 FloatArray: TypeAlias = npt.NDArray[np.float32]
 IntArray: TypeAlias = npt.NDArray[np.int64]
 Samples: TypeAlias = FloatArray
+Features: TypeAlias = FloatArray
 AudioSource: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO | npt.NDArray[Any]
 InputFormat: TypeAlias = Literal["s16le", "f32le"]
 """Raw PCM, little-endian, mono: 16-bit integers or 32-bit floats, by FFmpeg's names."""

@@ -15,7 +15,7 @@ from ttscribe.alignment import SilenceSkip
 from ttscribe.audio import HOP, SAMPLE_RATE, Recording
 from ttscribe.decoding import Context, LanguageDetector, Outcome, Runner, WindowDecoder, likeliest
 from ttscribe.errors import OptionError, StateGone
-from ttscribe.types import FloatArray, SpeechSeconds, Word
+from ttscribe.types import Features, FloatArray, SpeechSeconds, Word
 from ttscribe.vad import Speech
 
 if TYPE_CHECKING:
@@ -55,10 +55,10 @@ class RecordingWindow:
     def frames(self) -> int:
         return min(self.runner.config.mel_frames, self.last - self.seek)
 
-    def features(self, first: int = 0, last: int | None = None) -> FloatArray:
+    def features(self, first: int = 0, last: int | None = None) -> Features:
         """Log-mel [bins, 3000] of its frames from ``first`` on, to ``last`` where given, and zeros."""
         stop = self.stop if last is None else self.seek + last
-        return self.recording.window(self.seek + first, stop).numpy()
+        return self.recording.window(self.seek + first, stop)
 
     def start(self, first: int = 0, last: int | None = None) -> Any:
         if (first, last) != (0, None):
@@ -99,7 +99,7 @@ class RecordingWindow:
         mel = self.features(first, last)
         if (first, last) == (0, None):
             mel = mel[:, : self._encoded_frames]
-        return self.runner.encode(mel[None])
+        return self.runner.encode(torch.from_numpy(mel[None]))
 
 
 def fitted_frames(frames: int) -> int:

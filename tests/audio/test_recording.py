@@ -5,7 +5,6 @@ import sys
 
 import numpy as np
 import pytest
-import torch
 
 from ttscribe.audio import WINDOW_FRAMES, features, listen, load_audio, log_mel, spool, window
 from ttscribe.errors import AudioTooLong, OutputError
@@ -24,8 +23,8 @@ def test_windows_are_those_of_the_whole_recording(clip, bins, block, request, mo
     recording = listen(path, bins)
     assert (recording.frames, recording.seconds) == (len(samples) // 160, len(samples) / 16000)
     for start in (0, 1, 950, 1437, mel.shape[1] - 1):
-        assert torch.equal(recording.window(start), window(mel, start))
-        assert torch.equal(recording.window(start, start + 500), window(mel[:, : start + 500], start))
+        assert np.array_equal(recording.window(start), window(mel, start))
+        assert np.array_equal(recording.window(start, start + 500), window(mel[:, : start + 500], start))
 
 
 def test_features_do_not_depend_on_the_pieces_in_which_sound_comes(two_cities):
@@ -35,12 +34,12 @@ def test_features_do_not_depend_on_the_pieces_in_which_sound_comes(two_cities):
         blocks = []
         stream = features.LogPowerStream(80, blocks.append)
         for start in range(0, 500_000, size) if size > 1 else range(700):
-            stream.add(torch.from_numpy(samples[start : min(start + size, 500_000)]))
+            stream.add(samples[start : min(start + size, 500_000)])
         stream.finish()
-        joined = torch.cat(blocks, 1)
+        joined = np.concatenate(blocks)
         length = 500_000 if size > 1 else 700
         expected = log_mel(samples[:length], 80)
-        assert torch.equal(features.limit_range(joined, joined.max()), expected)
+        assert np.array_equal(features.limit_range(joined, joined.max()).T, expected)
     assert whole.shape[1] > expected.shape[1]
 
 

@@ -54,7 +54,7 @@ class Door:
         return model
 
     def tokens(self, model: WhisperForConditionalGeneration, clip: Path) -> list[int]:
-        mel = log_mel(load_audio(clip), model.config.num_mel_bins)[None]
+        mel = torch.from_numpy(log_mel(load_audio(clip), model.config.num_mel_bins))[None]
         return model.generate(mel, **CACHES[self.cache])[0].tolist()
 
 

@@ -21,6 +21,10 @@ def agree(ours: Tensor, theirs: Tensor) -> None:
     assert (ours - theirs).abs().max() <= 1e-4 * theirs.abs().max()
 
 
+def features(recording, bins: int) -> Tensor:
+    return torch.from_numpy(log_mel(load_audio(recording), bins))[None]
+
+
 def compare(model: WhisperModel, mel: Tensor) -> None:
     theirs, tokens = hugging_face(model), torch.tensor([TOKENS])
     with torch.inference_mode():
@@ -37,17 +41,17 @@ def compare(model: WhisperModel, mel: Tensor) -> None:
 @pytest.mark.parametrize("checkpoint", ["tiny_en", "base"])
 def test_real_weights_give_hugging_faces_states_and_logits(checkpoint, beckett, request):
     model = request.getfixturevalue(checkpoint).model
-    compare(model, log_mel(load_audio(beckett), model.config.num_mel_bins)[None])
+    compare(model, features(beckett, model.config.num_mel_bins))
 
 
 def test_the_width_of_distil_large_v3_gives_hugging_faces_states_and_logits(beckett):
     """With 6 of its 32 encoder layers, which are alike: all of them take more than a minute."""
     model = random_model(replace(WhisperConfig.named("distil-large-v3"), encoder_layers=6), seed=1)
-    compare(model, log_mel(load_audio(beckett), 128)[None])
+    compare(model, features(beckett, 128))
 
 
 def test_sequences_of_a_batch_may_be_at_different_positions(tiny_en: Checkpoint, beckett):
-    model, mel = tiny_en.model, log_mel(load_audio(beckett), 80)[None]
+    model, mel = tiny_en.model, features(beckett, 80)
     with torch.inference_mode():
         cross = model.cross_kv(model.encode(mel))
         alone = [model.new_state(cross) for _ in range(2)]
@@ -65,7 +69,7 @@ def test_sequences_of_a_batch_may_be_at_different_positions(tiny_en: Checkpoint,
 def test_decode_step_writes_only_its_slot(tiny_en: Checkpoint, beckett):
     model = tiny_en.model
     with torch.inference_mode():
-        state = model.new_state(model.cross_kv(model.encode(log_mel(load_audio(beckett), 80)[None])))
+        state = model.new_state(model.cross_kv(model.encode(features(beckett, 80))))
         model.decode_step(torch.tensor([50257]), torch.tensor([7]), state)
     for cache in state.self_attention:
         written = cache.key.abs().sum(dim=(0, 1, 3)).nonzero().flatten()

@@ -19,7 +19,7 @@ from ttscribe.alignment.splitting import Piece, split, with_punctuation
 from ttscribe.alignment.warping import first_columns
 from ttscribe.decoding import TimedTokens
 from ttscribe.options import CLOSING, OPENING
-from ttscribe.types import FloatArray, Task, Word
+from ttscribe.types import Features, FloatArray, Task, Word
 from ttscribe.whisper.checkpoints import Checkpoint
 from ttscribe.whisper.model import Decoder
 
@@ -51,7 +51,7 @@ class Aligner:
         self._heads = alignment_heads(checkpoint.config, checkpoint.alignment_heads)
 
     def words(
-        self, segments: Sequence[TimedTokens], encoder_states: FloatArray, mel: FloatArray, language: str
+        self, segments: Sequence[TimedTokens], encoder_states: FloatArray, mel: Features, language: str
     ) -> list[tuple[Word, ...]]:
         """The words of each segment, with times in seconds of the window, in which ``language`` is spoken.
 

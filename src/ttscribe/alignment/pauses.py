@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ttscribe.alignment.corrections import Timing
-from ttscribe.types import FloatArray
+from ttscribe.types import Features
 
 _FRAMES_PER_SECOND = 100
 
@@ -38,7 +38,7 @@ _REACH = 1.0
 class Pauses:
     """The pauses of a window, found in its log-mel [bins, frames]."""
 
-    def __init__(self, mel: FloatArray) -> None:
+    def __init__(self, mel: Features) -> None:
         loudness = mel.mean(0)
         noise, speech = np.percentile(loudness, (_NOISE, _SPEECH))
         loud = _without_clicks(loudness > noise + _QUIET * (speech - noise))

@@ -8,14 +8,12 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import torch
-from torch.nn import functional as F
 
-from ttscribe.audio.features import HOP, WINDOW_FRAMES, LogPowerStream, as_tensor, limit_range
+from ttscribe.audio.features import HOP, WINDOW_FRAMES, LogPower, LogPowerStream, limit_range
 from ttscribe.audio.sources import hear
 from ttscribe.audio.spool import no_room, temporary_file
 from ttscribe.audio.track import SAMPLE_RATE
-from ttscribe.types import AudioSource, InputFormat, Samples
+from ttscribe.types import AudioSource, Features, InputFormat, Samples
 
 
 class Recording:
@@ -26,7 +24,7 @@ class Recording:
     disk without a name: 115 MB for an hour in 80 bins, 184 MB in 128. It goes with the object. One thread at a time.
     """
 
-    def __init__(self, power: Any, bins: int, held: int, samples: int, loudest: torch.Tensor) -> None:
+    def __init__(self, power: Any, bins: int, held: int, samples: int, loudest: np.float32) -> None:
         """``power`` is a file of ``held`` frames, each float32 [bins]."""
         # Less than 10 ms is no frame, but a recording has at least one window.
         self.frames = max(1, samples // HOP)
@@ -34,14 +32,15 @@ class Recording:
         self._power, self._bins, self._held, self._loudest = power, bins, held, loudest
         weakref.finalize(self, power.close)
 
-    def window(self, start: int, stop: int | None = None) -> torch.Tensor:
+    def window(self, start: int, stop: int | None = None) -> Features:
         """Features [bins, 3000] from frame ``start`` to ``stop``, at most 30 s, and zeros after them."""
         stop = min(start + WINDOW_FRAMES, self._held, self._held if stop is None else stop)
         count, size = max(0, stop - start), 4 * self._bins
         self._power.seek(start * size)
         rows = np.frombuffer(bytearray(self._power.read(count * size)), np.float32).reshape(count, self._bins)
-        power = torch.from_numpy(rows).T.contiguous()
-        return F.pad(limit_range(power, self._loudest), (0, WINDOW_FRAMES - count))
+        features = np.zeros((self._bins, WINDOW_FRAMES), np.float32)
+        features[:, :count] = limit_range(rows, self._loudest).T
+        return features
 
 
 def listen(
@@ -52,12 +51,14 @@ def listen(
     input_format: InputFormat | None = None,
     max_duration: float = math.inf,
     also: Callable[[Samples], None] | None = None,
+    transform: LogPower | None = None,
 ) -> Recording:
     """Read all of a recording; ``also`` is given its samples too, mono at 16 kHz, piece by piece.
 
-    The other arguments are those of ``hear``, which raises what can go wrong.
+    ``transform`` is what features are made by, PyTorch's where it is None. The other arguments are those of ``hear``,
+    which raises what can go wrong.
     """
-    features = _Features(num_mel_bins)
+    features = _Features(num_mel_bins, transform)
     try:
         hear(
             source,
@@ -81,16 +82,16 @@ def _both(samples: Samples, first: Callable[[Samples], None], second: Callable[[
 class _Features:
     """Takes samples and writes the features that a Recording reads."""
 
-    def __init__(self, num_mel_bins: int) -> None:
+    def __init__(self, num_mel_bins: int, transform: LogPower | None) -> None:
         self._bins = num_mel_bins
         self._file = temporary_file()
-        self._stream = LogPowerStream(num_mel_bins, self._write)
-        self._loudest = torch.tensor(-math.inf)
+        self._stream = LogPowerStream(num_mel_bins, self._write, transform)
+        self._loudest = np.float32(-math.inf)
         self._samples = 0
 
     def add(self, samples: Samples) -> None:
         self._samples += len(samples)
-        self._stream.add(as_tensor(samples))
+        self._stream.add(samples)
 
     def finish(self) -> Recording:
         self._stream.finish()
@@ -99,9 +100,9 @@ class _Features:
     def close(self) -> None:
         self._file.close()
 
-    def _write(self, power: torch.Tensor) -> None:
-        self._loudest = torch.maximum(self._loudest, power.max())
+    def _write(self, power: Features) -> None:
+        self._loudest = np.maximum(self._loudest, power.max())
         try:
-            self._file.write(power.T.contiguous().numpy().tobytes())
+            self._file.write(power.tobytes())
         except OSError as error:
             raise no_room("the recording", error) from error

@@ -56,7 +56,7 @@ def write_ggml(source: Path, target: Path) -> None:
     config = WhisperConfig.from_dict(read_object(source / "config.json"))
     with target.open("wb") as file:
         _integers(file, _MAGIC, *_shape(config), _FILE_TYPE)
-        filters = mel_filters(config.num_mel_bins).numpy()
+        filters = mel_filters(config.num_mel_bins)
         _integers(file, *filters.shape)
         file.write(filters.tobytes())
         _vocabulary(file, source / "tokenizer.json", config.vocab_size)

@@ -46,7 +46,7 @@ class Comparison:
 
         Raises ModelError where logits are not numbers.
         """
-        mel = window(log_mel(load_audio(clip.path), self._runner.config.num_mel_bins), 0)[None].numpy()
+        mel = window(log_mel(load_audio(clip.path), self._runner.config.num_mel_bins), 0)[None]
         fp32 = self._decode(self._reference, self._reference.encode(mel))
         encoded = self._runner.encode(mel)
         forced = self._forced(name, fp32, self._decode(self._runner, encoded, fp32.tokens))

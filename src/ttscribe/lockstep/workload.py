@@ -86,7 +86,7 @@ def cut_model(model: WhisperModel, cut: Cut) -> WhisperModel:
 def speech_features(audio: Path | None, bins: int, frames: int) -> tuple[Tensor, str]:
     """Log-mel [1, frames, bins] of the beginning of a recording, and whose: bundled speech, or noise, without one."""
     samples, whose = _samples(audio)
-    mel = log_mel(samples, bins)[:, :frames]
+    mel = torch.from_numpy(log_mel(samples, bins)[:, :frames])
     mel = torch.nn.functional.pad(mel, (0, frames - mel.shape[1]))
     return mel.T[None].contiguous(), f"{whose}, from its beginning"
 

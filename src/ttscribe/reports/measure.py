@@ -69,7 +69,7 @@ def measure(runner: ProgramRunner, checkpoint: Checkpoint, speech: Sequence[Clip
         """Seconds to the first token and of the steps after it, and how many those are."""
         samples = load_audio(clip.path)
         started = time.perf_counter()
-        mel = window(log_mel(samples, runner.config.num_mel_bins), 0)[None].numpy()
+        mel = window(log_mel(samples, runner.config.num_mel_bins), 0)[None]
         state = runner.start(runner.encode(mel))
         token, logprob = rules.pick(runner.prefill(np.array([prompt]), state)[0, -1], [])
         said = time.perf_counter()
