@@ -201,6 +201,7 @@ class Transcriber(Closable):
             input_format=input_format,
             max_duration=max_duration,
             also=None if detector is None else detector.add,
+            transform=self.runner.log_power,
         )
         whole = RecordingWindow(self.runner, recording, speech_seconds=speech)
         windows, own = [whole], None

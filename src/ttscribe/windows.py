@@ -99,7 +99,7 @@ class RecordingWindow:
         mel = self.features(first, last)
         if (first, last) == (0, None):
             mel = mel[:, : self._encoded_frames]
-        return self.runner.encode(torch.from_numpy(mel[None]))
+        return self.runner.encode(mel[None])
 
 
 def fitted_frames(frames: int) -> int:

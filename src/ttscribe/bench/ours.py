@@ -42,7 +42,8 @@ class System:
         return sum(len(segment.tokens) for segment in segments)
 
     def features(self, samples: Any) -> Any:
-        return window(log_mel(samples[:WINDOW_SAMPLES], self._checkpoint.config.num_mel_bins), 0)[None]
+        bins = self._checkpoint.config.num_mel_bins
+        return window(log_mel(samples[:WINDOW_SAMPLES], bins, self._runner.log_power), 0)[None]
 
     def encode(self, features: Any) -> Any:
         return self._runner.encode(features)

@@ -9,8 +9,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ttscribe.audio import LogPower
 from ttscribe.decoding.rules import Rules
-from ttscribe.types import FloatArray, IntArray
+from ttscribe.types import Features, FloatArray, IntArray
 from ttscribe.whisper.config import WhisperConfig
 
 
@@ -62,7 +63,11 @@ class Runner(Protocol):
     max_decodings: int | None
     concurrent: bool
 
-    def encode(self, mel: FloatArray) -> Any:
+    @property
+    def log_power(self) -> LogPower | None:
+        """What transforms sound for this runner; None where PyTorch does."""
+
+    def encode(self, mel: Features) -> Any:
         """Log-mel windows [B, num_mel_bins, 3000] to encoder states; OptionError for more than ``max_batch``."""
 
     def encoder_states(self, encoded: Any) -> FloatArray:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from ttscribe.audio import LogPower
 from ttscribe.compiler.compilation import Compiled, compile_graph
 from ttscribe.compiler.memory import written_in_place
 from ttscribe.compiler.program import Program, Role, TensorSpec
@@ -21,7 +22,7 @@ from ttscribe.decoding import LAST, Closable, Picks, Rules, greedy_on_host
 from ttscribe.devices.rows import require_batch, rows_together
 from ttscribe.devices.torch_runner import on_host
 from ttscribe.errors import DeviceUnavailable
-from ttscribe.types import FloatArray, IntArray
+from ttscribe.types import Features, FloatArray, IntArray
 from ttscribe.whisper.model import WhisperModel
 
 
@@ -93,6 +94,7 @@ class ProgramRunner(Closable):
     max_batch = 32
     max_decodings: int | None = None
     any_length = False
+    log_power: LogPower | None = None
     # Capture and compilation of PyTorch's own are not safe in several threads.
     concurrent = False
 
@@ -140,7 +142,7 @@ class ProgramRunner(Closable):
         """Every program that was loaded so far."""
         return list(self._loaded.values())
 
-    def encode(self, mel: FloatArray) -> Any:
+    def encode(self, mel: Features) -> Any:
         require_batch(len(mel), self.max_batch)
         windows = torch.from_numpy(mel).transpose(1, 2)
         return [self._run("encode", {}, mel=window[None])[0] for window in windows]

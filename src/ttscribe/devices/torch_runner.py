@@ -6,9 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ttscribe.audio import LogPower
 from ttscribe.decoding import LAST, Closable, Picks, Rules, greedy_on_host
 from ttscribe.devices.rows import MAX_BATCH, require_batch
-from ttscribe.types import FloatArray, IntArray
+from ttscribe.types import Features, FloatArray, IntArray
 from ttscribe.whisper.model import DecoderState, WhisperModel
 
 
@@ -19,6 +20,7 @@ class TorchEncoder(Closable):
     max_decodings: int | None = None
     concurrent = True
     any_length = False
+    log_power: LogPower | None = None
 
     def __init__(self, model: WhisperModel) -> None:
         self.model = model
@@ -27,7 +29,7 @@ class TorchEncoder(Closable):
         self._device = model.decoder.embed_tokens.weight.device
 
     @torch.inference_mode()
-    def encode(self, mel: FloatArray) -> Tensor:
+    def encode(self, mel: Features) -> Tensor:
         require_batch(len(mel), self.max_batch)
         return self.model.encode(torch.from_numpy(mel).to(self._device, self.model.dtype))
 

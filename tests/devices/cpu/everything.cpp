@@ -98,4 +98,11 @@ int main() {
   const int64_t picked = ttscribe_pick(logits.data(), never, 2, 0, 140, 145, kVocabulary, &logprob);
   const double told[] = {static_cast<double>(picked), logprob};
   print("pick", told, 2);
+
+  // Of two times sixteen frames, the last ones at the end of the sound.
+  constexpr int64_t kSamples = 30 * kHop, kMelFrames = 30;
+  const std::vector<float> sound = numbers(kSamples), filters = numbers(kBins * kFrequencies);
+  std::vector<float> mel(kMelFrames * kBins);
+  ttscribe_log_power(sound.data(), kSamples, 0, kMelFrames, filters.data(), kBins, mel.data(), kThreads);
+  print("log_power", mel.data(), mel.size());
 }

@@ -11,13 +11,15 @@ import numpy as np
 import numpy.typing as npt
 
 from ttscribe import threads
+from ttscribe.audio import LogPower
 from ttscribe.decoding import LAST, Closable, Picks, Rules, pick_on_host
 from ttscribe.devices.cpu import kernels
+from ttscribe.devices.cpu.features import log_power
 from ttscribe.devices.cpu.packed import Packed, structure
 from ttscribe.devices.cpu.picking import Picker
 from ttscribe.devices.joining import JoinedSteps
 from ttscribe.devices.rows import MAX_BATCH, require_batch
-from ttscribe.types import FloatArray, IntArray
+from ttscribe.types import Features, FloatArray, IntArray
 from ttscribe.whisper.config import WhisperConfig
 
 
@@ -46,7 +48,12 @@ class Int8Runner(Closable):
         self._pointer = ctypes.pointer(self._model)
         self._steps = JoinedSteps(self._step, self.max_batch)
 
-    def encode(self, mel: FloatArray) -> FloatArray:
+    @property
+    def log_power(self) -> LogPower:
+        """The kernels' transform."""
+        return log_power
+
+    def encode(self, mel: Features) -> FloatArray:
         require_batch(len(mel), self.max_batch)
         encoded = np.stack([self._convolved(window) for window in mel])
         for states in encoded:

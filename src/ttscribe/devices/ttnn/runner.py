@@ -24,7 +24,7 @@ from ttscribe.devices.ttnn.device import TtnnDevice, command_queues
 from ttscribe.devices.ttnn.simulator import slow_dispatch
 from ttscribe.devices.ttnn.traces import Queues, Trace, Untraced
 from ttscribe.errors import OptionError, StateGone
-from ttscribe.types import FloatArray, IntArray
+from ttscribe.types import Features, FloatArray, IntArray
 from ttscribe.whisper.config import WhisperConfig
 from ttscribe.whisper.model import WhisperModel
 
@@ -83,7 +83,7 @@ class TtnnRunner(ProgramRunner):
                     self._tensors[of] = self.device.zeros(value.spec)
         return super().program(name, size)
 
-    def encode(self, mel: FloatArray) -> _Generation:
+    def encode(self, mel: Features) -> _Generation:
         require_batch(len(mel), self.max_batch)
         groups = torch.split(torch.from_numpy(mel).transpose(1, 2), self.device.chips)
         if len(groups) > 1:

@@ -86,6 +86,7 @@ _ARGUMENTS = {
     "ttscribe_remember": (POINTER(Model), c_void_p, c_int64, c_void_p, c_int),
     "ttscribe_decode": (POINTER(Model), c_int64, c_int64, *(c_void_p,) * 5, c_int64, *(c_void_p,) * 2, c_int),
     "ttscribe_pick": (c_void_p, c_void_p, *(c_int64,) * 5, POINTER(c_float)),
+    "ttscribe_log_power": (c_void_p, *(c_int64,) * 3, c_void_p, c_int64, c_void_p, c_int),
 }
 
 

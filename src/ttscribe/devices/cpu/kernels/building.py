@@ -13,7 +13,7 @@ from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
 SOURCES = (
-    *("whisper.cpp", "halves.h", "attention.h", "picking.h", "products.h", "pool.h"),
+    *("whisper.cpp", "halves.h", "attention.h", "picking.h", "products.h", "sound.h", "pool.h"),
     *("vectors.h", "avx512.h", "avx2.h", "neon.h"),
 )
 # GCC's own headers of intrinsics use values that are undefined on purpose, and it warns of them.

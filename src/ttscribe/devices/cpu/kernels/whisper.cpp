@@ -9,6 +9,7 @@
 #include "attention.h"
 #endif
 #include "picking.h"
+#include "sound.h"
 
 namespace ttscribe {
 
@@ -297,6 +298,20 @@ int64_t ttscribe_pick(float* logits, const int64_t* never, int64_t forbidden, in
   const bool damaged = any_damaged(logits + text, text_end - text) || any_damaged(logits + times, times_end - times);
   *logprob = damaged ? std::numeric_limits<float>::quiet_NaN() : picked.logit - total;
   return (is_time ? times : text) + picked.at;
+}
+
+// Log10 of mel power by filters [bins, 201]: to [frames, bins], of frames of 400 samples centred on ``first`` and each
+// 160th sample from there on. The signal [length] is mirrored at its ends.
+void ttscribe_log_power(const float* signal, int64_t length, int64_t first, int64_t frames, const float* filters,
+                        int64_t bins, float* to, int threads) {
+  Team team(threads);
+  const Filters mel(filters, bins);
+  const Sound sound{signal, length};
+  team.run(chunks(frames, kLanes), [&](int64_t task) {
+    const int64_t frame = task * kLanes;
+    log_power(sound, first - kHalfFrame + frame * kHop, static_cast<int>(std::min<int64_t>(kLanes, frames - frame)),
+              mel, to + frame * bins);
+  });
 }
 
 }  // extern "C"
