@@ -66,12 +66,12 @@ def load(
 
     Raises what ``load_model`` does.
     """
-    from huggingface_hub.utils.tqdm import disable_progress_bars
-
     from ttscribe.transcription import load_model
 
     show_warnings(quiet=quiet)
     if quiet:
+        from huggingface_hub.utils.tqdm import disable_progress_bars
+
         disable_progress_bars()
     model = named(model, language=language, task=task, offline=offline, quiet=quiet)
     return load_model(model, device=device, precision=precision, threads=threads, offline=offline)

@@ -14,6 +14,8 @@ from ttscribe.cli._stopping import tell
 from ttscribe.errors import OutputError
 
 if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+
     from ttscribe.types import Progress
 
 LONGEST_NAME = 24  # characters: leaves room for the bar in 80 columns
@@ -62,37 +64,23 @@ class ProgressBar:
     """Seconds of audio done and to do; shown only where standard error is a terminal."""
 
     def __init__(self, name: str, *, quiet: bool) -> None:
-        from rich.console import Console
-        from rich.markup import escape
-        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-        from rich.table import Column
-
-        self._shown = not quiet and sys.stderr.isatty()
-        self._bar = Progress(
-            TextColumn("{task.description}", table_column=Column(max_width=LONGEST_NAME, no_wrap=True)),
-            BarColumn(),
-            TaskProgressColumn(),
-            TextColumn("{task.completed:.0f} of {task.fields[seconds]:.0f} s"),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-            transient=True,
-            redirect_stdout=False,
-            redirect_stderr=False,
-        )
-        self._task = self._bar.add_task(escape(Path(name).name), total=None, seconds=0)
+        # Rich is imported only where the bar is shown.
+        self._bar = None if quiet or not sys.stderr.isatty() else _bar(name)
 
     def show(self) -> None:
-        if self._shown:
+        if self._bar is not None:
             _shown.add(self)
             self._bar.start()
 
     def hide(self) -> None:
-        if self._shown:
+        if self._bar is not None:
             self._bar.stop()
             _shown.discard(self)
 
     def update(self, progress: "Progress") -> None:
-        self._bar.update(self._task, completed=progress.done, total=progress.total, seconds=progress.total)
+        if self._bar is not None:
+            (task,) = self._bar.task_ids
+            self._bar.update(task, completed=progress.done, total=progress.total, seconds=progress.total)
 
     @contextmanager
     def hidden(self) -> Iterator[None]:
@@ -100,6 +88,28 @@ class ProgressBar:
         self.hide()
         yield
         self.show()
+
+
+def _bar(name: str) -> "Bar":
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+    from rich.table import Column
+
+    bar = Bar(
+        TextColumn("{task.description}", table_column=Column(max_width=LONGEST_NAME, no_wrap=True)),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.completed:.0f} of {task.fields[seconds]:.0f} s"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )
+    bar.add_task(escape(Path(name).name), total=None, seconds=0)
+    return bar
 
 
 @contextmanager
