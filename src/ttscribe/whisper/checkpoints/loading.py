@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -96,7 +96,7 @@ def load_checkpoint(
         name=name,
         path=path,
         config=parts.config,
-        build=cache(partial(_model, parts, dtype)),
+        build=_Building(parts, dtype),
         tokenizer=tokenizer,
         suppress_tokens=_within(settings.suppress_tokens, tokenizer.default_suppress_tokens, tokenizer.vocab_size),
         begin_suppress_tokens=_within(
@@ -115,10 +115,22 @@ def _reader(path: Path) -> Callable[[Path], Parts]:
     return ctranslate2.read if (path / "model.bin").is_file() else huggingface.read
 
 
-def _model(parts: Parts, dtype: str | None) -> WhisperModel:
-    from ttscribe.whisper.checkpoints.assembly import build_model
+class _Building:
+    """Gives the model of ``parts``, which are let go of when it is built; threads get the same one."""
 
-    return build_model(parts, dtype)
+    def __init__(self, parts: Parts, dtype: str | None) -> None:
+        self._parts, self._dtype = parts, dtype
+        self._lock = threading.Lock()
+        self._model: WhisperModel | None = None
+
+    def __call__(self) -> WhisperModel:
+        with self._lock:
+            if self._model is None:
+                from ttscribe.whisper.checkpoints.assembly import build_model
+
+                self._model = build_model(self._parts, self._dtype)
+                del self._parts
+            return self._model
 
 
 def _name(given: str, path: Path) -> str:
