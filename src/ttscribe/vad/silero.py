@@ -61,9 +61,11 @@ class SileroNetwork:
             for number, stride in ((1, 1), (2, 2), (3, 2), (4, 1))
         ]
         bias = weights["lstm.bias"][0, : 4 * _WIDTH] + weights["lstm.bias"][0, 4 * _WIDTH :]
-        self._input, self._hidden, self._bias = (
+        self._input, recurrent, self._bias = (
             _halved(each) for each in (weights["lstm.input"][0].T, weights["lstm.hidden"][0].T, bias)
         )
+        # Of 8192 weights each, to which OpenBLAS gives one thread: at each frame others would be waited for in vain.
+        self._recurrent = recurrent.reshape(_WIDTH, 8, -1).transpose(1, 0, 2).copy()
         self._output, self._output_bias = weights["output.weight"][0, :, 0], weights["output.bias"]
 
     def __call__(self, frames: Floats, state: State) -> tuple[Floats, State]:
@@ -85,10 +87,11 @@ class SileroNetwork:
         values = np.empty((5, _WIDTH), np.float32)
         values[4] = cell
         gates, opened, cell, out = values[:4].reshape(-1), values[:3], values[4], values[0]
+        parts = gates.reshape(len(self._recurrent), -1)
         kept, products, half = values[3:], np.empty((2, _WIDTH), np.float32), np.full_like(opened, 0.5)
         # Into arrays that are there, and without Python's numbers: to make an array takes longer than to fill it.
         for given, state_of in zip(inputs @ self._input + self._bias, states, strict=True):
-            np.dot(hidden, self._hidden, out=gates)
+            np.matmul(hidden, self._recurrent, out=parts)
             np.add(gates, given, out=gates)
             np.tanh(gates, out=gates)
             # The logistic function of 2 x is (tanh(x) + 1) / 2.

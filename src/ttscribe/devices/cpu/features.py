@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 
+from ttscribe import threads
 from ttscribe.audio.features import HOP, mel_filters
 from ttscribe.devices.cpu import kernels
 from ttscribe.types import Features, Samples
@@ -22,6 +22,6 @@ def log_power(signal: Samples, first: int, last: int, num_mel_bins: int) -> Feat
         filters.ctypes.data,
         num_mel_bins,
         power.ctypes.data,
-        torch.get_num_threads(),
+        threads.count(),
     )
     return power
