@@ -6,11 +6,10 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ttscribe.alignment import Aligner
+from ttscribe.alignment.aligner import Aligner
 from ttscribe.alignment.corrections import Timing
 from ttscribe.decoding import TimedTokens
 from ttscribe.whisper.model import random_model
@@ -44,7 +43,7 @@ def test_words_are_in_order_and_within_the_window(tiny_en, drawn):
 
     aligner._timings = timings
     tokens = [TimedTokens(start, end, tuple(tokenizer.encode(text))) for text, start, end in segments]
-    found = aligner.words(tokens, torch.empty(0), mel, "en")
+    found = aligner.words(tokens, np.empty(0, np.float32), mel, "en")
     for words, (text, _, _) in zip(found, segments, strict=True):
         assert "".join(word.text for word in words) == text
     flat = [word for words in found for word in words]
@@ -57,7 +56,7 @@ def test_words_are_in_order_and_within_the_window(tiny_en, drawn):
 @pytest.mark.parametrize("segments", [[], [TimedTokens(0.0, 1.0, (50363, 50413))]], ids=["none", "without text"])
 def test_no_text_has_no_words(tiny_en, segments):
     aligner = Aligner(tiny_en)
-    assert aligner.words(segments, torch.zeros(1500, 384), np.zeros((80, 100), np.float32), "en") == [
+    assert aligner.words(segments, np.zeros((1500, 384), np.float32), np.zeros((80, 100), np.float32), "en") == [
         () for _ in segments
     ]
 
@@ -69,7 +68,7 @@ def test_a_text_that_fills_the_decoder_is_aligned_to_its_end(tiny_en):
     small = replace(tiny_en, config=config, build=partial(random_model, config))
     start = tiny_en.tokenizer.prompt("en", timestamps=False)
     tokens = (tiny_en.tokenizer.encode(" again") * 448)[: 448 - len(start)]
-    states = torch.randn(1500, 64, generator=torch.Generator().manual_seed(0))
+    states = np.random.default_rng(0).standard_normal((1500, 64), np.float32)
     segment = TimedTokens(0.0, 10.0, tuple(tokens))
     (words,) = Aligner(small).words([segment], states, np.zeros((80, 1000), np.float32), "en")
     assert [word.text for word in words] == [" again"] * len(tokens)

@@ -18,10 +18,11 @@ def attended(tiny_en, windows):
     """What ours makes of the first seconds, and what Hugging Face's makes of the same tokens."""
     tokenizer, heads = tiny_en.tokenizer, tiny_en.alignment_heads
     tokens = torch.tensor([*tokenizer.prompt("en", timestamps=False), *tokenizer.encode(TEXT), tokenizer.eot])
+    heard = torch.from_numpy(windows[:1])
     with torch.inference_mode():
-        states = tiny_en.model.encode(windows[:1])[0]
+        states = tiny_en.model.encode(heard)[0]
         theirs = hugging_face(tiny_en.model, attn_implementation="eager")(
-            windows[:1], decoder_input_ids=tokens[None], output_attentions=True
+            heard, decoder_input_ids=tokens[None], output_attentions=True
         )
     return attend(tiny_en.model.decoder, tokens, states, heads, POSITIONS), theirs, heads
 

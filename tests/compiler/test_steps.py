@@ -33,7 +33,7 @@ def by_host(model, rules, first, seed):
     state, tokens, logprobs = state_of(model, seed), [*first], []
     while len(tokens) < TOKENS and tokens[-1] != IDS.end_of_text:
         logits = model.decode_step(torch.tensor([tokens[-1]]), torch.tensor([len(tokens)]), state)[0]
-        token, logprob = rules.pick(logits, tokens)
+        token, logprob = rules.pick(logits.numpy(), tokens)
         tokens.append(token)
         logprobs.append(logprob)
     return tokens, logprobs
