@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
-import torch
 
 from ttscribe import DecodingOptions, __version__, load_model
 from ttscribe.audio import SAMPLE_RATE, WINDOW_SAMPLES, log_mel, window
@@ -57,5 +58,6 @@ class System:
         return len(picked.tokens)
 
     def about(self) -> dict[str, Any]:
-        versions = f"ttscribe {__version__}, torch {torch.__version__}"
-        return {"arithmetic": self._runner.precision, "versions": versions}
+        # Not imported for this: in int8 ttscribe does without.
+        torch = f", torch {version('torch')}" if "torch" in sys.modules else ""
+        return {"arithmetic": self._runner.precision, "versions": f"ttscribe {__version__}{torch}"}
