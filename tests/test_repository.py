@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "whisper": {"audio"},
     "compiler": {"whisper"},
     "decoding": {"whisper"},
-    "devices": {"whisper", "compiler", "decoding", "processor", "threads"},
+    "devices": {"audio", "whisper", "compiler", "decoding", "processor", "threads"},
     "alignment": {"whisper", "decoding"},
     "vad": {"audio"},
     "live": {"audio", "vad"},

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO, Literal, NamedTuple, TypeAlias
+from typing import Any, BinaryIO, Literal, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -112,6 +112,16 @@ class Progress:
 
     done: float
     total: float
+
+
+class LogPower(Protocol):
+    """What transforms frames of sound."""
+
+    def __call__(self, signal: Samples, first: int, last: int, num_mel_bins: int) -> Features:
+        """Log10 of mel power [frames, num_mel_bins] of frames centred on each 160th sample, ``first`` to ``last``.
+
+        The signal is mirrored at its two ends. Power below 1e-10 is taken for 1e-10.
+        """
 
 
 ProgressCallback: TypeAlias = Callable[[Progress], None]

@@ -2,7 +2,7 @@
 
 from ttscribe.audio.chunks import ChunkReader, heard_chunks
 from ttscribe.audio.containers import told_seconds
-from ttscribe.audio.features import HOP, WINDOW_FRAMES, WINDOW_SAMPLES, LogPower, log_mel, window
+from ttscribe.audio.features import HOP, WINDOW_FRAMES, WINDOW_SAMPLES, log_mel, window
 from ttscribe.audio.recording import Recording, listen
 from ttscribe.audio.sources import hear, load_audio
 from ttscribe.audio.track import SAMPLE_RATE
@@ -13,7 +13,6 @@ __all__ = [
     "WINDOW_FRAMES",
     "WINDOW_SAMPLES",
     "ChunkReader",
-    "LogPower",
     "Recording",
     "hear",
     "heard_chunks",

@@ -2,13 +2,12 @@
 
 import functools
 from collections.abc import Callable
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from ttscribe.audio.track import SAMPLE_RATE
-from ttscribe.types import Features, Samples
+from ttscribe.types import Features, LogPower, Samples
 
 N_FFT = 400
 """Samples in a frame: 25 ms."""
@@ -21,16 +20,6 @@ WINDOW_FRAMES = WINDOW_SAMPLES // HOP
 
 BLOCK_FRAMES = 3_000
 """Frames transformed together."""
-
-
-class LogPower(Protocol):
-    """What transforms frames of sound."""
-
-    def __call__(self, signal: Samples, first: int, last: int, num_mel_bins: int) -> Features:
-        """Log10 of mel power [frames, num_mel_bins] of frames centred on each ``HOP``th sample, ``first`` to ``last``.
-
-        The signal is mirrored at its two ends. Power below 1e-10 is taken for 1e-10.
-        """
 
 
 class LogPowerStream:

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from ttscribe.audio.features import HOP, WINDOW_FRAMES, LogPower, LogPowerStream, limit_range
+from ttscribe.audio.features import HOP, WINDOW_FRAMES, LogPowerStream, limit_range
 from ttscribe.audio.sources import hear
 from ttscribe.audio.spool import no_room, temporary_file
 from ttscribe.audio.track import SAMPLE_RATE
-from ttscribe.types import AudioSource, Features, InputFormat, Samples
+from ttscribe.types import AudioSource, Features, InputFormat, LogPower, Samples
 
 
 class Recording:

@@ -9,9 +9,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ttscribe.audio import LogPower
 from ttscribe.decoding.rules import Rules
-from ttscribe.types import Features, FloatArray, IntArray
+from ttscribe.types import Features, FloatArray, IntArray, LogPower
 from ttscribe.whisper.config import WhisperConfig
 
 

@@ -10,7 +10,6 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from ttscribe.audio import LogPower
 from ttscribe.compiler.compilation import Compiled, compile_graph
 from ttscribe.compiler.memory import written_in_place
 from ttscribe.compiler.program import Program, Role, TensorSpec
@@ -22,7 +21,7 @@ from ttscribe.decoding import LAST, Closable, Picks, Rules, greedy_on_host
 from ttscribe.devices.rows import require_batch, rows_together
 from ttscribe.devices.torch_runner import on_host
 from ttscribe.errors import DeviceUnavailable
-from ttscribe.types import Features, FloatArray, IntArray
+from ttscribe.types import Features, FloatArray, IntArray, LogPower
 from ttscribe.whisper.model import WhisperModel
 
 

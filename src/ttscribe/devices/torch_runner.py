@@ -6,10 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ttscribe.audio import LogPower
 from ttscribe.decoding import LAST, Closable, Picks, Rules, greedy_on_host
 from ttscribe.devices.rows import MAX_BATCH, require_batch
-from ttscribe.types import Features, FloatArray, IntArray
+from ttscribe.types import Features, FloatArray, IntArray, LogPower
 from ttscribe.whisper.model import DecoderState, WhisperModel
 
 

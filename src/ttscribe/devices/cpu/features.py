@@ -11,7 +11,7 @@ from ttscribe.types import Features, Samples
 
 
 def log_power(signal: Samples, first: int, last: int, num_mel_bins: int) -> Features:
-    """As ``LogPower``; features are as near to the true ones as PyTorch's, and as far from these."""
+    """As ``LogPower``, of a contiguous signal; as near to features computed in 64 bits as PyTorch's are."""
     filters = mel_filters(num_mel_bins)
     power = np.empty(((last - first) // HOP + 1, num_mel_bins), np.float32)
     kernels.library().ttscribe_log_power(

@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from ttscribe import threads
-from ttscribe.audio import LogPower
 from ttscribe.decoding import LAST, Closable, Picks, Rules, pick_on_host
 from ttscribe.devices.cpu import kernels
 from ttscribe.devices.cpu.features import log_power
@@ -19,7 +18,7 @@ from ttscribe.devices.cpu.packed import Packed, structure
 from ttscribe.devices.cpu.picking import Picker
 from ttscribe.devices.joining import JoinedSteps
 from ttscribe.devices.rows import MAX_BATCH, require_batch
-from ttscribe.types import Features, FloatArray, IntArray
+from ttscribe.types import Features, FloatArray, IntArray, LogPower
 from ttscribe.whisper.config import WhisperConfig
 
 
