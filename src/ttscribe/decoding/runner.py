@@ -126,11 +126,11 @@ def greedy_on_host(
     runner: Runner, picked: Sequence[Picks], position: int, state: Any, rules: Rules, *, limit: int, end: int
 ) -> None:
     """``Runner.greedy`` from logits that come to the host at each step."""
-    pick_on_host(runner, picked, position, state, rules.pick, limit=limit, end=end)
+    pick_on_host(runner.decode_step, picked, position, state, rules.pick, limit=limit, end=end)
 
 
 def pick_on_host(
-    runner: Runner,
+    step: Callable[[IntArray, IntArray, Any], FloatArray],
     picked: Sequence[Picks],
     position: int,
     state: Any,
@@ -139,13 +139,14 @@ def pick_on_host(
     limit: int,
     end: int,
 ) -> None:
-    """Go on as ``Runner.greedy`` does with what ``pick`` takes: from logits [V] and a row's tokens, a token.
+    """Go on as ``Runner.greedy`` does with what ``pick`` takes: from a row of what ``step`` gives and its tokens, a token.
 
+    ``step`` is ``Runner.decode_step``, or gives what only ``pick`` understands in place of logits.
     A row that has ended is decoded on with ``end``, to keep the batch, and what that gives is thrown away.
     """
     while any(row.goes_on(limit, end) for row in picked):
         tokens = np.array([row.tokens[-1] for row in picked])
-        logits = runner.decode_step(tokens, np.full(len(tokens), position), state)
+        logits = step(tokens, np.full(len(tokens), position), state)
         for row, row_logits in zip(picked, logits, strict=True):
             if row.goes_on(limit, end):
                 row.take(*pick(row_logits, row.tokens))

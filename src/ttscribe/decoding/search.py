@@ -131,7 +131,7 @@ def sample(
         picked = [_first(prompt, *pick(reading.logits[0], prompt.given)) for _ in range(rows)]
         for limit in _limits(runner, prompt, stop):
             position = _position(prompt, picked)
-            pick_on_host(runner, picked, position, state, pick, limit=limit, end=prompt.end_of_text)
+            pick_on_host(runner.decode_step, picked, position, state, pick, limit=limit, end=prompt.end_of_text)
             if _is_over(picked, limit, prompt, stop):
                 break
         candidates += [_Candidate(_text(row, prompt), sum(row.logprobs), len(row.logprobs)) for row in picked]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,7 @@ class Int8Runner(Closable):
         self._model = structure(packed, config)
         self._pointer = ctypes.pointer(self._model)
         self._steps = JoinedSteps(self._step, self.max_batch)
+        self._screened_steps = JoinedSteps(partial(self._step, screened=True), self.max_batch)
 
     @property
     def log_power(self) -> LogPower:
@@ -101,13 +103,17 @@ class Int8Runner(Closable):
     def decode_step(self, token: IntArray, position: IntArray, state: list[_Row]) -> FloatArray:
         return self._steps(token, position, state)
 
-    def _step(self, token: IntArray, position: IntArray, state: list[_Row]) -> FloatArray:
-        return self._decode(token[:, None], position[:, None], state, (0,))[:, 0]
+    def _step(self, token: IntArray, position: IntArray, state: list[_Row], *, screened: bool = False) -> FloatArray:
+        return self._decode(token[:, None], position[:, None], state, (0,), screened=screened)[:, 0]
 
-    def _decode(self, tokens: IntArray, positions: IntArray, state: list[_Row], wanted: Sequence[int]) -> FloatArray:
+    def _decode(
+        self, tokens: IntArray, positions: IntArray, state: list[_Row], wanted: Sequence[int], *, screened: bool = False
+    ) -> FloatArray:
+        """Logits [B, R, V]; ``screened`` what ``Picker`` makes exact where it has to be, from half of the weights."""
         windows, each = tokens.shape
         tokens, positions = np.ascontiguousarray(tokens), np.ascontiguousarray(positions)
-        logits = np.empty((windows, len(wanted), self.config.vocab_size), np.float32)
+        size = self._model.head.outputs + self.config.d_model if screened else self.config.vocab_size
+        logits = np.empty((windows, len(wanted), size), np.float32)
         pointers, numbers = ctypes.c_void_p * windows, ctypes.c_int64 * windows
         kernels.library().ttscribe_decode(
             self._pointer,
@@ -121,13 +127,18 @@ class Int8Runner(Closable):
             len(wanted),
             (ctypes.c_int64 * len(wanted))(*wanted),
             logits.ctypes.data,
+            screened,
             threads.count(),
         )
         return logits
 
     def greedy(self, picked: Sequence[Picks], position: int, state: Any, rules: Rules, *, limit: int, end: int) -> None:
-        with self._steps.decoding():
-            pick_on_host(self, picked, position, state, Picker(rules), limit=limit, end=end)
+        # What was said changes logits: then it takes all of them.
+        screened = rules.repetition is None
+        steps = self._screened_steps if screened else self._steps
+        pick = Picker(rules, self._pointer if screened else None)
+        with steps.decoding():
+            pick_on_host(steps, picked, position, state, pick, limit=limit, end=end)
 
     def reorder(self, state: list[_Row], rows: Sequence[int]) -> list[_Row]:
         require_batch(len(rows), self.max_batch)

@@ -15,7 +15,7 @@ from ttscribe import threads
 from ttscribe.devices.cpu import kernels
 from ttscribe.devices.cpu.packed import Packed
 from ttscribe.errors import CheckpointInvalid
-from ttscribe.whisper.model import DecoderLayer, EncoderLayer, WhisperModel
+from ttscribe.whisper.model import Decoder, DecoderLayer, EncoderLayer, WhisperModel
 
 Tensors = Mapping[str, Tensor]
 """As ``Packed``, in PyTorch."""
@@ -48,7 +48,7 @@ def _parts(model: WhisperModel) -> Iterator[Callable[[], Tensors]]:
     for index, module in enumerate(decoder.layers):
         yield from _decoder_layer(f"decoder.{index}", cast("DecoderLayer", module))
     yield partial(_norm, "encoder_norm", encoder.layer_norm.weight, encoder.layer_norm.bias)
-    yield partial(_equalised, "decoder_norm", "head", decoder.layer_norm, (decoder.embed_tokens,))
+    yield partial(_head, decoder)
     yield partial(_unpacked, model)
 
 
@@ -83,6 +83,18 @@ def _equalised(norm_name: str, name: str, norm: nn.LayerNorm, linears: Sequence[
     largest = weight.abs().amax(0).clamp_min(torch.finfo(torch.float32).tiny)
     scaled = _norm(norm_name, norm.weight.float() * largest, norm.bias.float() * largest)
     return {**scaled, **_linear(name, weight / largest, bias)}
+
+
+def _head(decoder: Decoder) -> Tensors:
+    """The last norm and the product with the vocabulary, which has no bias, in halves of 4 bits."""
+    packed = dict(_equalised("decoder_norm", "head", decoder.layer_norm, (decoder.embed_tokens,)))
+    del packed["head.bias"]
+    whole, sums = packed["head.weight"], packed["head.sums"]
+    halves, upper_sums = torch.empty_like(whole), torch.empty_like(sums)
+    kernels.library().ttscribe_halve(
+        whole.data_ptr(), len(sums), whole.shape[1] * 4, halves.data_ptr(), upper_sums.data_ptr()
+    )
+    return {**packed, "head.weight": halves, "head.upper_sums": upper_sums}
 
 
 def _joined(linears: Sequence[nn.Linear | nn.Embedding]) -> tuple[Tensor, Tensor]:

@@ -35,6 +35,16 @@ class Linear(Structure):
     )
 
 
+class Halved(Structure):
+    """A product without bias, whose weights' upper 4 bits can be read alone."""
+
+    _fields_ = (
+        *((name, c_void_p) for name in ("weight", "scale", "sums", "upper_sums")),
+        ("outputs", c_int64),
+        ("inputs", c_int64),
+    )
+
+
 class Norm(Structure):
     _fields_ = (("weight", c_void_p), ("bias", c_void_p))
 
@@ -71,7 +81,7 @@ class Model(Structure):
         ("decoder_norm", Norm),
         ("conv1", Convolution),
         ("conv2", Convolution),
-        ("head", Linear),
+        ("head", Halved),
         ("embedding", c_void_p),
         ("positions", c_void_p),
     )
@@ -79,13 +89,14 @@ class Model(Structure):
 
 _ARGUMENTS = {
     "ttscribe_pack": (c_void_p, c_int64, c_int64, c_void_p, c_void_p, c_void_p),
+    "ttscribe_halve": (c_void_p, c_int64, c_int64, c_void_p, c_void_p),
     "ttscribe_linear": (POINTER(Linear), c_void_p, c_int64, c_void_p, c_int),
     "ttscribe_convolve": (POINTER(Convolution), c_void_p, c_int64, c_int64, c_void_p, c_int),
     "ttscribe_encode": (POINTER(Model), c_void_p, c_int64, c_int),
     "ttscribe_memory_size": (POINTER(Model), c_int64),
     "ttscribe_remember": (POINTER(Model), c_void_p, c_int64, c_void_p, c_int),
-    "ttscribe_decode": (POINTER(Model), c_int64, c_int64, *(c_void_p,) * 5, c_int64, *(c_void_p,) * 2, c_int),
-    "ttscribe_pick": (c_void_p, c_void_p, *(c_int64,) * 5, POINTER(c_float)),
+    "ttscribe_decode": (POINTER(Model), c_int64, c_int64, *(c_void_p,) * 5, c_int64, *(c_void_p,) * 2, c_int, c_int),
+    "ttscribe_pick": (POINTER(Model), c_void_p, c_void_p, *(c_int64,) * 5, POINTER(c_float), c_int),
     "ttscribe_log_power": (c_void_p, *(c_int64,) * 3, c_void_p, c_int64, c_void_p, c_int),
 }
 

@@ -24,6 +24,22 @@ inline constexpr int kUnit = 1 << kBits;  // of the high part of an activation i
 inline constexpr int kAhead = 8192;       // bytes of weights that are asked for before they are multiplied
 inline constexpr int kChunk = 96;         // rows whose activations stay in a core's own cache while panels go by
 
+// A panel's weights of four inputs, four bytes to each of its first 16 outputs, and of the others.
+struct Sides {
+  Ints left, right;
+};
+
+// The weights of a panel [inputs / 4, 32, 4], a byte each.
+struct Bytes {
+  const int8_t* panel;
+
+  Sides at(int64_t input) const { return {load_ints(panel + input * kPanel), load_ints(panel + input * kPanel + 64)}; }
+  void ask_ahead(int64_t input) const {
+    __builtin_prefetch(panel + input * kPanel + kAhead);
+    __builtin_prefetch(panel + input * kPanel + kAhead + 64);
+  }
+};
+
 // Weights [outputs, inputs] in panels [outputs / 32, inputs / 4, 32, 4], filled up with zeros.
 struct Linear {
   const int8_t* weight;
@@ -31,6 +47,51 @@ struct Linear {
   const int32_t* sums;  // [outputs, filled up to panels]: of q over the inputs
   const float* bias;    // [outputs, filled up to panels]
   int64_t outputs, inputs;
+
+  Bytes panel(int64_t index) const { return {weight + index * kPanel * inputs}; }
+  Ints sums_at(int64_t output) const { return load_ints(sums + output); }
+  Floats bias_at(int64_t output) const { return load(bias + output); }
+};
+
+// The weights of a panel in halves of 4 bits [inputs / 4, 16, 4]: a byte has that of an output and, above it, that of the
+// output 16 further. Without their lower halves they are multiples of 16.
+template <bool WHOLE>
+struct Halves {
+  const uint8_t *upper, *lower;
+
+  Sides at(int64_t input) const {
+    const Ints kept = ints(-0x0F0F0F10), added = ints(0x0F0F0F0F), high = load_ints(upper + input * kPanel / 2);
+    const Sides multiples{bits_and(shifted_left<4>(high), kept), bits_and(high, kept)};
+    if constexpr (!WHOLE) return multiples;
+    const Ints low = load_ints(lower + input * kPanel / 2);
+    return {add(multiples.left, bits_and(low, added)),
+            add(multiples.right, bits_and(shifted_right<4>(low), added))};
+  }
+  void ask_ahead(int64_t input) const {
+    __builtin_prefetch(upper + input * kPanel / 2 + kAhead);
+    if constexpr (WHOLE) __builtin_prefetch(lower + input * kPanel / 2 + kAhead);
+  }
+};
+
+// A product without bias whose weights' upper halves can be read alone: the panels of all outputs in upper halves, and
+// then in lower ones.
+struct Halved {
+  const uint8_t* weight;
+  const float* scale;         // [outputs]
+  const int32_t* sums;        // [outputs]: of q over the inputs
+  const int32_t* upper_sums;  // [outputs]: of q without its lower half
+  int64_t outputs, inputs;    // outputs are filled up to panels
+};
+
+// Its weights as a product takes them: in whole, or the upper halves.
+template <bool WHOLE>
+struct Part : Halved {
+  Halves<WHOLE> panel(int64_t index) const {
+    const uint8_t* upper = weight + index * kPanel * inputs / 2;
+    return {upper, upper + outputs * inputs / 2};
+  }
+  Ints sums_at(int64_t output) const { return load_ints((WHOLE ? sums : upper_sums) + output); }
+  Floats bias_at(int64_t) const { return floats(0.0f); }
 };
 
 struct Norm {
@@ -118,11 +179,22 @@ struct Quantised {
   const int64_t rows, inputs;
 };
 
-// PyTorch's layer norm of one row, with its epsilon.
-inline void normalise_row(const float* row, int64_t count, const Norm& norm, float* to) {
+inline float sum_of(const float* row, int64_t count) {
   Floats total = floats(0.0f);
   for (int64_t at = 0; at < count; at += kLanes) total = add(total, load(row + at));
-  const Floats mean = floats(sum_of(total) / count);
+  return sum_of(total);
+}
+
+// The square root of the sum of all squares.
+inline float length_of(const float* row, int64_t count) {
+  Floats squares = floats(0.0f);
+  for (int64_t at = 0; at < count; at += kLanes) squares = fma(load(row + at), load(row + at), squares);
+  return std::sqrt(sum_of(squares));
+}
+
+// PyTorch's layer norm of one row, with its epsilon.
+inline void normalise_row(const float* row, int64_t count, const Norm& norm, float* to) {
+  const Floats mean = floats(sum_of(row, count) / count);
   Floats squares = floats(0.0f);
   for (int64_t at = 0; at < count; at += kLanes) {
     const Floats x = sub(load(row + at), mean);
@@ -171,8 +243,8 @@ Quantised<PARTS> normalised(Team& team, const float* from, int64_t rows, int64_t
 }
 
 // A block of ROWS rows times one panel; give(row, half, sums) takes the 16 sums of each part for each half.
-template <int ROWS, int PARTS, class Give>
-inline __attribute__((always_inline)) void tile(const uint8_t* rows, int64_t inputs, const int8_t* panel, Give&& give) {
+template <int ROWS, int PARTS, class Panel, class Give>
+inline __attribute__((always_inline)) void tile(const uint8_t* rows, int64_t inputs, Panel panel, Give&& give) {
   Ints sums[ROWS][2][PARTS];
 #pragma GCC unroll 12
   for (int row = 0; row < ROWS; ++row) {
@@ -180,11 +252,8 @@ inline __attribute__((always_inline)) void tile(const uint8_t* rows, int64_t inp
   }
   for (int64_t at = 0; at < inputs; at += 4) {
     // In two parts is multiplied where weights are waited for: asked for so early, they come a quarter faster.
-    if constexpr (PARTS == 2) {
-      __builtin_prefetch(panel + at * kPanel + kAhead);
-      __builtin_prefetch(panel + at * kPanel + kAhead + 64);
-    }
-    const Ints left = load_ints(panel + at * kPanel), right = load_ints(panel + at * kPanel + 64);
+    if constexpr (PARTS == 2) panel.ask_ahead(at);
+    const auto [left, right] = panel.at(at);
 #pragma GCC unroll 12
     for (int row = 0; row < ROWS; ++row) {
 #pragma GCC unroll 2
@@ -219,36 +288,39 @@ inline __attribute__((always_inline)) void with_rows(int count, Call&& call) {
   dispatched(count, call, std::make_integer_sequence<int, MOST>{});
 }
 
+// Rows from ``first`` to ``end``, where a block begins and one ends, times one panel.
 // give(row, output, values) takes 16 results of a row from ``output`` on, bias added; beyond the outputs they are zero.
-template <int PARTS, class Give>
-void multiply(Team& team, const Quantised<PARTS>& input, const Linear& linear, Give&& give) {
+template <int PARTS, class Layer, class Give>
+void multiply_panel(const Quantised<PARTS>& input, int64_t first, int64_t end, const Layer& layer, int64_t panel,
+                    Give&& give) {
   constexpr int kTogether = Quantised<PARTS>::kBlock;
-  const int64_t panels = chunks(linear.outputs, kPanel), inputs = linear.inputs;
-  // A few rows only wait for the weights, which come fastest in a long sequence.
-  const int64_t together = input.rows > kRows ? 1 : 4, groups = chunks(panels, together);
   auto finished = [&](int64_t row, int64_t output, const Ints* sums) {
-    const Ints known =
-        mul(ints(input.zeros.get()[row]), load_ints(linear.sums + output));
+    const Ints known = mul(ints(input.zeros.get()[row]), layer.sums_at(output));
     Floats product = to_floats(sub(sums[0], known));
     if constexpr (PARTS == 2) product = fma(product, floats(kUnit), to_floats(sums[1]));
-    const Floats scale = mul(floats(input.steps.get()[row]), load(linear.scale + output));
-    give(row, output, fma(product, scale, load(linear.bias + output)));
+    const Floats scale = mul(floats(input.steps.get()[row]), load(layer.scale + output));
+    give(row, output, fma(product, scale, layer.bias_at(output)));
   };
-  auto panel_of_rows = [&](int64_t first, int64_t end, int64_t panel) {
-    const int8_t* weight = linear.weight + panel * kPanel * inputs;
-    for (int64_t from = first; from < end; from += kTogether) {
-      with_rows<kTogether>(static_cast<int>(std::min<int64_t>(kTogether, end - from)), [&](auto count) {
-        tile<decltype(count)::value, PARTS>(input.block(from), inputs, weight,
-                                            [&](int row, int half, const Ints* sums) {
-                                              finished(from + row, panel * kPanel + half * kLanes, sums);
-                                            });
-      });
-    }
-  };
+  for (int64_t from = first; from < end; from += kTogether) {
+    with_rows<kTogether>(static_cast<int>(std::min<int64_t>(kTogether, end - from)), [&](auto count) {
+      tile<decltype(count)::value, PARTS>(input.block(from), layer.inputs, layer.panel(panel),
+                                          [&](int row, int half, const Ints* sums) {
+                                            finished(from + row, panel * kPanel + half * kLanes, sums);
+                                          });
+    });
+  }
+}
+
+// All rows times all panels; ``give`` as above.
+template <int PARTS, class Layer, class Give>
+void multiply(Team& team, const Quantised<PARTS>& input, const Layer& layer, Give&& give) {
+  // A few rows only wait for the weights, which come fastest in a long sequence.
+  const int64_t panels = chunks(layer.outputs, kPanel), together = input.rows > kRows ? 1 : 4;
+  const int64_t groups = chunks(panels, together);
   team.run(chunks(input.rows, kChunk) * groups, [&](int64_t task) {
     const int64_t first = task / groups * kChunk, group = task % groups * together;
     for (int64_t panel = group; panel < std::min(panels, group + together); ++panel) {
-      panel_of_rows(first, std::min(input.rows, first + kChunk), panel);
+      multiply_panel(input, first, std::min(input.rows, first + kChunk), layer, panel, give);
     }
   });
 }

@@ -54,7 +54,7 @@ struct Model {
   const DecoderLayer* decoder;
   Norm encoder_norm, decoder_norm;
   Convolution conv1, conv2;
-  Linear head;
+  Halved head;
   const Float16* embedding;  // [vocabulary, width]
   const float* positions;    // [slots, width]
 };
@@ -164,6 +164,26 @@ void cross_attention(Team& team, const Model& model, int64_t at, const Step& ste
   add_product(team, quantised<2>(team, attended.get(), step.rows, width), layer.out, states);
 }
 
+// States [rows, width] to rows [rows, head's outputs + width] of inexact logits and normalised states.
+void screen(Team& team, const Model& model, const float* states, int64_t rows, float* screened) {
+  const int64_t width = model.width, outputs = model.head.outputs, stride = outputs + width;
+  Quantised<2> input(rows, width);
+  Buffer<float> missing(rows), raised(rows);
+  for (int64_t row = 0; row < rows; ++row) {
+    float* state = screened + row * stride + outputs;
+    normalise_row(states + row * width, width, model.decoder_norm, state);
+    input.set(row, state);
+    const float deviation = kHalfDeviation * length_of(state, width);
+    missing.get()[row] = kHalfMean * sum_of(state, width);
+    raised.get()[row] = kRaised * deviation * deviation;
+  }
+  multiply(team, input, Part<false>{model.head}, [&](int64_t row, int64_t output, Floats values) {
+    const Floats scale = load(model.head.scale + output);
+    const Floats lower = sub(floats(missing.get()[row]), mul(floats(raised.get()[row]), scale));
+    store(screened + row * stride + output, fma(lower, scale, values));
+  });
+}
+
 void embed(const Model& model, const Step& step, const int64_t* tokens, float* states) {
   for (int64_t row = 0; row < step.rows; ++row) {
     const Float16* token = model.embedding + tokens[row] * model.width;
@@ -179,6 +199,22 @@ void embed(const Model& model, const Step& step, const int64_t* tokens, float* s
 using namespace ttscribe;
 
 extern "C" {
+
+// Packed weights of so many outputs, filled up to panels, in halves, and for each output the sum of the upper ones.
+void ttscribe_halve(const int8_t* packed, int64_t outputs, int64_t inputs, uint8_t* halves, int32_t* upper_sums) {
+  std::fill_n(upper_sums, outputs, 0);
+  uint8_t *upper = halves, *lower = halves + outputs * inputs / 2;
+  for (int64_t from = 0; from < outputs * inputs; from += 4 * kPanel) {
+    const int64_t first = from / (kPanel * inputs) * kPanel;
+    for (int64_t at = from; at < from + 2 * kPanel; ++at) {
+      const int8_t left = packed[at], right = packed[at + 2 * kPanel];
+      *upper++ = (left >> 4 & 0x0F) | (right & 0xF0);
+      *lower++ = (left & 0x0F) | (right << 4);
+      upper_sums[first + (at - from) / 4] += left & ~0x0F;
+      upper_sums[first + (at - from) / 4 + kLanes] += right & ~0x0F;
+    }
+  }
+}
 
 // Weights [outputs, inputs] to a linear's panels, scales and sums, each output by its own largest weight.
 void ttscribe_pack(const float* weight, int64_t outputs, int64_t inputs, int8_t* packed, float* scale, int32_t* sums) {
@@ -256,10 +292,11 @@ void ttscribe_remember(const Model* model, const float* states, int64_t length, 
 }
 
 // Tokens at positions [windows, each] to logits [windows, count, vocabulary] after those at these rows [count] of each;
-// writes into the caches.
+// writes into the caches. Screened, half of the vocabulary's weights is read, and a row is inexact logits of the head's
+// outputs and the state [width] behind them: ``ttscribe_pick`` makes exact what has to be.
 void ttscribe_decode(const Model* model, int64_t windows, int64_t each, const int64_t* tokens, const int64_t* positions,
                      float* const* caches, const Bf16* const* memories, const int64_t* lengths, int64_t count,
-                     const int64_t* rows, float* logits, int threads) {
+                     const int64_t* rows, float* logits, int screened, int threads) {
   Team team(threads);
   const Step step{windows * each, each, positions, caches, memories, lengths};
   Buffer<float> states(step.rows * model->width);
@@ -274,19 +311,29 @@ void ttscribe_decode(const Model* model, int64_t windows, int64_t each, const in
     const float* state = states.get() + (row / count * each + rows[row % count]) * model->width;
     std::copy_n(state, model->width, wanted.get() + row * model->width);
   }
+  if (screened) {
+    screen(team, *model, wanted.get(), windows * count, logits);
+    return;
+  }
   const Quantised<2> last = normalised<2>(team, wanted.get(), windows * count, model->width, model->decoder_norm);
-  multiply(team, last, model->head, [&](int64_t row, int64_t output, Floats values) {
+  multiply(team, last, Part<true>{model->head}, [&](int64_t row, int64_t output, Floats values) {
     store_within(logits + row * model->vocabulary, model->vocabulary, output, values);
   });
 }
 
 // The likeliest of the text tokens from ``text`` to ``text_end`` and of the timestamps from ``times`` to ``times_end``,
-// without those in ``never`` [forbidden], which become minus infinity in ``logits`` [vocabulary]. Where timestamps
-// together are likelier than the likeliest text, it is one of them. ``logprob`` is its natural-log probability among
-// what was allowed: not a number where a logit is none, or nothing was allowed.
-int64_t ttscribe_pick(float* logits, const int64_t* never, int64_t forbidden, int64_t text, int64_t text_end,
-                      int64_t times, int64_t times_end, float* logprob) {
-  for (int64_t at = 0; at < forbidden; ++at) logits[never[at]] = -std::numeric_limits<float>::infinity();
+// without those in ``never`` [forbidden]; what is not allowed becomes minus infinity in ``logits`` [vocabulary], or in a
+// screened row of ``model``, which is null for other logits. Where timestamps together are likelier than the likeliest
+// text, it is one of them. ``logprob`` is its natural-log probability among what was allowed: not a number where a logit
+// is none, or nothing was allowed.
+int64_t ttscribe_pick(const Model* model, float* logits, const int64_t* never, int64_t forbidden, int64_t text,
+                      int64_t text_end, int64_t times, int64_t times_end, float* logprob, int threads) {
+  const Allowed allowed{never, forbidden, text, text_end, times, times_end};
+  if (model != nullptr) {
+    Team team(threads);
+    refine(team, model->head, allowed, logits);
+  }
+  allowed.forbid_others(logits, times_end);
   const Likeliest word = likeliest(logits + text, text_end - text), time = likeliest(logits + times, times_end - times);
   const bool is_time = time.total > word.logit || time.logit > word.logit;
   const Likeliest& picked = is_time ? time : word;
