@@ -5,7 +5,6 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-import torch
 
 from golden.clips import Absent, clips
 from hearing import transcribed
@@ -140,7 +139,7 @@ class Forgetful(TorchRunner):
     def encoder_states(self, encoded):
         if self.encodes == 1:
             # Another recording's window, in between.
-            self.encode(torch.zeros(1, self.config.num_mel_bins, self.config.mel_frames))
+            self.encode(np.zeros((1, self.config.num_mel_bins, self.config.mel_frames), np.float32))
         if encoded is not self.latest:
             self.gone += 1
             raise StateGone("encoder states: gone")

@@ -139,7 +139,7 @@ def pick_on_host(
     limit: int,
     end: int,
 ) -> None:
-    """Go on as ``Runner.greedy`` does with what ``pick`` takes: from a row of what ``step`` gives and its tokens, a token.
+    """Go on as ``Runner.greedy`` does with what ``pick`` takes from a row of what ``step`` gives and its tokens so far.
 
     ``step`` is ``Runner.decode_step``, or gives what only ``pick`` understands in place of logits.
     A row that has ended is decoded on with ``end``, to keep the batch, and what that gives is thrown away.

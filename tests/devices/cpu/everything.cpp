@@ -43,6 +43,25 @@ Linear linear(int64_t outputs, int64_t inputs, float scale) {
   return {kept(packed), kept(scales), kept(sums), kept(bias), outputs, inputs};
 }
 
+Halved halved(const Linear& whole) {
+  const int64_t full = rounded_up(whole.outputs, kPanel);
+  std::vector<uint8_t> halves(full * whole.inputs);
+  std::vector<int32_t> upper_sums(full);
+  ttscribe_halve(whole.weight, full, whole.inputs, halves.data(), upper_sums.data());
+  return {kept(halves), whole.scale, whole.sums, kept(upper_sums), full, whole.inputs};
+}
+
+// A product of activations in 16 bits, its outputs filled up to panels.
+template <class Layer>
+std::vector<float> product(const Layer& layer, const std::vector<float>& rows) {
+  Team team(kThreads);
+  const int64_t count = rows.size() / layer.inputs, stride = rounded_up(layer.outputs, kPanel);
+  std::vector<float> results(count * stride);
+  multiply(team, quantised<2>(team, rows.data(), count, layer.inputs), layer,
+           [&](int64_t row, int64_t output, Floats values) { store(results.data() + row * stride + output, values); });
+  return results;
+}
+
 Norm norm() { return {kept(std::vector<float>(kWidth, 1.0f)), kept(numbers(kWidth, 0.1f))}; }
 
 Attention attention(int64_t outputs) { return {norm(), linear(outputs, kWidth, 0.2f), linear(kWidth, kWidth, 0.1f)}; }
@@ -64,6 +83,11 @@ int main() {
   std::vector<float> products(5 * some.outputs);
   ttscribe_linear(&some, rows.data(), 5, products.data(), kThreads);
   print("linear", products.data(), products.size());
+  Linear without_bias = some;
+  without_bias.bias = kept(std::vector<float>(rounded_up(some.outputs, kPanel)));
+  const std::vector<float> whole = product(without_bias, rows), halves = product(Part<true>{halved(some)}, rows);
+  print("whole", whole.data(), whole.size());
+  print("halves", halves.data(), halves.size());
 
   const EncoderLayer encoder{attention(3 * kWidth), feed_forward_of()};
   const DecoderLayer decoder{attention(3 * kWidth), attention(kWidth), linear(2 * kWidth, kWidth, 0.2f),
@@ -72,7 +96,7 @@ int main() {
   for (Float16& each : embedding) each = static_cast<Float16>(number());
   const Convolution conv{linear(kWidth, 3 * kBins, 0.2f), linear(kWidth, 3 * kBins, 0.001f)};
   const Model model{kWidth, kHeads, 1, 1, kContext, kVocabulary, &encoder, &decoder, norm(), norm(), conv, conv,
-                    linear(kVocabulary, kWidth, 0.2f), embedding.data(), kept(numbers(kContext * kWidth))};
+                    halved(linear(kVocabulary, kWidth, 0.2f)), embedding.data(), kept(numbers(kContext * kWidth))};
 
   const std::vector<float> heard = numbers((kFrames + 2) * kBins);
   std::vector<float> states(kFrames * kWidth);
@@ -83,21 +107,29 @@ int main() {
 
   std::vector<Bf16> memory(ttscribe_memory_size(&model, kFrames));
   ttscribe_remember(&model, states.data(), kFrames, memory.data(), kThreads);
-  std::vector<float> cache(2 * kHeads * kContext * kHead), logits(2 * kVocabulary);
+  std::vector<float> cache(2 * kHeads * kContext * kHead), logits(2 * kVocabulary),
+      screened(model.head.outputs + kWidth);
   float* caches[] = {cache.data()};
   const Bf16* memories[] = {memory.data()};
   const int64_t lengths[] = {kFrames}, tokens[] = {5, 9, 11}, positions[] = {0, 1, 2}, wanted[] = {0, 2};
-  ttscribe_decode(&model, 1, 3, tokens, positions, caches, memories, lengths, 2, wanted, logits.data(), kThreads);
+  ttscribe_decode(&model, 1, 3, tokens, positions, caches, memories, lengths, 2, wanted, logits.data(), false, kThreads);
   print("prompt", logits.data(), 2 * kVocabulary);
   const int64_t token[] = {7}, position[] = {3}, first[] = {0};
-  ttscribe_decode(&model, 1, 1, token, position, caches, memories, lengths, 1, first, logits.data(), kThreads);
+  ttscribe_decode(&model, 1, 1, token, position, caches, memories, lengths, 1, first, logits.data(), false, kThreads);
   print("step", logits.data(), kVocabulary);
 
-  float logprob;
+  ttscribe_decode(&model, 1, 1, token, position, caches, memories, lengths, 1, first, screened.data(), true, kThreads);
+  print("screened", screened.data(), screened.size());
+
   const int64_t never[] = {3, 150};
-  const int64_t picked = ttscribe_pick(logits.data(), never, 2, 0, 140, 145, kVocabulary, &logprob);
-  const double told[] = {static_cast<double>(picked), logprob};
-  print("pick", told, 2);
+  auto print_pick = [&](const std::string& name, const Model* screening, float* row) {
+    float logprob;
+    const int64_t picked = ttscribe_pick(screening, row, never, 2, 0, 140, 145, kVocabulary, &logprob, kThreads);
+    const double told[] = {static_cast<double>(picked), logprob};
+    print(name, told, 2);
+  };
+  print_pick("pick", nullptr, logits.data());
+  print_pick("screened_pick", &model, screened.data());
 
   // Of two times sixteen frames, the last ones at the end of the sound.
   constexpr int64_t kSamples = 30 * kHop, kMelFrames = 30;

@@ -12,6 +12,8 @@ from ttscribe.whisper.model import WhisperModel
 _STORED_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 
+# Whoever asks first may be in inference mode, whose tensors are of no use outside.
+@torch.inference_mode(False)
 def build_model(parts: Parts, dtype: str | None) -> WhisperModel:
     """The model for inference, each weight converted on its own, or left in the mapped file where its dtype fits.
 
