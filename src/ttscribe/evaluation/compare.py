@@ -18,7 +18,7 @@ from ttscribe.evaluation.accuracy import Forced, Text
 from ttscribe.evaluation.correlation import correlation
 from ttscribe.evaluation.speech import Clip
 from ttscribe.evaluation.words import count_errors
-from ttscribe.types import FloatArray, Progress, ProgressCallback
+from ttscribe.types import FloatArray, Progress, ProgressCallback, Samples
 from ttscribe.whisper.checkpoints import Checkpoint
 
 
@@ -46,9 +46,9 @@ class Comparison:
 
         Raises ModelError where logits are not numbers.
         """
-        mel = window(log_mel(load_audio(clip.path), self._runner.config.num_mel_bins), 0)[None]
-        fp32 = self._decode(self._reference, self._reference.encode(mel))
-        encoded = self._runner.encode(mel)
+        samples = load_audio(clip.path)
+        fp32 = self._decode(self._reference, _encoded(self._reference, samples))
+        encoded = _encoded(self._runner, samples)
         forced = self._forced(name, fp32, self._decode(self._runner, encoded, fp32.tokens))
         # Where every forced token agrees, decoding freely takes the same steps.
         said = self._decode(self._runner, encoded) if forced.margins else fp32
@@ -85,6 +85,11 @@ class Comparison:
             statistics.fmean(correlations),
             min(correlations),
         )
+
+
+def _encoded(runner: Runner, samples: Samples) -> Any:
+    """Encoder states of the first window, of the features that ``runner`` takes."""
+    return runner.encode(window(log_mel(samples, runner.config.num_mel_bins, runner.log_power), 0)[None])
 
 
 def _likeliest(logits: FloatArray) -> int:
