@@ -66,6 +66,11 @@ def load(
 
     Raises what ``load_model`` does.
     """
+    from ttscribe.threads import limit
+
+    if threads is not None:
+        # Before NumPy is imported, whose products take as many as it finds then.
+        limit(threads)
     from ttscribe.transcription import load_model
 
     show_warnings(quiet=quiet)
