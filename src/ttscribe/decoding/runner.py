@@ -139,9 +139,9 @@ def pick_on_host(
     limit: int,
     end: int,
 ) -> None:
-    """Go on as ``Runner.greedy`` does with what ``pick`` takes from a row of what ``step`` gives and its tokens so far.
+    """Go on as ``Runner.greedy`` does with what ``pick`` takes: a token, of a row that ``step`` gives and its tokens.
 
-    ``step`` is ``Runner.decode_step``, or gives what only ``pick`` understands in place of logits.
+    ``step`` is ``Runner.decode_step``, or gives in place of logits what only ``pick`` understands.
     A row that has ended is decoded on with ``end``, to keep the batch, and what that gives is thrown away.
     """
     while any(row.goes_on(limit, end) for row in picked):

@@ -13,6 +13,7 @@ import torch
 from safetensors.numpy import load_file
 
 from ttscribe import threads
+from ttscribe.decoding import greedy_on_host
 from ttscribe.devices import open_checkpoint
 from ttscribe.devices.cpu import kernels, packed, packing
 from ttscribe.devices.cpu.int8 import Int8Runner
@@ -104,6 +105,17 @@ def correlated(ours, theirs):
     return correlation(torch.from_numpy(ours), torch.from_numpy(theirs))
 
 
+def test_the_vocabulary_is_kept_in_halves_of_its_bytes(tiny_en):
+    decoder = tiny_en.model.decoder
+    whole = packing._equalised("norm", "head", decoder.layer_norm, (decoder.embed_tokens,))["head.weight"]
+    head = packing._head(decoder)
+    panels, fours, _, _ = whole.shape
+    upper, lower = head["head.weight"].view(torch.uint8).view(2, panels, fours, 16, 4)
+    left, right = upper << 4 | lower & 15, upper & 240 | lower >> 4
+    assert torch.equal(torch.cat((left, right), 2).view(torch.int8), whole)
+    assert torch.equal(head["head.upper_sums"], (whole & ~15).sum((1, 3), dtype=torch.int32).flatten())
+
+
 @pytest.mark.parametrize("library", kernels.NEEDS, indirect=True)
 def test_states_and_logits_of_each_library_are_nearly_those_of_float32(library, int8, float32, windows, prompt):
     ours, theirs = (runner.encoder_states(runner.encode(windows)) for runner in (int8, float32))
@@ -171,6 +183,22 @@ def test_rows_that_are_reordered_go_on_as_those_that_they_come_from(int8, window
     int8.decode_step(token[:1], position[:1], alone)
     assert np.array_equal(later[0], int8.decode_step(changed[:1], position[:1] + 1, alone)[0])
     assert not np.array_equal(later[0], later[2])
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"timestamps": False}, {"repetition_penalty": 1.2}], ids=["timestamps", "text", "repetition"]
+)
+@pytest.mark.parametrize("checkpoint", ["tiny_en", "base"])
+def test_a_recording_has_the_tokens_that_all_logits_in_whole_give(
+    checkpoint, options, two_cities, request, monkeypatch
+):
+    transcriber = Transcriber(request.getfixturevalue(checkpoint), precision="int8")
+    ours = list(transcriber.transcribe(two_cities, **options)[0])
+    monkeypatch.setattr(Int8Runner, "greedy", greedy_on_host)
+    theirs = list(transcriber.transcribe(two_cities, **options)[0])
+    assert [segment.tokens for segment in ours] == [segment.tokens for segment in theirs]
+    for segment, expected in zip(ours, theirs, strict=True):
+        assert segment.avg_logprob == pytest.approx(expected.avg_logprob, abs=1e-3)
 
 
 def test_beams_and_word_times_are_those_of_float32(tiny_en, beckett):
