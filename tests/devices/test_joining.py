@@ -128,13 +128,14 @@ INT8 = pytest.mark.skipif(kernels.why_not() is not None, reason=f"no int8: {kern
 @pytest.mark.xdist_group("int8")
 def test_windows_of_several_threads_have_the_tokens_that_each_has_alone(tiny_en, windows, name):
     runner = SlotRunner(tiny_en.model) if name == "slots" else Int8Runner(packing.pack(tiny_en.model), tiny_en.config)
-    rows, compute = [], runner._steps._compute
+    steps = runner._screened_steps if name == "int8" else runner._steps
+    rows, compute = [], steps._compute
 
     def counted(tokens, positions, state):
         rows.append(len(state))
         return compute(tokens, positions, state)
 
-    runner._steps._compute = counted
+    steps._compute = counted
     prompt = tiny_en.tokenizer.prompt("en", "transcribe", timestamps=False)
     rules = Rules.of(tiny_en.suppress_tokens, tiny_en.begin_suppress_tokens, None)
 

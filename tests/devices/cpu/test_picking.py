@@ -115,11 +115,11 @@ def test_of_screened_logits_the_token_of_exact_ones_is_picked(library):
         states = torch.randn(ROWS, WIDTH, generator=generator)
         # Tokens of a kind are nearly equally likely.
         kind = torch.randn(kinds, WIDTH, generator=generator)[torch.randint(kinds, (VOCABULARY,), generator=generator)]
-        weight = scale * (kind + alike * torch.randn(VOCABULARY, WIDTH, generator=generator))
+        weight = kind + alike * torch.randn(VOCABULARY, WIDTH, generator=generator)
         weight[BEGIN:] += times / WIDTH * states[0]
         suppressed = torch.randperm(VOCABULARY, generator=generator)[allowed:].tolist()
         rules = Rules.of(suppressed, (), grammar)
-        vocabulary = Vocabulary(weight, states)
+        vocabulary = Vocabulary(scale * weight, states)
         for exact, screened in zip(vocabulary.rows(screened=False), vocabulary.rows(screened=True), strict=True):
             try:
                 expected = Picker(rules)(exact, sampled)
