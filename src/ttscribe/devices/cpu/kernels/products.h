@@ -242,9 +242,10 @@ Quantised<PARTS> normalised(Team& team, const float* from, int64_t rows, int64_t
   return to;
 }
 
-// A block of ROWS rows times one panel; give(row, half, sums) takes the 16 sums of each part for each half.
-template <int ROWS, int PARTS, class Panel, class Give>
-inline __attribute__((always_inline)) void tile(const uint8_t* rows, int64_t inputs, Panel panel, Give&& give) {
+// A block of ROWS rows times one panel, to the 16 sums of each part for each half of it: [ROWS, 2, PARTS]. On its own, for
+// within a larger function GCC 12 keeps sums in memory.
+template <int ROWS, int PARTS, class Panel>
+__attribute__((noinline)) void tile(const uint8_t* rows, int64_t inputs, Panel panel, Ints* to) {
   Ints sums[ROWS][2][PARTS];
 #pragma GCC unroll 12
   for (int row = 0; row < ROWS; ++row) {
@@ -253,7 +254,7 @@ inline __attribute__((always_inline)) void tile(const uint8_t* rows, int64_t inp
   for (int64_t at = 0; at < inputs; at += 4) {
     // In two parts is multiplied where weights are waited for: asked for so early, they come a quarter faster.
     if constexpr (PARTS == 2) panel.ask_ahead(at);
-    const auto [left, right] = panel.at(at);
+    const Sides sides = panel.at(at);
 #pragma GCC unroll 12
     for (int row = 0; row < ROWS; ++row) {
 #pragma GCC unroll 2
@@ -261,18 +262,15 @@ inline __attribute__((always_inline)) void tile(const uint8_t* rows, int64_t inp
         int32_t four;
         __builtin_memcpy(&four, rows + at * ROWS * PARTS + (row * PARTS + part) * 4, 4);
         const Ints shared = ints(four);
-        add_products(sums[row][0][part], shared, left);
-        add_products(sums[row][1][part], shared, right);
+        add_products(sums[row][0][part], shared, sides.left);
+        add_products(sums[row][1][part], shared, sides.right);
       }
     }
   }
 #pragma GCC unroll 12
   for (int row = 0; row < ROWS; ++row) {
     for (int half = 0; half < 2; ++half) {
-      // A copy, for sums whose address is taken would be kept in memory.
-      Ints parts[PARTS];
-      for (int part = 0; part < PARTS; ++part) parts[part] = sums[row][half][part];
-      give(row, half, parts);
+      for (int part = 0; part < PARTS; ++part) to[(row * 2 + half) * PARTS + part] = sums[row][half][part];
     }
   }
 }
@@ -303,10 +301,14 @@ void multiply_panel(const Quantised<PARTS>& input, int64_t first, int64_t end, c
   };
   for (int64_t from = first; from < end; from += kTogether) {
     with_rows<kTogether>(static_cast<int>(std::min<int64_t>(kTogether, end - from)), [&](auto count) {
-      tile<decltype(count)::value, PARTS>(input.block(from), layer.inputs, layer.panel(panel),
-                                          [&](int row, int half, const Ints* sums) {
-                                            finished(from + row, panel * kPanel + half * kLanes, sums);
-                                          });
+      constexpr int kCount = decltype(count)::value;
+      Ints sums[kCount * 2 * PARTS];
+      tile<kCount, PARTS>(input.block(from), layer.inputs, layer.panel(panel), sums);
+      for (int row = 0; row < kCount; ++row) {
+        for (int half = 0; half < 2; ++half) {
+          finished(from + row, panel * kPanel + half * kLanes, sums + (row * 2 + half) * PARTS);
+        }
+      }
     });
   }
 }
