@@ -36,7 +36,8 @@ def results(*, device: str = "cpu", arithmetic: str = "float32", peers: bool = T
         machine=Machine("A processor", ("AVX2", "VNNI"), 4, 2, 8, "Linux 6", 0.25),
         clips=(Heard("short.wav", 10.0), Heard("long.wav", 240.0)),
         encoder_operations=8_000_000_000,
-        token_weights=10_000_000,
+        layer_weights=4_000_000,
+        vocabulary_weights=6_000_000,
         limits=(Limits(9e9, {"float32": 3e9, "int8": 9e9}), Limits(8e9, {"float32": 4e9})),
         runs=tuple(runs),
     )

@@ -7,7 +7,7 @@ import torch
 
 from ttscribe import processor
 from ttscribe.bench import limits, machine
-from ttscribe.bench.work import encoder_operations, token_weights
+from ttscribe.bench.work import encoder_operations, layer_weights, vocabulary_weights
 from ttscribe.whisper.config import WhisperConfig
 from ttscribe.whisper.model import random_model
 
@@ -76,4 +76,4 @@ def test_a_token_is_multiplied_by_the_decoders_matrices():
         for name, weight in random_model(SMALL).decoder.named_parameters()
         if weight.ndim == 2 and not any(part in name for part in apart)
     ]
-    assert token_weights(SMALL) == sum(read)
+    assert layer_weights(SMALL) + vocabulary_weights(SMALL) == sum(read)

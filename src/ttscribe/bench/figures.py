@@ -11,6 +11,8 @@ from ttscribe.bench.results import OURS, Measured, Results, middle
 # The peers' other settings trade memory for speed: this one is made for both.
 _MEMORY_PEER = "faster-whisper int8"
 _BYTES = {"float32": 4, "bfloat16": 2, "int8": 1}
+# Of the vocabulary's a step in int8 reads the upper halves; the few lower ones that it reads too are not counted.
+_VOCABULARY_BYTES = _BYTES | {"int8": 0.5}
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +136,8 @@ def shares(results: Results) -> list[Share]:
     encoder, token = value(results, ENCODER, OURS), value(results, TOKEN, OURS)
     assert encoder is not None
     assert token is not None
-    memory, read = max(each.memory for each in results.limits), results.token_weights * _BYTES[kind]
+    memory = max(each.memory for each in results.limits)
+    read = results.layer_weights * _BYTES[kind] + results.vocabulary_weights * _VOCABULARY_BYTES[kind]
     return [
         Share("encoder", results.encoder_operations, f"operations of products in {kind}", "", encoder, max(products)),
         Share("token", read, f"of weights in {kind}", "B", token, memory),

@@ -10,7 +10,7 @@ from ttscribe.bench.limits import Limits
 from ttscribe.bench.machine import Machine
 from ttscribe.devices.provenance import Provenance
 
-FORMAT = "ttscribe.bench/1"
+FORMAT = "ttscribe.bench/2"
 OURS = "ttscribe"
 
 
@@ -65,8 +65,8 @@ class Heard(_Record, frozen=True):
 
 
 class Results(_Record, frozen=True):
-    """Everything of one command. ``limits`` has each round's; ``encoder_operations`` and ``token_weights`` are of one
-    window and one token (``ttscribe.bench.work``).
+    """Everything of one command. ``limits`` has each round's; ``encoder_operations`` are of one window, and
+    ``layer_weights`` and ``vocabulary_weights`` of one token (``ttscribe.bench.work``).
     """
 
     format: str
@@ -78,7 +78,8 @@ class Results(_Record, frozen=True):
     machine: Machine
     clips: tuple[Heard, ...]
     encoder_operations: int
-    token_weights: int
+    layer_weights: int
+    vocabulary_weights: int
     limits: tuple[Limits, ...]
     runs: tuple[Run, ...]
 

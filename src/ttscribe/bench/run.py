@@ -22,7 +22,7 @@ from ttscribe.bench.processes import SCRIPTS, Interpreter, StepFailed
 from ttscribe.bench.request import Request
 from ttscribe.bench.results import FORMAT, OURS, Heard, Measured, Results, Run
 from ttscribe.bench.weights import write_huggingface
-from ttscribe.bench.work import encoder_operations, token_weights
+from ttscribe.bench.work import encoder_operations, layer_weights, vocabulary_weights
 from ttscribe.devices import require_values
 from ttscribe.devices.provenance import provenance
 from ttscribe.devices.ttnn.simulator import refuse_time
@@ -95,7 +95,8 @@ class _Bench:
             machine=found,
             clips=tuple(Heard(clip.name, clip.seconds) for clip in heard),
             encoder_operations=encoder_operations(config),
-            token_weights=token_weights(config),
+            layer_weights=layer_weights(config),
+            vocabulary_weights=vocabulary_weights(config),
             limits=tuple(limits),
             runs=tuple(runs),
         )

@@ -16,11 +16,15 @@ def encoder_operations(config: WhisperConfig) -> int:
     return 2 * (convolutions + config.encoder_layers * (projections + attention))
 
 
-def token_weights(config: WhisperConfig) -> int:
-    """Weights of the matrices that one token is multiplied by: the decoder's and those of the logits.
+def layer_weights(config: WhisperConfig) -> int:
+    """Weights of the decoder's matrices that one token is multiplied by.
 
     Without those of cross-attention's keys and values, which are made once for a window.
     """
     width = config.d_model
-    layer = 4 * width * width + 2 * width * width + 2 * width * config.decoder_ffn_dim
-    return config.decoder_layers * layer + width * config.vocab_size
+    return config.decoder_layers * (4 * width * width + 2 * width * width + 2 * width * config.decoder_ffn_dim)
+
+
+def vocabulary_weights(config: WhisperConfig) -> int:
+    """Weights of the matrix that gives one token's logits."""
+    return config.d_model * config.vocab_size
