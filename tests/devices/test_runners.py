@@ -191,7 +191,8 @@ def test_greedy_takes_the_tokens_that_logits_on_the_host_say(tiny_en, runner, en
     for row, states in zip(ours, alone, strict=True):
         tokens, logprobs = picked_by_hand(runner, states, rules, LIMIT, end)
         assert row.tokens == tokens
-        assert row.logprobs == pytest.approx(logprobs, abs=1e-3)
+        # In int8 unlikely tokens count by what half of their weights give: 0.02 at most (docs/cpu.md).
+        assert row.logprobs == pytest.approx(logprobs, abs=0.02 if runner.precision == "int8" else 1e-3)
     first, second = (row.tokens for row in ours)
     assert first[-1] == end
     assert end not in first[:-1]
