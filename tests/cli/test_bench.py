@@ -29,8 +29,8 @@ def test_it_measures_real_weights_on_real_speech(ttscribe, beckett, tmp_path):
     assert measured.stages.first_token[0] > measured.stages.encoder[0] > 10 * measured.stages.token[0] > 0
     assert measured.clips[0].seconds > measured.stages.first_token[0] / 2
     assert measured.load > 0
-    # More than the weights, which are half of it, and less than importing PyTorch takes alone.
-    assert 75 < measured.peak_mib < 280
+    # Not less than the weights in 8 bits.
+    assert measured.peak_mib > 75
     assert {"float32", "bfloat16"} <= {*found.limits[0].products}
     assert "encoder, a window of 30 s, s" in done.stdout
     assert "round 1 of 1: ttscribe" in done.stderr
