@@ -13,6 +13,8 @@ import pytest
 
 from batch.conftest import PIECES, batch, index
 from cli.conftest import COMMAND
+from ttscribe.batch.cluster import cluster as crew
+from ttscribe.batch.doing import Plan
 
 pytest.importorskip("ray", reason="the extra batch is not installed: make env")
 Cluster = pytest.importorskip("ray.cluster_utils").Cluster
@@ -80,6 +82,16 @@ def test_actors_that_are_killed_alone_and_with_their_node_are_replaced_where_the
     # Two are begun again; and a third, where the first actor's replacement was put on the node that is lost.
     assert sum(entry.attempts - 1 for entry in entries) in {2, 3}
     assert len(seen) > 1
+
+
+def test_a_cluster_whose_machines_have_too_few_cores_is_waited_for_with_a_word(cluster, caplog):
+    plan = Plan({"threads": 2, "device": "cpu"}, {}, "txt")
+    with crew(cluster.address, plan, 1):
+        cluster.add_node(num_cpus=2)
+    with crew(cluster.address, plan, 1):
+        pass
+    (warning,) = (record.getMessage() for record in caplog.records if record.name == "ttscribe.batch")
+    assert warning == f"--ray {cluster.address}: no machine there has 2 cores; waiting for one"
 
 
 def test_a_cluster_that_is_not_there_is_one_clear_line(folder, tmp_path):

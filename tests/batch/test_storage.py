@@ -5,6 +5,7 @@ import os
 import pytest
 
 from batch.conftest import SECONDS, batch, index
+from ttscribe.audio import load_audio
 from ttscribe.batch.inputs import opened, recordings
 from ttscribe.batch.run import _seconds
 from ttscribe.errors import AudioUnreadable, OptionError
@@ -78,7 +79,7 @@ def test_an_address_means_what_a_bucket_has(one, keys):
     assert recordings([f"s3://{BUCKET}/{one}"]) == [f"s3://{BUCKET}/{key}" for key in keys]
 
 
-def test_a_storage_that_fails_while_it_is_read_has_no_length_to_share_by(monkeypatch):
+def test_a_storage_that_fails_while_it_is_read_has_no_length_and_no_sound(monkeypatch):
     source = f"s3://{BUCKET}/calls/1.wav"
     assert _seconds(source) == pytest.approx(SECONDS, abs=0.1)
 
@@ -87,6 +88,12 @@ def test_a_storage_that_fails_while_it_is_read_has_no_length_to_share_by(monkeyp
 
     monkeypatch.setattr(s3fs.S3File, "_fetch_range", fail)
     assert _seconds(source) == 0
+    # And so, while it is transcribed, it is a recording that cannot be read, told in a line.
+    with (
+        pytest.raises(AudioUnreadable, match=rf"^{source}: cannot be read \(Could not connect to the endpoint URL"),
+        opened(source) as sound,
+    ):
+        load_audio(sound)
 
 
 @pytest.fixture

@@ -15,6 +15,8 @@ from typing import Any
 from ttscribe.batch.doing import Done, Item, Plan, Transcribing
 from ttscribe.errors import DeviceUnavailable, OptionError, TtscribeError, reason, with_extra
 
+logger = logging.getLogger("ttscribe.batch")
+
 LOCAL = "local"
 """The address that asks for a cluster of this machine, started for the batch and ended with it."""
 
@@ -43,6 +45,10 @@ def cluster(address: str, plan: Plan, workers: int) -> Iterator[Actors]:
     finally:
         signal.signal(signal.SIGTERM, before)
     try:
+        # Not an error: of some clusters machines join when they are waited for.
+        nodes = ray.nodes()  # type: ignore[no-untyped-call]
+        if not any(node["Alive"] and node["Resources"].get("CPU", 0) >= threads for node in nodes):
+            logger.warning("--ray %s: no machine there has %d cores; waiting for one", address, threads)
         yield Actors(plan, threads)
     finally:
         ray.shutdown()

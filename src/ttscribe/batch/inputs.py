@@ -13,7 +13,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from ttscribe.errors import AudioNotFound, AudioUnreadable, OptionError, reason, with_extra
 
@@ -64,7 +64,23 @@ def opened(source: str) -> Iterator[str | BinaryIO]:
             raise AudioNotFound(f"{source}: no such file ({reason(error)})") from error
         except Exception as error:  # each storage's package has errors of its own
             raise AudioUnreadable(f"{source}: cannot be read ({reason(error)})") from error
-        yield file
+        yield cast("BinaryIO", _Stored(source, file))
+
+
+class _Stored:
+    """An open file of a storage, whose failures are told as a recording's that cannot be read."""
+
+    def __init__(self, source: str, file: BinaryIO) -> None:
+        self._source, self._file = source, file
+
+    def read(self, count: int = -1) -> bytes:
+        try:
+            return self._file.read(count)
+        except Exception as error:  # each storage's package has errors of its own
+            raise AudioUnreadable(f"{self._source}: cannot be read ({reason(error)})") from error
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._file.seek(offset, whence)
 
 
 def _expanded(one: str) -> list[str]:

@@ -12,7 +12,7 @@ import typer
 
 from ttscribe.cli import _model as loading
 from ttscribe.cli._jobs import Job, plan
-from ttscribe.cli._terminal import complain, note
+from ttscribe.cli._terminal import complain, note, show_warnings
 from ttscribe.cli.transcribe import Options, transcribe
 from ttscribe.errors import OptionError
 
@@ -60,6 +60,7 @@ def batch(
         raise OptionError(f"--split takes minutes above 0, not {split:g}")
     given = {**_defaults(), "prefix": None, "input_format": None, "sample_rate": None, **others}
     options = Options.of(given)
+    show_warnings(quiet=quiet)
     from ttscribe.batch import LOCAL, Index, Plan, Processes, cluster, recordings, run
 
     jobs, _ = plan(recordings(inputs), options.format_name, output, resume=False)
