@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ttscribe.audio.track import SAMPLE_RATE
-from ttscribe.types import Features, LogPower, Samples
+from ttscribe.types import Features, FloatArray, LogPower, Samples
 
 N_FFT = 400
 """Samples in a frame: 25 ms."""
@@ -105,7 +105,7 @@ def window(mel: Features, start: int) -> Features:
 
 
 @functools.cache
-def mel_filters(num_mel_bins: int) -> npt.NDArray[np.float32]:
+def mel_filters(num_mel_bins: int) -> FloatArray:
     """Triangular filters of unit area on Slaney's mel scale, 0 to 8 kHz: float32 [num_mel_bins, 201].
 
     From M. Slaney, Auditory Toolbox (1998); the defaults of ``librosa.filters.mel``.

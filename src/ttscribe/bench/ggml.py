@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from safetensors.torch import load_file
 
 from ttscribe.audio.features import mel_filters
+from ttscribe.types import FloatArray
 from ttscribe.whisper.config import WhisperConfig
 from ttscribe.whisper.json_files import read_object
 from ttscribe.whisper.tokenizer import special_tokens
@@ -69,7 +69,7 @@ def openai_name(name: str) -> str:
     return _WHOLE.get(name) or ".".join(_PARTS.get(part, part) for part in name.split("."))
 
 
-def q8_0(rows: npt.NDArray[np.float32]) -> bytes:
+def q8_0(rows: FloatArray) -> bytes:
     """Blocks of 32 numbers of a row, each a float16 scale (the largest magnitude / 127) and 32 signed bytes."""
     blocks = rows.reshape(-1, _BLOCK)
     scale = np.abs(blocks).max(axis=1, keepdims=True) / 127

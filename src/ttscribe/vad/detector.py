@@ -5,11 +5,10 @@ from __future__ import annotations
 from array import array
 
 import numpy as np
-import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
 from ttscribe.options import VadOptions
-from ttscribe.types import Samples
+from ttscribe.types import FloatArray, Samples
 from ttscribe.vad.level import Level
 from ttscribe.vad.silero import CONTEXT, FRAME, SileroNetwork, load_silero
 from ttscribe.vad.speech import Span, Speech
@@ -31,7 +30,7 @@ class FrameListener:
         # What is not heard yet, after the end of what is: the frames' context.
         self._held = np.zeros(CONTEXT, np.float32)
 
-    def add(self, samples: Samples) -> list[npt.NDArray[np.float32]]:
+    def add(self, samples: Samples) -> list[FloatArray]:
         """Probabilities of the frames of 32 ms, in one or more arrays, that float32 samples [any number] complete."""
         joined = np.concatenate([self._held, samples])
         count = (len(joined) - CONTEXT) // FRAME * FRAME
@@ -56,7 +55,7 @@ class SpeechDetector:
         self._listener = FrameListener()
         self._pieces: list[Samples] = []
         self._held = self._length = 0
-        self._probabilities: list[npt.NDArray[np.float32]] = []
+        self._probabilities: list[FloatArray] = []
 
     def add(self, samples: Samples) -> None:
         """Hear float32 samples [any number] that follow those before."""

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
+
+from ttscribe.types import FloatArray
 
 _GRAPH = 7  # of a model
 _INITIALIZER = 5  # of a graph
@@ -18,7 +19,7 @@ _DIMS, _TYPE, _RAW_DATA = 1, 2, 9  # of a tensor
 _FLOAT = 1  # the type of float32
 
 
-def float_weights(path: Path) -> list[npt.NDArray[np.float32]]:
+def float_weights(path: Path) -> list[FloatArray]:
     """The float32 tensors of at least one dimension that a model's graph begins with, in the order of the file.
 
     Raises OSError where there is no such file, ValueError where it is no ONNX file or cut short.
@@ -34,7 +35,7 @@ def float_weights(path: Path) -> list[npt.NDArray[np.float32]]:
     return [tensor for tensor in tensors if tensor is not None]
 
 
-def _tensor(value: int | memoryview) -> npt.NDArray[np.float32] | None:
+def _tensor(value: int | memoryview) -> FloatArray | None:
     shape: list[int] = []
     kind, data = 0, memoryview(b"")
     for number, field in _fields(_message(value)):

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
 from ttscribe.errors import CheckpointInvalid, ModelNotFound
+from ttscribe.types import FloatArray
 from ttscribe.vad.onnx_weights import float_weights
 
 FRAME = 512
@@ -21,9 +21,7 @@ FRAME = 512
 CONTEXT = 64
 """Samples before a frame that it is heard with."""
 
-Floats: TypeAlias = npt.NDArray[np.float32]
-
-State: TypeAlias = tuple[Floats, Floats]
+State: TypeAlias = tuple[FloatArray, FloatArray]
 """The LSTM's hidden and cell state, each [128]."""
 
 _BINS, _WINDOW, _HOP = 129, 256, 128  # of the short-time transform: samples of a window, and to the next
@@ -53,7 +51,7 @@ _SHAPES = {
 class SileroNetwork:
     """Magnitudes of a short-time transform, four convolutions, an LSTM over frames, and one output."""
 
-    def __init__(self, weights: Mapping[str, Floats]) -> None:
+    def __init__(self, weights: Mapping[str, FloatArray]) -> None:
         """``weights`` are of ``_SHAPES``."""
         self._transform = weights["stft"][:, 0].T.copy()
         self._convolutions = [
@@ -68,7 +66,7 @@ class SileroNetwork:
         self._recurrent = recurrent.reshape(_WIDTH, 8, -1).transpose(1, 0, 2).copy()
         self._output, self._output_bias = weights["output.weight"][0, :, 0], weights["output.bias"]
 
-    def __call__(self, frames: Floats, state: State) -> tuple[Floats, State]:
+    def __call__(self, frames: FloatArray, state: State) -> tuple[FloatArray, State]:
         """Probabilities of speech [N] of consecutive frames [N, CONTEXT + FRAME] at ±1, and the state after them."""
         mirrored = np.pad(frames, ((0, 0), (0, CONTEXT)), mode="reflect")
         spectra = _products(mirrored, _WINDOW, _HOP, self._transform)
@@ -79,7 +77,7 @@ class SileroNetwork:
         spoken, state = self._remembered(hidden[:, 0], state)
         return _logistic(np.maximum(spoken, 0) @ self._output + self._output_bias), state
 
-    def _remembered(self, inputs: Floats, state: State) -> tuple[Floats, State]:
+    def _remembered(self, inputs: FloatArray, state: State) -> tuple[FloatArray, State]:
         """The LSTM's hidden states [N, 128] of inputs [N, 128], and its state after them."""
         hidden, cell = state
         states = np.empty_like(inputs)
@@ -113,12 +111,12 @@ class SileroNetwork:
 class _Convolution:
     """Of three taps, with zeros beyond both ends, and what is negative made zero."""
 
-    def __init__(self, weight: Floats, bias: Floats, stride: int) -> None:
+    def __init__(self, weight: FloatArray, bias: FloatArray, stride: int) -> None:
         # [outputs, inputs, taps] to [taps * inputs, outputs]
         self._weight = weight.transpose(2, 1, 0).reshape(-1, len(weight))
         self._bias, self._stride = bias, stride
 
-    def __call__(self, hidden: Floats) -> Floats:
+    def __call__(self, hidden: FloatArray) -> FloatArray:
         """Of [N, positions, inputs] the outputs [N, positions / stride, outputs]."""
         count, _, inputs = hidden.shape
         padded = np.pad(hidden, ((0, 0), (1, 1), (0, 0))).reshape(count, -1)
@@ -127,22 +125,22 @@ class _Convolution:
         return np.maximum(result, 0, out=result)
 
 
-def _products(rows: Floats, size: int, step: int, weight: Floats) -> Floats:
+def _products(rows: FloatArray, size: int, step: int, weight: FloatArray) -> FloatArray:
     """Of each row [N, any] every ``step``th stretch of ``size`` numbers times a weight: [N, stretches, outputs]."""
     stretches = sliding_window_view(rows, size, axis=1)[:, ::step]
     # As one matrix: of several NumPy would make as many products.
     return (stretches.reshape(-1, size) @ weight).reshape(*stretches.shape[:2], -1)
 
 
-def _halved(gates: Floats) -> Floats:
+def _halved(gates: FloatArray) -> FloatArray:
     """Of the last dimension output, input and forget gates by half, then the cell's: ONNX has the input's first."""
     into, out, forget, cell = np.split(gates, 4, axis=-1)
     return np.concatenate([out / 2, into / 2, forget / 2, cell], axis=-1)
 
 
-def _logistic(x: Floats) -> Floats:
+def _logistic(x: FloatArray) -> FloatArray:
     # 1 / (1 + exp(-x)) overflows where x is very negative.
-    half: Floats = np.tanh(x / 2) / 2
+    half: FloatArray = np.tanh(x / 2) / 2
     return half + np.float32(0.5)
 
 
@@ -168,7 +166,7 @@ def read_silero(path: Path) -> SileroNetwork:
         ) from error
 
 
-def _named(weights: Sequence[Floats]) -> Mapping[str, Floats]:
+def _named(weights: Sequence[FloatArray]) -> Mapping[str, FloatArray]:
     for (name, shape), weight in zip(_SHAPES.items(), weights, strict=True):
         if weight.shape != shape:
             raise ValueError(f"{name} is {weight.shape}, not {shape}")

@@ -1,4 +1,4 @@
-"""The kernels' pick beside that of the rules in PyTorch, and of inexact logits beside that of exact ones."""
+"""The kernels' pick beside that of the rules in NumPy, and of inexact logits beside that of exact ones."""
 
 import ctypes
 from types import SimpleNamespace
@@ -42,7 +42,7 @@ def test_each_library_picks_what_the_rules_pick(library):
         logits[BEGIN:] += times
         rules = Rules.of((0, 7, 1017), (3, END), grammar, repetition)
         expected = rules.pick(logits, sampled)
-        # PyTorch rounds the logarithm of the sum as a logit.
+        # NumPy rounds the logarithm of the sum as a logit.
         rounded = 2e-6 + 2 * np.finfo(np.float32).eps * np.abs(logits).max().item()
         assert Picker(rules)(logits, sampled) == (expected[0], pytest.approx(expected[1], abs=rounded))
 

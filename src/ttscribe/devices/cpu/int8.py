@@ -61,7 +61,7 @@ class Int8Runner(Closable):
             kernels.library().ttscribe_encode(self._pointer, states.ctypes.data, len(states), threads.count())
         return encoded
 
-    def _convolved(self, mel: FloatArray) -> FloatArray:
+    def _convolved(self, mel: Features) -> FloatArray:
         """Of features [bins, frames] both convolutions, and the positions: [frames / 2, width]."""
         first, second, width = self._model.conv1, self._model.conv2, self.config.d_model
         # Before and after them nothing is heard; a position's channels lie beside each other.

@@ -1,4 +1,4 @@
-"""The likeliest token that rules allow, by the kernels: a step of a few milliseconds has no time for PyTorch's."""
+"""The likeliest token that rules allow, by the kernels: a step of a few milliseconds has no time for NumPy's."""
 
 from __future__ import annotations
 

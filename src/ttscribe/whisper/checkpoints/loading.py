@@ -30,9 +30,9 @@ class Checkpoint:
     """A model, with all that decoding needs to know of it.
 
     ``name`` is the short name, the repository or the file's name; ``path`` the folder or file that was read; ``build``
-    reads the weights, and gives the same model whenever it is called;
-    ``languages`` the codes of what the weights know; ``max_initial_timestamp_index`` counts steps of 0.02 s;
-    ``alignment_heads`` are (decoder layer, head), None where the checkpoint does not say.
+    reads the weights, and gives the same model whenever it is called; ``languages`` the codes of what the weights know;
+    ``max_initial_timestamp_index`` counts steps of 0.02 s; ``alignment_heads`` are (decoder layer, head), None where
+    the checkpoint does not say.
     """
 
     name: str
