@@ -122,11 +122,6 @@ class DecodingOptions:
         """The likeliest token at every step, once, and nothing doubted."""
         return cls(temperature=0.0, compression_ratio_threshold=None, log_prob_threshold=None, no_speech_threshold=None)
 
-    @property
-    def guarded(self) -> bool:
-        """Whether all of the thresholds by which a text is doubted are there."""
-        return None not in (self.compression_ratio_threshold, self.log_prob_threshold, self.no_speech_threshold)
-
     def changed(self, **changes: Any) -> DecodingOptions:
         """These with other values for some; OptionError for a name that is none of them."""
         known = [field.name for field in fields(self)]

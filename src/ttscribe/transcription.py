@@ -128,7 +128,7 @@ class Transcriber(Closable):
         vad_filter: bool | None = None,
         vad_parameters: VadOptions | None = None,
         batch_size: int = 1,
-        window: WindowLength = "full",
+        window: WindowLength = "auto",
         multilingual: bool = False,
         language_detection_segments: int = 1,
         language_detection_threshold: float = 0.5,
@@ -163,8 +163,8 @@ class Transcriber(Closable):
                 ``no_speech_threshold`` is None.
             vad_parameters: what counts as speech: ``VadOptions()`` when None.
             batch_size: windows decoded together, cut where Silero VAD hears pauses; 1 moves by the last timestamp.
-            window: "full" encodes 30 s always; "auto" little more than the sound of a window that is not full, where
-                the device can and there are guards, and all where the text is then doubted: faster, and less accurate.
+            window: a window that is not full ends in silence. "auto" encodes that in a quarter of its positions where
+                the device can (``cpu`` in int8), but for windows whose text is doubted; "full" never does.
             multilingual: whether the language of each window is detected by itself, for speech in several languages.
             language_detection_segments: windows of 30 s, from the start or the first speech, that are listened to
                 until the language of one is above the threshold; where none is, the likeliest over all of them counts.
@@ -215,8 +215,7 @@ class Transcriber(Closable):
         if clips is not None:
             _require_something(clips, recording.seconds)
             windows = clipped(windows, clips)
-        fitted = window == "auto" and self.runner.any_length and chosen_options.guarded
-        windows = [replace(each, fitted=fitted) for each in windows]
+        windows = [replace(each, whole=window == "full") for each in windows]
         shares: Shares = {}
         if code is None:
             heard_in = consecutive(windows or [whole])

@@ -23,17 +23,14 @@ if TYPE_CHECKING:
 
 FRAMES_PER_SECOND = SAMPLE_RATE // HOP
 
-# Mel frames of a fitted window: of silence after the sound, at least, and in which steps.
-_SILENCE, _SHORTEST, _FRAMES_TOGETHER = 500, 1000, 64
-
 
 @dataclass(slots=True)
 class RecordingWindow:
     """A window of a recording from frame ``seek`` on, encoded once for as long as the device keeps it.
 
     Nothing from frame ``stop`` on is heard, where that is given. ``detected`` is what a detector heard in the whole
-    recording; ``speech_seconds`` is the word that guards take of it, or of another. Where it is ``fitted``, it is
-    encoded as a window of its own length and some silence, rather than of 30 s, until it is ``widened``.
+    recording; ``speech_seconds`` is the word that guards take of it, or of another. Where it is ``whole``, silence is
+    encoded as everything else.
     """
 
     runner: Runner
@@ -42,8 +39,7 @@ class RecordingWindow:
     stop: int | None = None
     speech_seconds: SpeechSeconds | None = None
     detected: Speech | None = None
-    fitted: bool = False
-    widened: bool = False
+    whole: bool = False
     encoded: Any = None
 
     @property
@@ -54,6 +50,11 @@ class RecordingWindow:
     @property
     def frames(self) -> int:
         return min(self.runner.config.mel_frames, self.last - self.seek)
+
+    @property
+    def encode(self) -> Callable[[Features], Any]:
+        """What encodes features as those of this window."""
+        return self.runner.encode if self.whole else self.runner.encode_condensed or self.runner.encode
 
     def features(self, first: int = 0, last: int | None = None) -> Features:
         """Log-mel [bins, 3000] of its frames from ``first`` on, to ``last`` where given, and zeros."""
@@ -70,17 +71,12 @@ class RecordingWindow:
         states: FloatArray = self._from_encoded(self.runner.encoder_states)[0]
         return states
 
-    def widen(self) -> bool:
-        """Encode all of its 30 s from now on; whether it was encoded as less before."""
-        shortened = self._encoded_frames < self.runner.config.mel_frames
-        if shortened:
-            self.widened, self.encoded = True, None
-        return shortened
-
-    @property
-    def _encoded_frames(self) -> int:
-        full = self.runner.config.mel_frames
-        return min(full, fitted_frames(self.frames)) if self.fitted and not self.widened else full
+    def take_whole(self) -> bool:
+        """Have the silence in which it ends encoded as all else is from now on; whether less was made of it before."""
+        if self.whole or self.runner.encode_condensed is None or self.frames == self.runner.config.mel_frames:
+            return False
+        self.whole, self.encoded = True, None
+        return True
 
     def speech(self, start: float, end: float) -> float | None:
         offset = self.seek / FRAMES_PER_SECOND
@@ -96,18 +92,7 @@ class RecordingWindow:
         return use(self.encoded)
 
     def _encode(self, first: int = 0, last: int | None = None) -> Any:
-        mel = self.features(first, last)
-        if (first, last) == (0, None):
-            mel = mel[:, : self._encoded_frames]
-        return self.runner.encode(mel[None])
-
-
-def fitted_frames(frames: int) -> int:
-    """Of how many mel frames a window with ``frames`` of sound is encoded; docs/cpu.md has why.
-
-    The encoder was trained on 30 s, filled up with silence: of less silence than this it makes loops.
-    """
-    return -(-max(frames + _SILENCE, _SHORTEST) // _FRAMES_TOGETHER) * _FRAMES_TOGETHER
+        return self.encode(self.features(first, last)[None])
 
 
 def windows_after_pauses(runner: Runner, recording: Recording, speech: Speech) -> list[RecordingWindow]:
@@ -222,14 +207,14 @@ class Walk:
         runner, states, languages = group[0].runner, None, [self.language] * len(group)
         with self.turn():
             mel = np.stack([window.features() for window in group])
-            encoded = runner.encode(mel)
+            encoded = group[0].encode(mel)
             if self.aligner is not None:
                 # Now: a window that is tried again alone may take their place on the device.
                 states = runner.encoder_states(encoded)
             if self.detector is not None:
                 languages = [likeliest(each) for each in self.detector.shares(runner.start(encoded), len(group))]
                 # What was started has perhaps taken the place of what was encoded.
-                encoded = encoded if runner.max_decodings is None else runner.encode(mel)
+                encoded = encoded if runner.max_decodings is None else group[0].encode(mel)
             prompts = [self.context.prompt(language) for language in languages]
             outcomes = self.decoder.decode_together(group, runner.start(encoded), prompts, seeds)
         of_each = states if states is not None else [None] * len(group)
@@ -258,7 +243,7 @@ class Walk:
             window, _, outcome, _ = decoded
             self.context.add(outcome)
             yield decoded
-            following = replace(window, seek=window.seek + outcome.advance, widened=False, encoded=None)
+            following = replace(window, seek=window.seek + outcome.advance, encoded=None)
             if following.seek >= following.last:
                 return
             decoded = self._alone(following)

@@ -128,7 +128,7 @@ class StandInWindow:
     def start(self, first=0, last=None):
         return self.runner.start()
 
-    def widen(self):
+    def take_whole(self):
         return False
 
     def speech(self, start, end):

@@ -119,7 +119,7 @@ NoSpeech: TypeAlias = Annotated[
 Window: TypeAlias = Annotated[
     Literal["auto", "full"],
     _option(
-        "Encode 30 s always, or (auto) less where a window is not full: faster, with more errors.",
+        "Encode silence that fills a window up as all else (full), or, in int8, in a quarter of its positions (auto).",
         metavar="auto|full",
     ),
 ]

@@ -120,7 +120,7 @@ def transcribe(
     vad_threshold: decoding.VadThreshold = decoding.SPEECH.threshold,
     vad_min_silence_duration_ms: decoding.VadMinSilence = decoding.SPEECH.min_silence_duration_ms,
     batch_size: decoding.BatchSize = 1,
-    window: decoding.Window = "full",
+    window: decoding.Window = "auto",
     multilingual: decoding.Multilingual = False,
     language_detection_segments: decoding.DetectionSegments = 1,
     language_detection_threshold: decoding.DetectionThreshold = 0.5,

@@ -40,8 +40,7 @@ class Runner(Protocol):
 
     What crosses are NumPy's arrays: log-mel and logits in float32, tokens and positions in int64. Shapes as in
     ``ttscribe.whisper.model``: B batch, T tokens, V vocab_size; B is 1 to ``max_batch``. ``precision`` is what the
-    device computes in, such as "float32", or the policy of its programs. Where ``any_length`` is true windows may be
-    shorter than 3000 frames, and encoder states then are.
+    device computes in, such as "float32", or the policy of its programs.
 
     ``max_decodings`` is how many decoder states may be alive at once, None where only memory limits them. On a device
     with such a limit a new ``encode`` or ``start`` takes the memory of the oldest; what was there raises StateGone when
@@ -57,7 +56,6 @@ class Runner(Protocol):
 
     config: WhisperConfig
     precision: str
-    any_length: bool
     max_batch: int
     max_decodings: int | None
     concurrent: bool
@@ -68,6 +66,10 @@ class Runner(Protocol):
 
     def encode(self, mel: Features) -> Any:
         """Log-mel windows [B, num_mel_bins, 3000] to encoder states; OptionError for more than ``max_batch``."""
+
+    @property
+    def encode_condensed(self) -> Callable[[Features], Any] | None:
+        """As ``encode``, with less made of the silence in which windows end; None where the device cannot do that."""
 
     def encoder_states(self, encoded: Any) -> FloatArray:
         """What ``encode`` gave: float32 [B, S, D]."""

@@ -42,9 +42,6 @@ _SLACK = 1.0
 _AGREEMENT = 0.5
 """``similarity`` of a repetition and what is heard from its middle on."""
 
-_SURE_ENOUGH = -0.5
-"""Mean log probability below which a text of a shortened window is decoded again in full."""
-
 _CONTEXT_TEMPERATURE = 0.5
 """Above it a text is no context for the next window, as in OpenAI's and faster-whisper's."""
 
@@ -59,8 +56,8 @@ class Window(Protocol):
     def start(self, first: int = 0, last: int | None = None) -> Any:
         """A decoder state for its frames from ``first`` on, to ``last`` where given, as a window of their own."""
 
-    def widen(self) -> bool:
-        """Have all of its 30 s encoded from now on; whether it was shortened before."""
+    def take_whole(self) -> bool:
+        """Have the silence in which it ends encoded as all else is from now on; whether less was made of it before."""
 
     def speech(self, start: float, end: float) -> float | None:
         """Seconds of speech that a detector heard between two times in seconds of the window; None: nobody listened."""
@@ -100,6 +97,8 @@ class WindowDecoder:
         reading = read_prompt(self._runner, window.start(), prompt)
         (no_speech,) = reading.no_speech_probs
         if self._may_be_silence(no_speech):
+            if window.take_whole():
+                return self.decode(window, prompt, seed)
             if not listener.anything():
                 return _silence(window, no_speech)
             # To listen is to encode, which on some devices takes the place of what was read.
@@ -123,8 +122,11 @@ class WindowDecoder:
         ]
 
     def _followed(self, listener: _Listener, seed: int, text: DecodedWindow) -> Outcome:
-        if self._may_be_silence(text.no_speech_prob) and not listener.anything():
-            return _silence(listener.window, text.no_speech_prob)
+        if self._may_be_silence(text.no_speech_prob):
+            if listener.window.take_whole():
+                return self.decode(listener.window, listener.prompt, seed)
+            if not listener.anything():
+                return _silence(listener.window, text.no_speech_prob)
         return self._judged(listener, seed, first=text)
 
     def _judged(
@@ -137,7 +139,7 @@ class WindowDecoder:
         for temperature in self._options.ladder:
             tries.append(first or self._try(window, prompt, temperature, generator, reading))
             reading = first = None
-            if not tries[1:] and self._is_suspect(tries[0]) and window.widen():
+            if self._repeats(tries[-1]) and window.take_whole():
                 return self.decode(window, prompt, seed)
             if self._is_silence(tries[-1], listener):
                 return Outcome(tries[-1], [], window.frames)
@@ -219,10 +221,6 @@ class WindowDecoder:
 
     def _is_doubted(self, decoded: DecodedWindow) -> bool:
         return self._may_be_silence(decoded.no_speech_prob) or self._repeats(decoded)
-
-    def _is_suspect(self, decoded: DecodedWindow) -> bool:
-        """Whether the text of a window that was encoded as less than 30 s may be due to that."""
-        return self._is_doubted(decoded) or decoded.avg_logprob < _SURE_ENOUGH
 
     def _is_silence(self, decoded: DecodedWindow, listener: _Listener) -> bool:
         """Where OpenAI's two thresholds say so, unless a detector heard speech; else where a doubted text has none."""

@@ -92,7 +92,7 @@ class ProgramRunner(Closable):
 
     max_batch = 32
     max_decodings: int | None = None
-    any_length = False
+    encode_condensed: Callable[[Features], Any] | None = None
     log_power: LogPower | None = None
     # Capture and compilation of PyTorch's own are not safe in several threads.
     concurrent = False

@@ -1,6 +1,7 @@
 """The torch module itself, on whatever device PyTorch knows."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ class TorchEncoder(Closable):
     max_batch = MAX_BATCH
     max_decodings: int | None = None
     concurrent = True
-    any_length = False
+    encode_condensed: Callable[[Features], Any] | None = None
     log_power: LogPower | None = None
 
     def __init__(self, model: WhisperModel) -> None:

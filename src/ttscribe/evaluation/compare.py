@@ -88,8 +88,9 @@ class Comparison:
 
 
 def _encoded(runner: Runner, samples: Samples) -> Any:
-    """Encoder states of the first window, of the features that ``runner`` takes."""
-    return runner.encode(window(log_mel(samples, runner.config.num_mel_bins, runner.log_power), 0)[None])
+    """Encoder states of the first window, of the features that ``runner`` takes, as a recording's are."""
+    encode = runner.encode_condensed or runner.encode
+    return encode(window(log_mel(samples, runner.config.num_mel_bins, runner.log_power), 0)[None])
 
 
 def _likeliest(logits: FloatArray) -> int:

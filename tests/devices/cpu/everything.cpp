@@ -10,7 +10,8 @@
 
 namespace {
 
-constexpr int64_t kWidth = 128, kHeads = 2, kHidden = 256, kVocabulary = 200, kBins = 32, kContext = 16, kFrames = 150;
+constexpr int64_t kWidth = 128, kHeads = 2, kHidden = 256, kVocabulary = 200, kBins = 32, kContext = 16, kFrames = 150,
+                  kSingle = 130;
 constexpr int kThreads = 2;
 
 // Numbers from -1 to 1.
@@ -102,7 +103,7 @@ int main() {
   std::vector<float> states(kFrames * kWidth);
   ttscribe_convolve(&conv, heard.data(), kBins, kFrames, states.data(), kThreads);
   print("convolve", states.data(), states.size());
-  ttscribe_encode(&model, states.data(), kFrames, kThreads);
+  ttscribe_encode(&model, states.data(), kFrames, kSingle, kThreads);
   print("encode", states.data(), states.size());
 
   std::vector<Bf16> memory(ttscribe_memory_size(&model, kFrames));
@@ -110,15 +111,15 @@ int main() {
   std::vector<float> cache(2 * kHeads * kContext * kHead), logits(2 * kVocabulary),
       screened(model.head.outputs + kWidth);
   float* caches[] = {cache.data()};
-  const Bf16* memories[] = {memory.data()};
-  const int64_t lengths[] = {kFrames}, tokens[] = {5, 9, 11}, positions[] = {0, 1, 2}, wanted[] = {0, 2};
-  ttscribe_decode(&model, 1, 3, tokens, positions, caches, memories, lengths, 2, wanted, logits.data(), false, kThreads);
+  const Memory memories[] = {{memory.data(), {kFrames, kSingle}}};
+  const int64_t tokens[] = {5, 9, 11}, positions[] = {0, 1, 2}, wanted[] = {0, 2};
+  ttscribe_decode(&model, 1, 3, tokens, positions, caches, memories, 2, wanted, logits.data(), false, kThreads);
   print("prompt", logits.data(), 2 * kVocabulary);
   const int64_t token[] = {7}, position[] = {3}, first[] = {0};
-  ttscribe_decode(&model, 1, 1, token, position, caches, memories, lengths, 1, first, logits.data(), false, kThreads);
+  ttscribe_decode(&model, 1, 1, token, position, caches, memories, 1, first, logits.data(), false, kThreads);
   print("step", logits.data(), kVocabulary);
 
-  ttscribe_decode(&model, 1, 1, token, position, caches, memories, lengths, 1, first, screened.data(), true, kThreads);
+  ttscribe_decode(&model, 1, 1, token, position, caches, memories, 1, first, screened.data(), true, kThreads);
   print("screened", screened.data(), screened.size());
 
   const int64_t never[] = {3, 150};

@@ -133,12 +133,6 @@ def test_windows_together_are_bit_for_bit_what_each_is_alone(int8, windows, prom
         assert np.array_equal(together[row], said(int8, window[None], prompt)[0])
 
 
-def test_a_shorter_window_is_encoded_too(int8, windows):
-    encoded = int8.encode(windows[:1, :, :1002])
-    assert encoded.shape == (1, 501, 384)
-    assert np.isfinite(encoded).all()
-
-
 def test_the_number_of_threads_changes_nothing(int8, windows, prompt, limit):
     results = []
     for count in (1, 2, 5, 3):

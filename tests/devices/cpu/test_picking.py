@@ -94,7 +94,7 @@ class Vocabulary:
         head = self.model.contents.head
         result = np.empty((ROWS, head.outputs + WIDTH if screened else self.model.contents.vocabulary), np.float32)
         tokens, positions = np.arange(ROWS), np.zeros(ROWS, np.int64)
-        arrays = (tokens.ctypes.data, positions.ctypes.data, *((ctypes.c_void_p * ROWS)() for _ in range(3)))
+        arrays = (tokens.ctypes.data, positions.ctypes.data, *((ctypes.c_void_p * ROWS)() for _ in range(2)))
         kernels.library().ttscribe_decode(
             self.model, ROWS, 1, *arrays, 1, (ctypes.c_int64 * 1)(0), result.ctypes.data, screened, 2
         )

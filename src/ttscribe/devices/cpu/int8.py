@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -14,7 +14,9 @@ import numpy.typing as npt
 from ttscribe import threads
 from ttscribe.decoding import LAST, Closable, Picks, Rules, pick_on_host
 from ttscribe.devices.cpu import kernels
+from ttscribe.devices.cpu.condensing import Encoded, condensed, with_positions
 from ttscribe.devices.cpu.features import log_power
+from ttscribe.devices.cpu.kernels import CONDENSED
 from ttscribe.devices.cpu.packed import Packed, structure
 from ttscribe.devices.cpu.picking import Picker
 from ttscribe.devices.joining import JoinedSteps
@@ -25,11 +27,18 @@ from ttscribe.whisper.config import WhisperConfig
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """One row's state: ``cache`` [layers, 2, heads, slots, 64]; ``memory`` of ``length`` positions, in bfloat16."""
+    """One row's state: ``cache`` [layers, 2, heads, slots, 64], and the ``memory`` of its window.
+
+    That is of ``length`` positions, of which ``single`` stand for themselves alone, in bfloat16.
+    """
 
     cache: FloatArray
     memory: npt.NDArray[np.uint16]
     length: int
+    single: int
+
+    def attended(self) -> kernels.Memory:
+        return kernels.Memory(self.memory.ctypes.data, self.length, self.single)
 
 
 class Int8Runner(Closable):
@@ -38,7 +47,6 @@ class Int8Runner(Closable):
     max_batch = MAX_BATCH
     max_decodings: int | None = None
     concurrent = True
-    any_length = True
     precision = "int8"
 
     def __init__(self, packed: Packed, config: WhisperConfig) -> None:
@@ -54,15 +62,25 @@ class Int8Runner(Closable):
         """The kernels' transform."""
         return log_power
 
-    def encode(self, mel: Features) -> FloatArray:
+    def encode(self, mel: Features) -> list[Encoded]:
         require_batch(len(mel), self.max_batch)
-        encoded = np.stack([self._convolved(window) for window in mel])
-        for states in encoded:
-            kernels.library().ttscribe_encode(self._pointer, states.ctypes.data, len(states), threads.count())
+        return [self._encoded(window, 0) for window in mel]
+
+    def encode_condensed(self, mel: Features) -> list[Encoded]:
+        require_batch(len(mel), self.max_batch)
+        return [self._encoded(window, condensed(window)) for window in mel]
+
+    def _encoded(self, mel: Features, groups: int) -> Encoded:
+        embeddings = self._packed["audio_positions"]
+        # Of the silence one position is enough, and the last is after it.
+        convolved = self._convolved(mel[:, : 2 * (len(embeddings) - CONDENSED * groups + 1)] if groups else mel)
+        encoded = with_positions(convolved, embeddings, groups)
+        states, single = encoded
+        kernels.library().ttscribe_encode(self._pointer, states.ctypes.data, len(states), single, threads.count())
         return encoded
 
     def _convolved(self, mel: Features) -> FloatArray:
-        """Of features [bins, frames] both convolutions, and the positions: [frames / 2, width]."""
+        """Of features [bins, frames] both convolutions: [frames / 2, width]."""
         first, second, width = self._model.conv1, self._model.conv2, self.config.d_model
         # Before and after them nothing is heard; a position's channels lie beside each other.
         frames, bins = mel.shape[1], mel.shape[0]
@@ -72,7 +90,6 @@ class Int8Runner(Closable):
         self._convolve(first, heard, bins, between[1:-1])
         states = np.empty(((frames + 1) // 2, width), np.float32)
         self._convolve(second, between, 2 * width, states)
-        states += self._packed["audio_positions"][: len(states)]
         return states
 
     def _convolve(self, convolution: kernels.Convolution, heard: FloatArray, stride: int, result: FloatArray) -> None:
@@ -80,21 +97,21 @@ class Int8Runner(Closable):
             convolution, heard.ctypes.data, stride, len(result), result.ctypes.data, threads.count()
         )
 
-    def encoder_states(self, encoded: FloatArray) -> FloatArray:
-        return encoded
+    def encoder_states(self, encoded: list[Encoded]) -> FloatArray:
+        return np.stack([window.expanded() for window in encoded])
 
-    def start(self, encoder_states: FloatArray) -> list[_Row]:
-        return [self._started(np.ascontiguousarray(states)) for states in encoder_states]
+    def start(self, encoder_states: list[Encoded]) -> list[_Row]:
+        return [self._started(*window) for window in encoder_states]
 
-    def _started(self, states: FloatArray) -> _Row:
+    def _started(self, states: FloatArray, single: int) -> _Row:
         config, length = self.config, len(states)
         size = kernels.library().ttscribe_memory_size(self._pointer, length)
         memory = np.empty(size, np.uint16)
         kernels.library().ttscribe_remember(
             self._pointer, states.ctypes.data, length, memory.ctypes.data, threads.count()
         )
-        heads, slots = config.decoder_attention_heads, self._model.slots
-        return _Row(np.empty((config.decoder_layers, 2, heads, slots, kernels.HEAD), np.float32), memory, length)
+        cache = (config.decoder_layers, 2, config.decoder_attention_heads, self._model.slots, kernels.HEAD)
+        return _Row(np.empty(cache, np.float32), memory, length, single)
 
     def prefill(self, tokens: IntArray, state: list[_Row], rows: Sequence[int] = LAST) -> FloatArray:
         wanted = [range(tokens.shape[1])[row] for row in rows]
@@ -114,16 +131,14 @@ class Int8Runner(Closable):
         tokens, positions = np.ascontiguousarray(tokens), np.ascontiguousarray(positions)
         size = self._model.head.outputs + self.config.d_model if screened else self.config.vocab_size
         logits = np.empty((windows, len(wanted), size), np.float32)
-        pointers, numbers = ctypes.c_void_p * windows, ctypes.c_int64 * windows
         kernels.library().ttscribe_decode(
             self._pointer,
             windows,
             each,
             tokens.ctypes.data,
             positions.ctypes.data,
-            pointers(*(row.cache.ctypes.data for row in state)),
-            pointers(*(row.memory.ctypes.data for row in state)),
-            numbers(*(row.length for row in state)),
+            (ctypes.c_void_p * windows)(*(row.cache.ctypes.data for row in state)),
+            (kernels.Memory * windows)(*(row.attended() for row in state)),
             len(wanted),
             (ctypes.c_int64 * len(wanted))(*wanted),
             logits.ctypes.data,
@@ -147,6 +162,6 @@ class Int8Runner(Closable):
         successors = []
         for row in rows:
             old = state[row]
-            successors.append(_Row(old.cache.copy(), old.memory, old.length) if row in taken else old)
+            successors.append(replace(old, cache=old.cache.copy()) if row in taken else old)
             taken.add(row)
         return successors

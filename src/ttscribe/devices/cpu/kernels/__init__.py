@@ -20,6 +20,9 @@ HEAD = 64
 POSITIONS, SLOTS = 1500, 448
 """Encoder positions and tokens that it has room for: those of every published Whisper."""
 
+CONDENSED = 4
+"""Positions of silence that one may stand for."""
+
 BINS = 16
 """Mel bins are a multiple of this: activations are rounded by so many."""
 
@@ -72,6 +75,12 @@ class Convolution(Structure):
     _fields_ = (("product", Linear), ("rest", Linear))
 
 
+class Memory(Structure):
+    """What every step attends to of a window."""
+
+    _fields_ = (("packed", c_void_p), ("length", c_int64), ("single", c_int64))
+
+
 class Model(Structure):
     _fields_ = (
         *((name, c_int64) for name in ("width", "heads", "encoder_layers", "decoder_layers", "slots", "vocabulary")),
@@ -92,10 +101,10 @@ _ARGUMENTS = {
     "ttscribe_halve": (c_void_p, c_int64, c_int64, c_void_p, c_void_p),
     "ttscribe_linear": (POINTER(Linear), c_void_p, c_int64, c_void_p, c_int),
     "ttscribe_convolve": (POINTER(Convolution), c_void_p, c_int64, c_int64, c_void_p, c_int),
-    "ttscribe_encode": (POINTER(Model), c_void_p, c_int64, c_int),
+    "ttscribe_encode": (POINTER(Model), c_void_p, c_int64, c_int64, c_int),
     "ttscribe_memory_size": (POINTER(Model), c_int64),
     "ttscribe_remember": (POINTER(Model), c_void_p, c_int64, c_void_p, c_int),
-    "ttscribe_decode": (POINTER(Model), c_int64, c_int64, *(c_void_p,) * 5, c_int64, *(c_void_p,) * 2, c_int, c_int),
+    "ttscribe_decode": (POINTER(Model), c_int64, c_int64, *(c_void_p,) * 4, c_int64, *(c_void_p,) * 2, c_int, c_int),
     "ttscribe_pick": (POINTER(Model), c_void_p, c_void_p, *(c_int64,) * 5, POINTER(c_float), c_int),
     "ttscribe_log_power": (c_void_p, *(c_int64,) * 3, c_void_p, c_int64, c_void_p, c_int),
 }

@@ -11,6 +11,13 @@ inline constexpr int kHead = 64;                       // width of a head, in ev
 inline constexpr int kPositions = 1500, kSlots = 448;  // the most that there is room for
 inline constexpr int kKeys = 32;                       // keys that scores are taken of at a time: two registers of sums
 
+// A window's positions. Beyond the first ``single`` each stands for four of silence, and is attended to as often.
+struct Positions {
+  int64_t length, single;
+};
+
+inline constexpr float kCondensed = 2;  // how much more the score is of what counts four times: a power of two
+
 // Scores are divided by the root of 64, and exponentials are powers of two.
 inline constexpr float kQueryScale = 0.125f * 1.44269504f;
 
@@ -73,10 +80,17 @@ inline __attribute__((always_inline)) void tile(const Element* rows, int64_t str
   for (int row = 0; row < ROWS; ++row) give(row, sums[row][0], sums[row][1]);
 }
 
+// Of one row of scores those of condensed positions, and of what is beyond the last.
+template <class Score>
+void finish_scores(Score* scores, int64_t full, Positions positions, Score least) {
+  for (int64_t key = positions.single; key < positions.length; ++key) scores[key] += static_cast<Score>(kCondensed);
+  std::fill(scores + positions.length, scores + full, least);
+}
+
 // Scores of ROWS queries, which are in powers of two, with every key; beyond the length they are very small.
 template <int ROWS, class Element>
-void score(const Element* queries, int64_t stride, const Element* keys, int64_t length, float* scores) {
-  const int64_t full = filled(length);
+void score(const Element* queries, int64_t stride, const Element* keys, Positions positions, float* scores) {
+  const int64_t full = filled(positions.length);
   for (int64_t key = 0; key < full; key += kKeys) {
     const Element* block = keys + key * kHead;
     tile<ROWS>(queries, stride, kHead, block, block + kLanes * kHead, kNeighbours<Element> * kLanes,
@@ -85,7 +99,7 @@ void score(const Element* queries, int64_t stride, const Element* keys, int64_t 
                  store(scores + row * full + key + kLanes, right);
                });
   }
-  for (int row = 0; row < ROWS; ++row) std::fill(scores + row * full + length, scores + (row + 1) * full, -1e30f);
+  for (int row = 0; row < ROWS; ++row) finish_scores(scores + row * full, full, positions, -1e30f);
 }
 
 // Softmax of one row of scores but for the division by what is returned, the sum.
@@ -120,16 +134,16 @@ void mix(const Element* weights, int64_t full, const Element* values, const floa
 
 // Queries [rows, stride] of one head, in powers of two, attend to all of a packed head.
 template <class Element>
-void attend(const Element* queries, int64_t stride, int64_t rows, const Element* packed, int64_t length, float* to,
-            int64_t to_stride) {
-  const int64_t full = filled(length);
+void attend(const Element* queries, int64_t stride, int64_t rows, const Element* packed, Positions positions,
+            float* to, int64_t to_stride) {
+  const int64_t full = filled(positions.length);
   thread_local Buffer<float> scores(kRows * filled(kPositions));
   thread_local Buffer<Element> weights(kRows * filled(kPositions));
   for (int64_t from = 0; from < rows; from += kRows) {
     with_rows(static_cast<int>(std::min<int64_t>(kRows, rows - from)), [&](auto count) {
       constexpr int kCount = decltype(count)::value;
       float totals[kCount];
-      score<kCount>(queries + from * stride, stride, packed, length, scores.get());
+      score<kCount>(queries + from * stride, stride, packed, positions, scores.get());
       for (int row = 0; row < kCount; ++row) {
         totals[row] = weigh(scores.get() + row * full, full, weights.get() + row * full);
       }

@@ -100,10 +100,10 @@ inline float weigh(const Half* scores, int64_t full, uint32_t* weights) {
 
 // ROWS queries [ROWS, 64], each number twice, attend to all of a packed head, to ``to`` [ROWS, to_stride].
 template <int ROWS>
-void attend_rows(const uint32_t* queries, const Half* packed, int64_t length, float* to, int64_t to_stride) {
+void attend_rows(const uint32_t* queries, const Half* packed, Positions positions, float* to, int64_t to_stride) {
   thread_local Buffer<Half> scores(kRows * filled_halves(kPositions));
   thread_local Buffer<uint32_t> weights(kRows * filled_halves(kPositions));
-  const int64_t full = filled_halves(length);
+  const int64_t full = filled_halves(positions.length);
   for (int64_t key = 0; key < full; key += kColumns) {
     tile<ROWS>(queries, kHead, kHead, packed + key * kHead, [&](int row, __m512h left, __m512h right) {
       Half* own = scores.get() + row * full + key;
@@ -114,7 +114,7 @@ void attend_rows(const uint32_t* queries, const Half* packed, int64_t length, fl
   float totals[ROWS];
   for (int row = 0; row < ROWS; ++row) {
     Half* own = scores.get() + row * full;
-    std::fill(own + length, own + full, static_cast<Half>(-65504.0f));
+    finish_scores(own, full, positions, static_cast<Half>(-65504.0f));
     totals[row] = weigh(own, full, weights.get() + row * full);
     std::fill_n(to + row * to_stride, kHead, 0.0f);
   }
@@ -135,7 +135,7 @@ void attend_rows(const uint32_t* queries, const Half* packed, int64_t length, fl
 
 // Queries [rows, stride] of one head, in powers of two, attend to all of a packed head.
 template <>
-inline void attend<Half>(const Half* queries, int64_t stride, int64_t rows, const Half* packed, int64_t length,
+inline void attend<Half>(const Half* queries, int64_t stride, int64_t rows, const Half* packed, Positions positions,
                          float* to, int64_t to_stride) {
   uint32_t twofold[kRows * kHead];
   for (int64_t from = 0; from < rows; from += kRows) {
@@ -144,7 +144,7 @@ inline void attend<Half>(const Half* queries, int64_t stride, int64_t rows, cons
       twofold[at] = twice(queries[(from + at / kHead) * stride + at % kHead]);
     }
     with_rows(static_cast<int>(count), [&](auto constant) {
-      attend_rows<decltype(constant)::value>(twofold, packed, length, to + from * to_stride, to_stride);
+      attend_rows<decltype(constant)::value>(twofold, packed, positions, to + from * to_stride, to_stride);
     });
   }
 }

@@ -59,6 +59,12 @@ struct Model {
   const float* positions;    // [slots, width]
 };
 
+// What every step attends to of a window: keys and values [layers, heads, packed head].
+struct Memory {
+  const Bf16* packed;
+  Positions positions;
+};
+
 namespace {
 
 // Stores those of 16 results of a row, from ``at`` on, that are among its outputs.
@@ -93,9 +99,9 @@ void pack_heads(Team& team, const Element* keys, const Element* values, int64_t 
   });
 }
 
-void encoder_attention(Team& team, const Attention& layer, float* states, int64_t length, int64_t width,
+void encoder_attention(Team& team, const Attention& layer, float* states, Positions positions, int64_t width,
                        int64_t heads) {
-  const int64_t stride = 3 * width;
+  const int64_t stride = 3 * width, length = positions.length;
   Buffer<Attended> projected(length * stride), packed(heads * packed_head<Attended>(length));
   Buffer<float> attended(length * width);
   multiply(team, normalised<1>(team, states, length, width, layer.norm), layer.in,
@@ -108,8 +114,8 @@ void encoder_attention(Team& team, const Attention& layer, float* states, int64_
   team.run(heads * blocks, [&](int64_t task) {
     const int64_t head = task / blocks, from = task % blocks * together;
     attend(projected.get() + from * stride + head * kHead, stride, std::min(together, length - from),
-           packed.get() + head * packed_head<Attended>(length), length, attended.get() + from * width + head * kHead,
-           width);
+           packed.get() + head * packed_head<Attended>(length), positions,
+           attended.get() + from * width + head * kHead, width);
   });
   add_product(team, quantised<1>(team, attended.get(), length, width), layer.out, states);
 }
@@ -118,9 +124,8 @@ void encoder_attention(Team& team, const Attention& layer, float* states, int64_
 struct Step {
   int64_t rows, each;
   const int64_t* positions;
-  float* const* caches;         // of each window [layers, 2, heads, slots, 64]
-  const Bf16* const* memories;  // of each window [layers, heads, packed head]
-  const int64_t* lengths;       // of each window's memory
+  float* const* caches;  // of each window [layers, 2, heads, slots, 64]
+  const Memory* memories;
 };
 
 void self_attention(Team& team, const Model& model, int64_t at, const Step& step, float* states) {
@@ -154,11 +159,11 @@ void cross_attention(Team& team, const Model& model, int64_t at, const Step& ste
   team.run(model.heads, [&](int64_t head) {
     for (int64_t window = 0, next; window < windows; window = next) {
       // Beams share a window: their rows read it once.
-      for (next = window + 1; next < windows && step.memories[next] == step.memories[window];) ++next;
-      const int64_t length = step.lengths[window], row = window * step.each;
-      const Bf16* memory = step.memories[window] + (at * model.heads + head) * packed_head<Bf16>(length);
-      attend(queries.get() + row * width + head * kHead, width, (next - window) * step.each, memory, length,
-             attended.get() + row * width + head * kHead, width);
+      const auto& [packed, positions] = step.memories[window];
+      for (next = window + 1; next < windows && step.memories[next].packed == packed;) ++next;
+      const int64_t row = window * step.each, size = packed_head<Bf16>(positions.length);
+      attend(queries.get() + row * width + head * kHead, width, (next - window) * step.each,
+             packed + (at * model.heads + head) * size, positions, attended.get() + row * width + head * kHead, width);
     }
   });
   add_product(team, quantised<2>(team, attended.get(), step.rows, width), layer.out, states);
@@ -259,10 +264,11 @@ void ttscribe_convolve(const Convolution* convolution, const float* input, int64
 }
 
 // States [length, width] after the convolutions and positions become the encoder's, in place.
-void ttscribe_encode(const Model* model, float* states, int64_t length, int threads) {
+void ttscribe_encode(const Model* model, float* states, int64_t length, int64_t single, int threads) {
   Team team(threads);
+  const Positions positions{length, single};
   for (int64_t layer = 0; layer < model->encoder_layers; ++layer) {
-    encoder_attention(team, model->encoder[layer].attention, states, length, model->width, model->heads);
+    encoder_attention(team, model->encoder[layer].attention, states, positions, model->width, model->heads);
     feed_forward<1, Bf16>(team, model->encoder[layer].feed_forward, states, length, model->width);
   }
   each_row(team, length, [&](int64_t row) {
@@ -295,10 +301,10 @@ void ttscribe_remember(const Model* model, const float* states, int64_t length, 
 // writes into the caches. Screened, half of the vocabulary's weights is read, and a row is inexact logits of the head's
 // outputs and the state [width] behind them: ``ttscribe_pick`` makes exact what has to be.
 void ttscribe_decode(const Model* model, int64_t windows, int64_t each, const int64_t* tokens, const int64_t* positions,
-                     float* const* caches, const Bf16* const* memories, const int64_t* lengths, int64_t count,
-                     const int64_t* rows, float* logits, int screened, int threads) {
+                     float* const* caches, const Memory* memories, int64_t count, const int64_t* rows, float* logits,
+                     int screened, int threads) {
   Team team(threads);
-  const Step step{windows * each, each, positions, caches, memories, lengths};
+  const Step step{windows * each, each, positions, caches, memories};
   Buffer<float> states(step.rows * model->width);
   embed(*model, step, tokens, states.get());
   for (int64_t layer = 0; layer < model->decoder_layers; ++layer) {
