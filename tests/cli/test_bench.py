@@ -27,7 +27,7 @@ def test_it_measures_real_weights_on_real_speech(ttscribe, beckett, tmp_path):
     # 23 tokens of text, and a timestamp at each end of four sentences that are not joined.
     assert 23 <= measured.clips[0].tokens <= 31
     assert measured.stages.first_token[0] > measured.stages.encoder[0] > 10 * measured.stages.token[0] > 0
-    assert measured.clips[0].seconds > measured.stages.first_token[0] / 2
+    assert measured.clips[0].seconds > 20 * measured.stages.token[0]
     assert measured.load > 0
     # Not less than the weights in 8 bits.
     assert measured.peak_mib > 75

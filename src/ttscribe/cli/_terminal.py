@@ -67,15 +67,14 @@ class ProgressBar:
         # Rich is imported only where the bar is shown.
         self._bar = None if quiet or not sys.stderr.isatty() else _bar(name)
 
-    def show(self) -> None:
-        if self._bar is not None:
-            _shown.add(self)
-            self._bar.start()
-
-    def hide(self) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-            _shown.discard(self)
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        """Until the end of the block."""
+        self._show()
+        try:
+            yield
+        finally:
+            self._hide()
 
     def update(self, progress: "Progress") -> None:
         if self._bar is not None:
@@ -85,9 +84,19 @@ class ProgressBar:
     @contextmanager
     def hidden(self) -> Iterator[None]:
         """Out of the way while a line is printed on what may be the same terminal."""
-        self.hide()
+        self._hide()
         yield
-        self.show()
+        self._show()
+
+    def _show(self) -> None:
+        if self._bar is not None:
+            _shown.add(self)
+            self._bar.start()
+
+    def _hide(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            _shown.discard(self)
 
 
 def _bar(name: str) -> "Bar":
@@ -110,17 +119,6 @@ def _bar(name: str) -> "Bar":
     )
     bar.add_task(escape(Path(name).name), total=None, seconds=0)
     return bar
-
-
-@contextmanager
-def progress_bar(name: str, *, quiet: bool) -> Iterator[ProgressBar]:
-    """A bar for one recording, gone at the end of the block."""
-    bar = ProgressBar(name, quiet=quiet)
-    bar.show()
-    try:
-        yield bar
-    finally:
-        bar.hide()
 
 
 def restore_terminal() -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ttscribe.cli._programs import settings, shape
-from ttscribe.cli._terminal import columns, progress_bar
+from ttscribe.cli._terminal import ProgressBar, columns
 from ttscribe.errors import OptionError
 
 if TYPE_CHECKING:
@@ -76,7 +76,8 @@ def report(
 
     how = settings(precision, None, model, board=board)
     request = Request(canonical_name(model), shape(model, offline=offline), how, device, clips)
-    with progress_bar(model, quiet=speech is None) as bar:
+    bar = ProgressBar(model, quiet=speech is None)
+    with bar.shown():
         made, compiled = make(request, offline=offline, progress=bar.update)
     _print(made)
     if output is not None:

@@ -1,10 +1,10 @@
 """``ttscribe transcribe``: recordings to text, on standard output or in files."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import typer
 
@@ -12,15 +12,17 @@ from ttscribe.cli import _config as configuration
 from ttscribe.cli import _decoding as decoding
 from ttscribe.cli import _model as loading
 from ttscribe.cli import _words as words
+from ttscribe.cli._ahead import begun, cores_are_free
 from ttscribe.cli._jobs import Job, plan
-from ttscribe.cli._terminal import complain, note, progress_bar, write_out
+from ttscribe.cli._terminal import ProgressBar, complain, note, write_out
 from ttscribe.errors import AudioError, OutputError
 from ttscribe.options import CLOSING, LONGEST, OPENING, DecodingOptions, VadOptions
 from ttscribe.writers import FormatName, SubtitleLayout, format_writer, write_transcript
 
 if TYPE_CHECKING:
-    from ttscribe.transcription import Transcriber
-    from ttscribe.types import TranscriptionInfo
+    from ttscribe.types import Transcription, TranscriptionInfo
+
+    Begin: TypeAlias = Callable[[], Transcription]
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,18 +175,25 @@ def transcribe(
         offline=offline,
         quiet=quiet,
     )
-    succeeded = [_attempt(transcriber, job, options, named=len(jobs) > 1, quiet=quiet) for job in jobs]
+    bars = [ProgressBar(job.name, quiet=quiet) for job in jobs]
+
+    def begin(at: int) -> "Transcription":
+        return transcriber.transcribe(jobs[at].source, progress=bars[at].update, **options.arguments)
+
+    begins = begun(range(len(jobs)), begin, ahead=cores_are_free(device))
+    named = len(jobs) > 1
+    succeeded = [_attempt(*each, options, named=named, quiet=quiet) for each in zip(jobs, begins, bars, strict=True)]
     if not all(succeeded):
         raise typer.Exit(1)
 
 
-def _attempt(transcriber: "Transcriber", job: Job, options: Options, *, named: bool, quiet: bool) -> bool:
+def _attempt(job: Job, begin: "Begin", bar: ProgressBar, options: Options, *, named: bool, quiet: bool) -> bool:
     """Do one file and say whether it could be done; what keeps the others from being done too is raised."""
     if named:
         note(f"==> {job.name} <==", quiet=quiet)
     began = time.perf_counter()
     try:
-        info = _run(transcriber, job, options, quiet=quiet)
+        info = _run(job, begin, bar, options)
     except (AudioError, OutputError) as error:
         if isinstance(error, OutputError) and job.output is None:
             raise
@@ -194,9 +203,9 @@ def _attempt(transcriber: "Transcriber", job: Job, options: Options, *, named: b
     return True
 
 
-def _run(transcriber: "Transcriber", job: Job, options: Options, *, quiet: bool) -> "TranscriptionInfo":
-    with progress_bar(job.name, quiet=quiet) as bar:
-        segments, info = transcriber.transcribe(job.source, progress=bar.update, **options.arguments)
+def _run(job: Job, begin: "Begin", bar: ProgressBar, options: Options) -> "TranscriptionInfo":
+    with bar.shown():
+        segments, info = begin()
         if job.output is not None:
             write_transcript(job.output, options.format_name, segments, info, options.layout)
             return info
