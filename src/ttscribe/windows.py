@@ -54,7 +54,7 @@ class RecordingWindow:
     @property
     def encode(self) -> Callable[[Features], Any]:
         """What encodes features as those of this window."""
-        return self.runner.encode if self.whole else self.runner.encode_condensed or self.runner.encode
+        return self.runner.encode if self.whole else self.runner.encode_condensed
 
     def features(self, first: int = 0, last: int | None = None) -> Features:
         """Log-mel [bins, 3000] of its frames from ``first`` on, to ``last`` where given, and zeros."""
@@ -73,7 +73,7 @@ class RecordingWindow:
 
     def take_whole(self) -> bool:
         """Have the silence in which it ends encoded as all else is from now on; whether less was made of it before."""
-        if self.whole or self.runner.encode_condensed is None or self.frames == self.runner.config.mel_frames:
+        if self.whole or not self.runner.condenses(self.features()):
             return False
         self.whole, self.encoded = True, None
         return True

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from ttscribe.audio import log_mel
+from ttscribe.audio import first_window
 from ttscribe.check import CheckReport
 from ttscribe.check.findings import ProgramCheck
 from ttscribe.compiler.program import Fallback, HostOp, HostSegment, HostSpec, Reason, Value
@@ -132,6 +132,7 @@ class StandIn:
     """
 
     END, PROMPT = 5, (1, 2)
+    log_power = None
 
     def __init__(self, monkeypatch, *, tokens=3, seconds=10, fails=None):
         self.now, self.calls, self.tokens, self.fails = 0.0, [], tokens, fails
@@ -149,7 +150,7 @@ class StandIn:
         samples = np.zeros(16_000 * seconds, np.float32)
         monkeypatch.setattr(measuring, "time", SimpleNamespace(perf_counter=lambda: self.now))
         monkeypatch.setattr(measuring, "load_audio", lambda _: self.takes("load", samples))
-        monkeypatch.setattr(measuring, "log_mel", lambda *given: self.takes("log_mel", log_mel(*given)))
+        monkeypatch.setattr(measuring, "first_window", lambda *given: self.takes("log_mel", first_window(*given)))
 
     def takes(self, name, result=None, times=1):
         if name == self.fails:

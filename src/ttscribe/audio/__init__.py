@@ -2,7 +2,7 @@
 
 from ttscribe.audio.chunks import ChunkReader, heard_chunks
 from ttscribe.audio.containers import told_seconds
-from ttscribe.audio.features import HOP, WINDOW_FRAMES, WINDOW_SAMPLES, log_mel, window
+from ttscribe.audio.features import HOP, WINDOW_FRAMES, WINDOW_SAMPLES, first_window, log_mel, window
 from ttscribe.audio.recording import Recording, listen
 from ttscribe.audio.sources import hear, load_audio
 from ttscribe.audio.track import SAMPLE_RATE
@@ -14,6 +14,7 @@ __all__ = [
     "WINDOW_SAMPLES",
     "ChunkReader",
     "Recording",
+    "first_window",
     "hear",
     "heard_chunks",
     "listen",

@@ -104,6 +104,11 @@ def window(mel: Features, start: int) -> Features:
     return np.pad(frames, ((0, 0), (0, WINDOW_FRAMES - frames.shape[1])))
 
 
+def first_window(samples: Samples, num_mel_bins: int, transform: LogPower | None = None) -> Features:
+    """``log_mel`` of the first 30 s, as what is decoded alone or as a batch of one: [1, num_mel_bins, 3000]."""
+    return window(log_mel(samples, num_mel_bins, transform), 0)[None]
+
+
 @functools.cache
 def mel_filters(num_mel_bins: int) -> FloatArray:
     """Triangular filters of unit area on Slaney's mel scale, 0 to 8 kHz: float32 [num_mel_bins, 201].

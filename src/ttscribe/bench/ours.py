@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ttscribe import DecodingOptions, __version__, load_model
-from ttscribe.audio import SAMPLE_RATE, WINDOW_SAMPLES, log_mel, window
+from ttscribe.audio import SAMPLE_RATE, WINDOW_SAMPLES, first_window
 from ttscribe.decoding import Picks, Rules
 
 # Decoding goes on whatever comes: no token has this id.
@@ -44,7 +44,7 @@ class System:
 
     def features(self, samples: Any) -> Any:
         bins = self._checkpoint.config.num_mel_bins
-        return window(log_mel(samples[:WINDOW_SAMPLES], bins, self._runner.log_power), 0)[None]
+        return first_window(samples[:WINDOW_SAMPLES], bins, self._runner.log_power)
 
     def encode(self, features: Any) -> Any:
         return self._runner.encode(features)

@@ -67,9 +67,11 @@ class Runner(Protocol):
     def encode(self, mel: Features) -> Any:
         """Log-mel windows [B, num_mel_bins, 3000] to encoder states; OptionError for more than ``max_batch``."""
 
-    @property
-    def encode_condensed(self) -> Callable[[Features], Any] | None:
-        """As ``encode``, with less made of the silence in which windows end; None where the device cannot do that."""
+    def encode_condensed(self, mel: Features) -> Any:
+        """As ``encode``, with less made of the silence in which a window ends where the device ``condenses`` it."""
+
+    def condenses(self, mel: Features, /) -> bool:
+        """Whether ``encode_condensed`` makes less of a window's features [num_mel_bins, 3000] than ``encode`` does."""
 
     def encoder_states(self, encoded: Any) -> FloatArray:
         """What ``encode`` gave: float32 [B, S, D]."""

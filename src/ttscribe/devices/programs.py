@@ -92,7 +92,6 @@ class ProgramRunner(Closable):
 
     max_batch = 32
     max_decodings: int | None = None
-    encode_condensed: Callable[[Features], Any] | None = None
     log_power: LogPower | None = None
     # Capture and compilation of PyTorch's own are not safe in several threads.
     concurrent = False
@@ -145,6 +144,12 @@ class ProgramRunner(Closable):
         require_batch(len(mel), self.max_batch)
         windows = torch.from_numpy(mel).transpose(1, 2)
         return [self._run("encode", {}, mel=window[None])[0] for window in windows]
+
+    def encode_condensed(self, mel: Features) -> Any:
+        return self.encode(mel)
+
+    def condenses(self, _mel: Features, /) -> bool:
+        return False
 
     def encoder_states(self, encoded: Any) -> FloatArray:
         return on_host(torch.cat([self.device.to_host(states, torch.float32) for states in encoded]))

@@ -1,7 +1,6 @@
 """The torch module itself, on whatever device PyTorch knows."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -19,7 +18,6 @@ class TorchEncoder(Closable):
     max_batch = MAX_BATCH
     max_decodings: int | None = None
     concurrent = True
-    encode_condensed: Callable[[Features], Any] | None = None
     log_power: LogPower | None = None
 
     def __init__(self, model: WhisperModel) -> None:
@@ -32,6 +30,12 @@ class TorchEncoder(Closable):
     def encode(self, mel: Features) -> Tensor:
         require_batch(len(mel), self.max_batch)
         return self.model.encode(torch.from_numpy(mel).to(self._device, self.model.dtype))
+
+    def encode_condensed(self, mel: Features) -> Tensor:
+        return self.encode(mel)
+
+    def condenses(self, _mel: Features, /) -> bool:
+        return False
 
     def encoder_states(self, encoded: Tensor) -> FloatArray:
         return on_host(encoded)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ttscribe.audio import load_audio, log_mel, window
+from ttscribe.audio import first_window, load_audio
 from ttscribe.decoding import Rules, Runner
 from ttscribe.devices import make_runner
 from ttscribe.errors import ModelError
@@ -89,8 +89,7 @@ class Comparison:
 
 def _encoded(runner: Runner, samples: Samples) -> Any:
     """Encoder states of the first window, of the features that ``runner`` takes, as a recording's are."""
-    encode = runner.encode_condensed or runner.encode
-    return encode(window(log_mel(samples, runner.config.num_mel_bins, runner.log_power), 0)[None])
+    return runner.encode_condensed(first_window(samples, runner.config.num_mel_bins, runner.log_power))
 
 
 def _likeliest(logits: FloatArray) -> int:

@@ -10,7 +10,7 @@ from statistics import median, mode
 
 import numpy as np
 
-from ttscribe.audio import load_audio, log_mel, window
+from ttscribe.audio import first_window, load_audio
 from ttscribe.compiler.program import HostSegment, Program
 from ttscribe.decoding import Picks, Rules, TimestampGrammar
 from ttscribe.devices.programs import ProgramRunner
@@ -69,7 +69,7 @@ def measure(runner: ProgramRunner, checkpoint: Checkpoint, speech: Sequence[Clip
         """Seconds to the first token and of the steps after it, and how many those are."""
         samples = load_audio(clip.path)
         started = time.perf_counter()
-        mel = window(log_mel(samples, runner.config.num_mel_bins), 0)[None]
+        mel = first_window(samples, runner.config.num_mel_bins, runner.log_power)
         state = runner.start(runner.encode(mel))
         token, logprob = rules.pick(runner.prefill(np.array([prompt]), state)[0, -1], [])
         said = time.perf_counter()

@@ -14,6 +14,9 @@ import numpy as np
 from ttscribe.devices.cpu.kernels import CONDENSED
 from ttscribe.types import Features, FloatArray
 
+_MOST_SOUND = 1500
+"""Mel frames of sound, 15 s, beyond which a window is encoded in whole: less than a third of it would be saved."""
+
 _AFTER_SOUND = 50
 """Positions of 20 ms, 1 s, that are encoded one by one after the last sound."""
 
@@ -36,9 +39,11 @@ class Encoded(NamedTuple):
 def condensed(mel: Features) -> int:
     """How many states stand for ``CONDENSED`` positions each, of features [bins, frames] that end in silence."""
     changes = np.flatnonzero((mel != mel[:, -1:]).any(0))
-    heard = changes[-1] + 1 if len(changes) else 0
-    positions = mel.shape[1] // 2
-    return int(max(0, positions - 1 - _AFTER_SOUND - -(-heard // 2)) // CONDENSED)
+    heard = int(changes[-1]) + 1 if len(changes) else 0
+    # The features of the last sound reach into two frames of silence.
+    if heard > _MOST_SOUND + 2:
+        return 0
+    return (mel.shape[1] // 2 - 1 - _AFTER_SOUND - -(-heard // 2)) // CONDENSED
 
 
 def with_positions(convolved: FloatArray, embeddings: FloatArray, groups: int) -> Encoded:

@@ -70,6 +70,9 @@ class Int8Runner(Closable):
         require_batch(len(mel), self.max_batch)
         return [self._encoded(window, condensed(window)) for window in mel]
 
+    def condenses(self, mel: Features, /) -> bool:
+        return condensed(mel) > 0
+
     def _encoded(self, mel: Features, groups: int) -> Encoded:
         embeddings = self._packed["audio_positions"]
         # Of the silence one position is enough, and the last is after it.

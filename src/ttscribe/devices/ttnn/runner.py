@@ -17,6 +17,8 @@ from ttscribe.compiler.settings import CompileSettings
 from ttscribe.compiler.vocabulary import whole_logits
 from ttscribe.compiler.whisper_programs import filled_prompt
 from ttscribe.decoding import LAST, Picks, Rules, greedy_on_host
+from ttscribe.devices.cpu import kernels
+from ttscribe.devices.cpu.features import log_power
 from ttscribe.devices.programs import LoadedProgram, ProgramKey, ProgramRunner, step_arguments
 from ttscribe.devices.rows import require_batch, rows_together
 from ttscribe.devices.torch_runner import on_host
@@ -63,6 +65,8 @@ class TtnnRunner(ProgramRunner):
         self, model: WhisperModel, device: TtnnDevice, settings: CompileSettings, suppress: Sequence[int] = ()
     ) -> None:
         super().__init__(model, device, settings, suppress)
+        # Before the card's first token its host does nothing else.
+        self.log_power = log_power if kernels.why_not() is None else None
         self.max_batch = device.chips * most_windows(model.config, device.board)
         self._queues = Queues(device.library, device.handle, command_queues(device.board))
         self._tensors: dict[tuple[ProgramKey | int, str], Any] = {}
