@@ -29,6 +29,7 @@ from ttscribe.decoding import (
 from ttscribe.decoding.segments import SECONDS_PER_TIMESTAMP
 from ttscribe.devices import open_checkpoint, require_values
 from ttscribe.errors import AudioError, DeviceUnavailable, OptionError
+from ttscribe.gathering import Gathering, Way
 from ttscribe.languages import Languages, check_detection
 from ttscribe.live import BufferDecoder, Stream
 from ttscribe.options import CHECKPOINTS_OWN, CLOSING, LONGEST, OPENING, DecodingOptions, VadOptions
@@ -75,7 +76,7 @@ class Transcriber(Closable):
     """A loaded model on a device, which ``close`` or the end of a ``with`` block frees.
 
     Threads may share it, each with recordings of its own: it holds nothing of a recording. On a device that serves one
-    thread at a time (all but ``cpu``) they take turns, window by window.
+    thread at a time (a card, the emulator) they take turns, and windows that wait meanwhile are decoded together.
     """
 
     def __init__(self, checkpoint: Checkpoint, device: str = "cpu", precision: str | None = None) -> None:
@@ -83,6 +84,8 @@ class Transcriber(Closable):
         self.device = device
         self.runner = open_checkpoint(device, checkpoint, precision)
         self._lock: AbstractContextManager[Any] = nullcontext() if self.runner.concurrent else threading.RLock()
+        # Threads that may use a runner at once need not wait for each other, nor share a turn.
+        self._gathering = Gathering(self._turn, 1 if self.runner.concurrent else self.runner.max_batch)
         self._languages = Languages(checkpoint, self.runner, self._turn)
         self._closed = False
         self._warned = False
@@ -239,7 +242,8 @@ class Transcriber(Closable):
         decoder = WindowDecoder(self.runner, self.checkpoint.tokenizer, rules, chosen_options, timestamps=timestamps)
         aligner = self._aligner(task, prepend_punctuations, append_punctuations) if word_timestamps else None
         of_each = self._languages.detector() if multilingual else None
-        walk = Walk(decoder, context, chosen_options.seed, self._turn, code, of_each, aligner, skip)
+        way = Way(chosen_options, timestamps, word_timestamps)
+        walk = Walk(decoder, context, chosen_options.seed, self._gathering, way, code, of_each, aligner, skip)
         # The first window by itself where it alone is told something.
         prompted = chosen_options.initial_prompt and not chosen_options.carry_initial_prompt
         alone = 1 if prompted or chosen_options.prefix else 0

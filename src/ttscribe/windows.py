@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,6 +14,7 @@ from ttscribe.alignment import SilenceSkip
 from ttscribe.audio import HOP, SAMPLE_RATE, Recording
 from ttscribe.decoding import Context, LanguageDetector, Outcome, Runner, WindowDecoder, likeliest
 from ttscribe.errors import OptionError, StateGone
+from ttscribe.gathering import Gathering, Way
 from ttscribe.types import Features, FloatArray, SpeechSeconds, Word
 from ttscribe.vad import Speech
 
@@ -178,7 +178,7 @@ class Decoded(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """Goes through the windows of one recording; ``turn`` is held for what a device does without interruption.
+    """Goes through the windows of one recording, each decoded in that ``way`` by whoever has the device.
 
     ``language`` is that of all windows, but where there is a ``detector`` that finds each one's own. ``skip`` looks at
     the words that an ``aligner`` finds.
@@ -187,7 +187,8 @@ class Walk:
     decoder: WindowDecoder
     context: Context
     seed: int
-    turn: Callable[[], AbstractContextManager[None]]
+    gathering: Gathering
+    way: Way
     language: str
     detector: LanguageDetector | None = None
     aligner: Aligner | None = None
@@ -205,7 +206,7 @@ class Walk:
     def _together(self, group: Sequence[RecordingWindow]) -> list[Decoded]:
         seeds = [self.seed + window.seek for window in group]
         runner, states, languages = group[0].runner, None, [self.language] * len(group)
-        with self.turn():
+        with self.gathering.turn():
             mel = np.stack([window.features() for window in group])
             encoded = group[0].encode(mel)
             if self.aligner is not None:
@@ -221,14 +222,16 @@ class Walk:
         return [self._aligned(*each) for each in zip(group, languages, outcomes, of_each, strict=True)]
 
     def _alone(self, window: RecordingWindow) -> Decoded:
-        with self.turn():
-            language = self._language(window)
-            outcome = self.decoder.decode(window, self.context.prompt(language), self.seed + window.seek)
-            states = window.encoder_states() if self.aligner is not None and outcome.segments else None
+        """One window of this recording, perhaps with windows of others that wait for the device."""
+        language, seed = self._language(window), self.seed + window.seek
+        outcome, states = self.gathering.decode(self.way, self.decoder, window, self.context.prompt(language), seed)
         return self._aligned(window, language, outcome, states)
 
     def _language(self, window: RecordingWindow) -> str:
-        return self.language if self.detector is None else likeliest(self.detector.shares(window.start())[0])
+        if self.detector is None:
+            return self.language
+        with self.gathering.turn():
+            return likeliest(self.detector.shares(window.start())[0])
 
     def _aligned(self, window: RecordingWindow, language: str, outcome: Outcome, states: FloatArray | None) -> Decoded:
         if self.aligner is None or states is None:
