@@ -36,7 +36,7 @@ _NOTES = """
 ᵛ validated on a mock board, ᵉ emulated, ˢ simulated, ᵖ projected by the cost model, ᵐ measured; empty: could not be
 taken here.
 A projected range adds up what each call takes at least and at most, by what others measured of its like on the same
-chip; a step is one with timestamps, and TTFT has the host's features in it, 1.5 to 5 ms. Of other models such ranges
+chip; a step is one with timestamps, and TTFT has the host's features in it, 5 to 15 ms. Of other models such ranges
 hold what was published of them: [docs/cost_model.md](docs/cost_model.md).
 ✅ every operation lowered, every call accepted, accuracy contract met; 🚧 contract missed, or not judged for want of
 weights."""
