@@ -36,13 +36,14 @@ MAY_IMPORT = {
     "alignment": {"whisper", "decoding"},
     "vad": {"audio"},
     "live": {"audio", "vad"},
-    "windows": {"audio", "decoding", "alignment", "vad"},
+    "gathering": {"decoding"},
+    "windows": {"audio", "decoding", "alignment", "vad", "gathering"},
     "languages": {"whisper", "decoding", "windows"},
     "parts": {"vad", "windows"},
     "backend": {"compiler", "devices"},
     "transcription": {
         *("audio", "whisper", "devices", "decoding", "alignment", "vad", "windows", "languages", "parts", "live"),
-        "threads",
+        *("threads", "gathering"),
     },
     "batch": {"", "audio", "parts", "writers"},
     "server": {"", "whisper", "devices", "transcription", "live", "writers"},
@@ -54,7 +55,7 @@ MAY_IMPORT = {
     "lockstep": {"audio", "whisper", "compiler", "devices", "check", "evaluation"},
     "cli": {
         *("", "audio", "writers", "whisper", "compiler", "devices", "decoding", "transcription", "live"),
-        *("batch", "bench", "cases", "check", "evaluation", "lockstep", "reports", "server", "threads"),
+        *("batch", "bench", "cases", "check", "evaluation", "lockstep", "processor", "reports", "server", "threads"),
     },
 }
 

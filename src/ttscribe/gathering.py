@@ -6,20 +6,34 @@ import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
-from ttscribe.decoding import Outcome, Prompt, WindowDecoder
+from ttscribe.decoding import Outcome, Prompt, Runner, Window, WindowDecoder
 from ttscribe.errors import ModelError
 from ttscribe.options import DecodingOptions
-from ttscribe.types import FloatArray
-
-if TYPE_CHECKING:
-    from ttscribe.windows import RecordingWindow
+from ttscribe.types import Features, FloatArray
 
 Gathered: TypeAlias = tuple[Outcome, FloatArray | None]
 """What became of a window, and its encoder states [S, D], float32, where they were asked for and it has segments."""
+
+
+class RunnersWindow(Window, Protocol):
+    """A window that is encoded by a runner: ``whole`` where silence is encoded as all else."""
+
+    runner: Runner
+    whole: bool
+
+    @property
+    def encode(self) -> Callable[[Features], Any]:
+        """What encodes features as those of this window."""
+
+    def features(self) -> Features:
+        """Log-mel [num_mel_bins, 3000]."""
+
+    def encoder_states(self) -> FloatArray:
+        """Its encoder states: float32 [S, D]."""
 
 
 class Way(NamedTuple):
@@ -36,7 +50,7 @@ class _Waiting:
 
     way: Way
     decoder: WindowDecoder
-    window: RecordingWindow
+    window: RunnersWindow
     prompt: Prompt
     seed: int
     alone: bool
@@ -64,7 +78,7 @@ class Gathering:
         self._lock = threading.Lock()
         self._waiting: list[_Waiting] = []
 
-    def decode(self, way: Way, decoder: WindowDecoder, window: RecordingWindow, prompt: Prompt, seed: int) -> Gathered:
+    def decode(self, way: Way, decoder: WindowDecoder, window: RunnersWindow, prompt: Prompt, seed: int) -> Gathered:
         """``decoder.decode`` of one window. Raises what that does, and what a turn does."""
         alone = way.options.ladder[0] > 0 or way.options.beam_size > self._most // 2
         own = _Waiting(way, decoder, window, prompt, seed, alone)
