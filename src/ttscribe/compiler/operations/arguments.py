@@ -131,7 +131,9 @@ def _matmul(kind: str, fields: Mapping[str, Any]) -> Construct:
     return _construct(f"ttnn.{kind}", **{**fields, "compute_with_storage_grid_size": grid})
 
 
-_MATMUL_1D = "MatmulMultiCoreReuseMultiCast1DProgramConfig"
+# A product in blocks over both dimensions of the grid, and over all cores as one row.
+MULTICAST = "MatmulMultiCoreReuseMultiCastProgramConfig"
+MULTICAST_1D = "MatmulMultiCoreReuseMultiCast1DProgramConfig"
 
 # Classes that take their fields as they are.
 _OF_FIELDS = (
@@ -144,7 +146,7 @@ _CONFIGS: Mapping[str, Callable[[Mapping[str, Any]], Name | Construct]] = {
     # Asked of the opened device, not of the board: how many cores dispatch takes is decided when it is opened.
     "FullGrid": lambda _: _construct("ttnn.CoreGrid", y=Name("grid.y"), x=Name("grid.x")),
     "UnaryWithParam": _unary,
-    _MATMUL_1D: lambda fields: _matmul(_MATMUL_1D, fields),
+    **{kind: partial(_matmul, kind) for kind in (MULTICAST, MULTICAST_1D)},
     "ComputeKernelConfig": _compute_kernel,
     "SDPAProgramConfig": lambda fields: _construct(
         "ttnn.SDPAProgramConfig", compute_with_storage_grid_size=Name("grid"), **fields

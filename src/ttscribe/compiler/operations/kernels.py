@@ -6,7 +6,8 @@ record does it: in float32, and rounded to what it is stored as. The switches ar
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from math import prod
 from typing import TypeAlias
 
 import torch
@@ -26,7 +27,7 @@ from ttscribe.compiler.operations.vector_unit import (
     sigmoid,
     silu,
 )
-from ttscribe.compiler.program import TILE_SIZE, Config, DType, Layout
+from ttscribe.compiler.program import TILE_SIZE, Config, DType, Layout, Op
 from ttscribe.errors import EmulationError
 
 # What the grid of an n150 has.
@@ -94,7 +95,8 @@ def products(call: Call) -> Tensor:
     placed = call.attribute("core_grid") is not None or call.attribute("program_config") is not None
     # A finished program relies on neither default: passes say the fidelity of every product.
     how = Arithmetic.of(call, "LoFi" if placed else "HiFi2")
-    made = product(first, second, how, _block(call, first, second), ends_in_l1=bias is not None)
+    block = inner_block(call.op, first.shape, second.shape)
+    made = product(first, second, how, block, ends_in_l1=bias is not None)
     if bias is not None:
         made = made + bias if how.wide else sums(made, bias)
     asked = asked or fused_activation(call.op)
@@ -108,18 +110,21 @@ def _packed(call: Call, made: Tensor) -> Tensor:
     return made if call.attribute("dtype", call.operands[0].spec.dtype) is DType.FLOAT32 else away(made)
 
 
-def _block(call: Call, first: Tensor, second: Tensor) -> int:
-    """How many tiles of the inner dimension TT-NN multiplies at a time: the blocks that are added up in L1."""
-    config: Config | None = call.attribute("program_config")
+def inner_block(op: Op, first: Sequence[int], second: Sequence[int], cores: int = _CORES) -> int:
+    """How many tiles of the inner dimension TT-NN multiplies at a time: the blocks that are added up in L1.
+
+    ``first`` and ``second`` are the shapes that are multiplied, on a grid of so many ``cores``.
+    """
+    config: Config | None = op.attribute("program_config")
     if config is not None and "in0_block_w" in dict(config.fields):
         return int(config["in0_block_w"])  # type: ignore[arg-type]
-    tiles = -(-first.shape[-1] // TILE_SIZE)
+    tiles = -(-first[-1] // TILE_SIZE)
     block = _BLOCK_ELSEWHERE
-    if call.attribute("core_grid") is not None:
-        height, width = first.shape[:-1].numel(), second.shape[-1]
+    if op.attribute("core_grid") is not None:
+        height, width = prod(first[:-1]), second[-1]
         narrow = max(height, width) // min(height, width) > _NARROW
-        in_one_tile = min(first.shape[-2], first.shape[-1], width) <= TILE_SIZE
-        block = -(-tiles // _CORES) if narrow or in_one_tile else _BLOCK_ON_A_GRID
+        in_one_tile = min(first[-2], first[-1], width) <= TILE_SIZE
+        block = -(-tiles // cores) if narrow or in_one_tile else _BLOCK_ON_A_GRID
     return next(size for size in range(block, 0, -1) if tiles % size == 0)
 
 

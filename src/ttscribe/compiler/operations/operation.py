@@ -263,6 +263,18 @@ def fused_activation(op: Op) -> Config | None:
     return None if config is None else dict(config.fields).get("fused_activation")  # type: ignore[return-value]
 
 
+def activation_to_fuse(op: Op) -> Config | None:
+    """A product's activation as its program configuration has it, or is to have it in place of the call's own.
+
+    GELU's parameter says that it is the exact one.
+    """
+    name = op.attribute("activation")
+    if name is None:
+        return fused_activation(op)
+    parameter = (("param", 0.0),) if name == "gelu" else ()
+    return Config("UnaryWithParam", (("op", name.upper()), *parameter))
+
+
 def reshape_is_free(old: TensorSpec, shape: Sequence[int]) -> bool:
     """Whether the same bytes are a tensor of ``shape``: the last dimension stays, and no tile padding moves."""
     before, after = ((1, 1, *sizes)[-2:] for sizes in (old.shape, shape))

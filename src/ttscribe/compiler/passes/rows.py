@@ -14,6 +14,7 @@ from math import ceil, prod
 from ttscribe.compiler.editor import Rewriter, Rule, rewrite
 from ttscribe.compiler.memory import is_view
 from ttscribe.compiler.operations import MOVES_IN, OPERATIONS
+from ttscribe.compiler.operations.operation import activation_to_fuse
 from ttscribe.compiler.program import (
     SHARDED_AS_MADE,
     TILE_SIZE,
@@ -88,7 +89,7 @@ class _Spreading:
             (
                 # A block is a core's whole shard: as few blocks as can be.
                 *(("in0_block_w", width), ("per_core_M", 1), ("per_core_N", columns)),
-                *(("fused_activation", _fused(product)), ("num_workers_per_dram_bank", 1)),
+                *(("fused_activation", activation_to_fuse(product)), ("num_workers_per_dram_bank", 1)),
             ),
         )
         weight = self._in_banks(rewriter, product.operands[1])
@@ -237,15 +238,6 @@ def _adds_rows(rewriter: Rewriter, add: Op) -> bool:
     specs = [rewriter.specs[name] for name in add.operands]
     alike = len(specs) == 2 and specs[0].shape == specs[1].shape and all(map(_is_row, specs))
     return alike and not _is_kept(rewriter, add)
-
-
-def _fused(product: Op) -> Config | None:
-    """A product's activation as its configuration has it: GELU's parameter says that it is the exact one."""
-    name = product.attribute("activation")
-    if name is None:
-        return None
-    parameter = (("param", 0.0),) if name == "gelu" else ()
-    return Config("UnaryWithParam", (("op", name.upper()), *parameter))
 
 
 def _without(op: Op, *names: str) -> Op:
