@@ -15,7 +15,8 @@ class Board:
 
     ``kind`` is the board's own name, ``identity`` its type as board ids carry it; ``harvested`` a mask of unused Tensix
     rows (Blackhole: columns) for each chip; ``links`` Ethernet links as (chip, channel, chip, channel). ``dram`` is in
-    bytes of one chip, from Tenstorrent's product pages. Results of at most ``results_in_l1`` bytes may lie in the L1 of
+    bytes of one chip, from Tenstorrent's product pages. ``grid`` are the columns and rows of cores that TT-NN leaves to
+    programs. Results of at most ``results_in_l1`` bytes may lie in the L1 of
     all cores together: as many as leave a product's own buffers room there.
     """
 
@@ -25,6 +26,7 @@ class Board:
     identity: int
     harvested: tuple[int, ...]
     dram: int
+    grid: tuple[int, int]
     # Wormhole's channels; TT-NN's dram_grid_size is one row of them.
     dram_banks: int = 12
     # A core offers 1,393,312 B, of which a product's buffers, with sums of 32 bits, take more than half. 128 KiB a core
@@ -47,16 +49,19 @@ _N300 = Board(
     0x14,
     (0x41, 0x05),
     12 * GIB,
+    (8, 7),
     results_in_l1=56 * 64 * KIB,
     links=((0, 8, 1, 0), (0, 9, 1, 1)),
 )
 BOARDS = {
     board.name: board
     for board in (
-        Board("n150", "n150", "wormhole_b0", 0x18, (0x20,), 12 * GIB),
+        Board("n150", "n150", "wormhole_b0", 0x18, (0x20,), 12 * GIB, (8, 8)),
         _N300,
         replace(_N300, name="n300x2", chips=2),
-        Board("p150", "p150", "blackhole", 0x40, (0,), 32 * GIB, 8, harvested_ethernet=0x120, harvested_pcie=2),
+        Board(
+            "p150", "p150", "blackhole", 0x40, (0,), 32 * GIB, (13, 10), 8, harvested_ethernet=0x120, harvested_pcie=2
+        ),
     )
 }
 

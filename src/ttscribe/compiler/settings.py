@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeAlias, get_args
 from ttscribe.compiler.blocklist import Blocklist
 from ttscribe.compiler.boards import BOARDS, Board
 from ttscribe.compiler.program import DType
+from ttscribe.compiler.tuned import Tuned
 from ttscribe.errors import OptionError
 
 # Not HiFi4: with it sums in 32 bits go wrong on Wormhole (tt-metal issues 38306 and 39562), and sums in 16 bits miss
@@ -136,9 +137,13 @@ def policy(name: str) -> Precision:
 
 @dataclass(frozen=True)
 class CompileSettings:
-    """What rules, guards and passes may decide by; ``strict`` makes any operation left on the host an error."""
+    """What rules, guards and passes may decide by; ``strict`` makes any operation left on the host an error.
+
+    ``tuned`` has configurations of single calls that were found by a search, for that board.
+    """
 
     precision: Precision = POLICIES[DEFAULT_POLICY]
     board: Board = BOARDS["n150"]
     strict: bool = False
     blocklist: Blocklist = field(default_factory=Blocklist)
+    tuned: Tuned = field(default_factory=Tuned)

@@ -98,12 +98,16 @@ def argument(item: Any) -> str:
 
 def call_text(program: Program, op: Op) -> str:
     """One call with what each tensor is in place of its name: shape, element type, layout and memory."""
-    values = program.values()
+    return told_by_specs(op, program.specs())
+
+
+def told_by_specs(op: Op, specs: Mapping[str, Spec]) -> str:
+    """As ``call_text``; ``specs`` has that of everything that the call reads, by name."""
 
     def shown(item: Any) -> str:
         if isinstance(item, list):
             return f"[{', '.join(map(shown, item))}]"
-        return describe(values[item.name].spec) if isinstance(item, Ref) else argument(item)
+        return describe(specs[item.name]) if isinstance(item, Ref) else argument(item)
 
     positional, keywords = OPERATIONS[op.target].call(op)
     arguments = [*map(shown, positional), *(f"{name}={shown(item)}" for name, item in keywords.items())]
@@ -135,4 +139,4 @@ def _segment(segment: HostSegment) -> Iterator[str]:
             yield f"      # {fallback.reason.value}: {fallback.sentence}"
 
 
-__all__ = ["argument", "call_text", "describe", "to_text"]
+__all__ = ["argument", "call_text", "describe", "to_text", "told_by_specs"]

@@ -23,6 +23,7 @@ from ttscribe.compiler.passes.moves import cancel_moves
 from ttscribe.compiler.passes.precision import choose_precision
 from ttscribe.compiler.passes.rank import use_four_dimensions
 from ttscribe.compiler.passes.rows import spread_rows
+from ttscribe.compiler.passes.tuned import use_tuned
 from ttscribe.compiler.program import Program
 from ttscribe.compiler.settings import CompileSettings
 
@@ -54,6 +55,8 @@ PASSES: Mapping[str, Pass] = {
     "place_in_memory": place_in_memory,
     # After it: what cannot be read spread is copied to where it would have been.
     "spread_rows": spread_rows,
+    # A call is known by all that the passes before have said of it.
+    "use_tuned": use_tuned,
     "free_after_last_use": free_after_last_use,
 }
 
