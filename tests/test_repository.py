@@ -50,12 +50,14 @@ MAY_IMPORT = {
     "check": {"whisper", "compiler", "devices"},
     "evaluation": {"audio", "whisper", "decoding", "devices"},
     "reports": {"audio", "whisper", "compiler", "devices", "decoding", "check", "evaluation"},
+    "tune": {"compiler", "devices", "check", "reports"},
     "bench": {"", "audio", "whisper", "devices", "decoding", "reports", "processor"},
     "cases": {"compiler", "devices", "evaluation"},
     "lockstep": {"audio", "whisper", "compiler", "devices", "check", "evaluation"},
     "cli": {
         *("", "audio", "writers", "whisper", "compiler", "devices", "decoding", "transcription", "live"),
         *("batch", "bench", "cases", "check", "evaluation", "lockstep", "processor", "reports", "server", "threads"),
+        "tune",
     },
 }
 

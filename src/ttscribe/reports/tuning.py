@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
+
+from torch import Tensor
 
 from ttscribe.compiler.blocklist import Block, Blocklist
 from ttscribe.compiler.compilation import Compiled, compile_graph
@@ -76,14 +78,20 @@ def measured(device: ProgramDevice) -> Clock:
     """By the median of a few runs on a device, on inputs of zeros, after one that compiles its kernels."""
 
     def seconds(compiled: Compiled) -> float:
-        params = {name: tensor for name, tensor in compiled.params.items() if tensor is not None}
-        loaded = device.load(compiled.program, params)
-        specs = [value.spec for value in compiled.program.inputs]
-        with device.repeated(loaded, [device.zeros(spec) for spec in specs if isinstance(spec, TensorSpec)]) as again:
-            again()
-            return median(_timed(again) for _ in range(_RUNS))
+        return run_seconds(
+            device, compiled.program, {name: data for name, data in compiled.params.items() if data is not None}
+        )
 
     return Clock(seconds, Provenance.MEASURED)
+
+
+def run_seconds(device: ProgramDevice, program: Program, params: Mapping[str, Tensor]) -> float:
+    """The median of a few runs of a program on zeros, after one that compiles its kernels."""
+    loaded = device.load(program, params)
+    specs = [value.spec for value in program.inputs]
+    with device.repeated(loaded, [device.zeros(spec) for spec in specs if isinstance(spec, TensorSpec)]) as again:
+        again()
+        return median(_timed(again) for _ in range(_RUNS))
 
 
 def _timed(run: Callable[[], None]) -> float:

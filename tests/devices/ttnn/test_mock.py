@@ -25,11 +25,12 @@ print(list(ttnn.add(x, x).shape))
 ttnn.close_device(device)
 """
 
-BANKS = """
-import ttnn
-device = ttnn.open_device(device_id=0)
-print(device.dram_grid_size().x, device.dram_grid_size().y)
-ttnn.close_device(device)
+GRIDS = """
+import sys
+from ttscribe.devices.ttnn.device import TtnnDevice
+with TtnnDevice(sys.argv[1]) as device:
+    for grid in (device.handle.dram_grid_size(), device.handle.compute_with_storage_grid_size()):
+        print(grid.x, grid.y)
 """
 
 PREPARES = """
@@ -165,12 +166,12 @@ def test_nothing_is_written_outside_the_cache_folder(own_home, wheel, tmp_path):
     assert files(wheel) == before
 
 
-@pytest.mark.parametrize("name", ["n150", "p150"])
-def test_weights_are_cut_for_the_banks_that_a_board_has(name):
-    told = subprocess.run(
-        [sys.executable, "-c", BANKS], env=mock_environment(name), capture_output=True, text=True, check=True
-    )
-    assert told.stdout.splitlines()[-1] == f"{BOARDS[name].dram_banks} 1"
+@pytest.mark.parametrize("name", BOARDS)
+def test_weights_and_products_are_cut_for_the_banks_and_cores_that_a_board_has(name):
+    command = [sys.executable, "-c", GRIDS, name]
+    told = subprocess.run(command, env=mock_environment(name), capture_output=True, text=True, check=True)
+    columns, rows = BOARDS[name].grid
+    assert told.stdout.splitlines()[-2:] == [f"{BOARDS[name].dram_banks} 1", f"{columns} {rows}"]
 
 
 def test_two_processes_may_prepare_it_at_once(own_home):
