@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import numpy.typing as npt
@@ -79,10 +80,16 @@ class Transcriber(Closable):
     thread at a time (a card, the emulator) they take turns, and windows that wait meanwhile are decoded together.
     """
 
-    def __init__(self, checkpoint: Checkpoint, device: str = "cpu", precision: str | None = None) -> None:
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        device: str = "cpu",
+        precision: str | None = None,
+        tuned: str | Path | None = None,
+    ) -> None:
         self.checkpoint = checkpoint
         self.device = device
-        self.runner = open_checkpoint(device, checkpoint, precision)
+        self.runner = open_checkpoint(device, checkpoint, precision, tuned)
         self._lock: AbstractContextManager[Any] = nullcontext() if self.runner.concurrent else threading.RLock()
         # Threads that may use a runner at once need not wait for each other, nor share a turn.
         self._gathering = Gathering(self._turn, 1 if self.runner.concurrent else self.runner.max_batch)
@@ -484,6 +491,7 @@ def load_model(
     precision: str = "auto",
     threads: int | None = None,
     offline: bool = False,
+    tuned: str | Path | None = None,
 ) -> Transcriber:
     """Load a Whisper model.
 
@@ -497,6 +505,7 @@ def load_model(
             CPU or GPU is made for, and the default policy.
         threads: CPU threads for the whole process; one for each core when None.
         offline: never ask the network.
+        tuned: a file that ``ttscribe tune`` wrote for the card's board: which cores have which part of a product.
 
     Raises:
         ModelError: not found, damaged, or not Whisper. OptionError, DeviceUnavailable: an impossible argument.
@@ -504,4 +513,4 @@ def load_model(
     require_values(device)
     if threads is not None:
         limit(threads)
-    return Transcriber(load_checkpoint(name_or_path, dtype=None, offline=offline), device, precision)
+    return Transcriber(load_checkpoint(name_or_path, dtype=None, offline=offline), device, precision, tuned)

@@ -1,5 +1,6 @@
 """The model that a command loads: the options that name it and where it runs, and the loading itself."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
@@ -46,6 +47,9 @@ Precision: TypeAlias = Annotated[
         help="What is computed in: on cpu float32, bfloat16, int8; of programs a policy: bfp8-hifi3, FILE.json ...",
     ),
 ]
+Tuned: TypeAlias = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="On a card: what 'ttscribe tune' wrote for its board.")
+]
 Threads: TypeAlias = Annotated[
     int | None, typer.Option(min=1, metavar="N", help="CPU threads; one for each core when not given.")
 ]
@@ -61,6 +65,7 @@ def load(
     threads: int | None,
     offline: bool,
     quiet: bool,
+    tuned: Path | None = None,
 ) -> "Transcriber":
     """The model, or where none is named one that knows ``language`` and does ``task``; warnings are shown from then on.
 
@@ -79,7 +84,7 @@ def load(
 
         disable_progress_bars()
     model = named(model, language=language, task=task, offline=offline, quiet=quiet)
-    return load_model(model, device=device, precision=precision, threads=threads, offline=offline)
+    return load_model(model, device=device, precision=precision, threads=threads, offline=offline, tuned=tuned)
 
 
 def named(model: str | None, *, language: str | None, task: "Task", offline: bool, quiet: bool) -> str:

@@ -4,7 +4,9 @@ import importlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+
+import typer
 
 from ttscribe.errors import OptionError
 
@@ -15,6 +17,10 @@ if TYPE_CHECKING:
     from ttscribe.whisper.model import WhisperModel
 
 ProgramName = Literal["encode", "cross_kv", "prefill", "decode_step", "greedy_step", "timed_step"]
+BoardName = Literal["n150", "n300", "n300x2", "p150"]
+TunedOption: TypeAlias = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Configurations of products that 'ttscribe tune' chose.")
+]
 PROGRAMS: tuple[ProgramName, ...] = ("encode", "cross_kv", "prefill", "decode_step", "greedy_step", "timed_step")
 
 
@@ -51,14 +57,20 @@ def settings(
     of_module: bool = False,
     board: str = "n150",
     strict: bool = False,
+    tuned: Path | None = None,
 ) -> "CompileSettings":
-    """How to compile Whisper, or any module, as the options say; entries of the blocklist are for ``model``."""
+    """How to compile Whisper, or any module, as the options say; entries of the blocklist are for ``model``.
+
+    ``tuned`` names a file of configurations for that board.
+    """
     from ttscribe.compiler.blocklist import Blocklist
     from ttscribe.compiler.boards import BOARDS
     from ttscribe.compiler.settings import CompileSettings
+    from ttscribe.compiler.tuned import Tuned
 
     entries = Blocklist() if blocklist is None else Blocklist.read(blocklist, model)
-    return CompileSettings(chosen_policy(precision, of_module=of_module), BOARDS[board], strict, entries)
+    chosen = Tuned() if tuned is None else Tuned.read(tuned, BOARDS[board])
+    return CompileSettings(chosen_policy(precision, of_module=of_module), BOARDS[board], strict, entries, chosen)
 
 
 def chosen_policy(precision: str | None, *, of_module: bool) -> "Precision":

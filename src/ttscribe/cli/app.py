@@ -27,6 +27,7 @@ from ttscribe.cli.record import record
 from ttscribe.cli.report import report
 from ttscribe.cli.serve import serve
 from ttscribe.cli.transcribe import transcribe
+from ttscribe.cli.tune import tune
 from ttscribe.errors import TtscribeError
 
 
@@ -72,6 +73,7 @@ app.command()(check)
 app.command()(compare)
 app.command()(emit)
 app.command()(report)
+app.command()(tune)
 app.command()(bench)
 app.command()(record)
 app.command()(models)

@@ -2,18 +2,16 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ttscribe.cli._programs import from_factory, settings, shape
+from ttscribe.cli._programs import BoardName, TunedOption, from_factory, settings, shape
 from ttscribe.cli._terminal import columns
 from ttscribe.errors import OptionError
 
 if TYPE_CHECKING:
     from ttscribe.check import CheckReport, ProgramCheck
-
-BoardName = Literal["n150", "n300", "n300x2", "p150"]
 
 
 def check(
@@ -31,6 +29,7 @@ def check(
     blocklist: Annotated[
         Path | None, typer.Option(metavar="FILE", help="JSON list of operations to keep on the host.")
     ] = None,
+    tuned: TunedOption = None,
     json_: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
     offline: Annotated[bool, typer.Option("--offline", help="Use only models that are on this machine.")] = False,
 ) -> None:
@@ -45,7 +44,7 @@ def check(
     from ttscribe.check import check_programs
     from ttscribe.check.programs import checkable_whisper, module_programs
 
-    how = settings(precision, blocklist, model or str(module), of_module=module is not None, board=board)
+    how = settings(precision, blocklist, model or str(module), of_module=module is not None, board=board, tuned=tuned)
     if model is not None:
         programs = checkable_whisper(shape(model, offline=offline), how)
     else:

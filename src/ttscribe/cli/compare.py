@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ttscribe.cli._programs import PROGRAMS, chosen_policy, from_factory, settings, weights
+from ttscribe.cli._programs import PROGRAMS, TunedOption, chosen_policy, from_factory, settings, weights
 from ttscribe.cli._terminal import Table
 from ttscribe.errors import OptionError
 
@@ -42,6 +42,7 @@ def compare(
         str | None, typer.Option(metavar="NAME", help=f"Only this: {', '.join(PROGRAMS)}; of a module, graph_0 ...")
     ] = None,
     precision: Annotated[str | None, typer.Option(metavar="POLICY", help="Such as bfp8-hifi3, or FILE.json.")] = None,
+    tuned: TunedOption = None,
     first: Annotated[int, typer.Option("--from", metavar="STEP", help="Begin at this step of the program.")] = 0,
     steps: Annotated[int | None, typer.Option(metavar="N", help="Compare so many steps, no more.")] = None,
     layers: Annotated[int | None, typer.Option(metavar="N", help="Whisper's first N layers of each side.")] = None,
@@ -91,7 +92,7 @@ def compare(
         raise OptionError("--layers, --frames and --vocabulary cut Whisper models: a module is cut by its factory")
     made = []
     with opened(device, chosen) as ours, opened(reference, chosen) as theirs:
-        how = settings(chosen, None, model or str(module), board=ours.board or theirs.board or "n150")
+        how = settings(chosen, None, model or str(module), board=ours.board or theirs.board or "n150", tuned=tuned)
         if module is not None:
             workloads = _of_module(module, program, how)
         else:

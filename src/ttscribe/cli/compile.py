@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ttscribe.cli._programs import PROGRAMS, ProgramName, settings, weights
+from ttscribe.cli._programs import PROGRAMS, ProgramName, TunedOption, settings, weights
 from ttscribe.cli._terminal import columns
 from ttscribe.errors import OptionError
 
@@ -31,6 +31,7 @@ def compile_(
     blocklist: Annotated[
         Path | None, typer.Option(metavar="FILE", help="JSON list of operations to keep on the host.")
     ] = None,
+    tuned: TunedOption = None,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse to leave any operation on the host.")] = False,
     random_weights: Annotated[
         bool, typer.Option("--random-weights", help="Seeded random weights at the model's true shape.")
@@ -48,7 +49,7 @@ def compile_(
         raise OptionError("--json and --emit are for one program: name it with --program")
     loaded = weights(model, random_weights=random_weights, offline=offline)
     chosen = PROGRAMS if program is None else (program,)
-    how = settings(precision, blocklist, model, strict=strict)
+    how = settings(precision, blocklist, model, strict=strict, tuned=tuned)
     stages = {name: _stage(name, loaded, how, after) for name in chosen}
     if print_:
         from ttscribe.compiler.text import to_text

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ttscribe.cli._programs import PROGRAMS, ProgramName, settings, weights
+from ttscribe.cli._programs import PROGRAMS, ProgramName, TunedOption, settings, weights
 
 
 def emit(
@@ -13,6 +13,7 @@ def emit(
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where the scripts go.")] = Path(),
     program: Annotated[ProgramName | None, typer.Option(help="Only this program; without it, all of them.")] = None,
     precision: Annotated[str | None, typer.Option(metavar="POLICY", help="Such as bfp8-hifi3, or FILE.json.")] = None,
+    tuned: TunedOption = None,
     random_weights: Annotated[
         bool, typer.Option("--random-weights", help="Seeded random weights at the model's true shape.")
     ] = False,
@@ -26,7 +27,7 @@ def emit(
 
     make_folder(output)
     loaded, suppress = weights(model, random_weights=random_weights, offline=offline)
-    how = settings(precision, None, model)
+    how = settings(precision, None, model, tuned=tuned)
     for name in PROGRAMS if program is None else (program,):
         script = output / f"{name}.py"
         made = compile_graph(capture_program(name, loaded, suppress=suppress), how).program

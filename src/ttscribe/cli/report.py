@@ -2,11 +2,11 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ttscribe.cli._programs import settings, shape
+from ttscribe.cli._programs import BoardName, settings, shape
 from ttscribe.cli._terminal import ProgressBar, columns
 from ttscribe.errors import OptionError
 
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from ttscribe.compiler.compilation import Compiled
     from ttscribe.reports.make import Request
     from ttscribe.reports.schema import ModelReport
-
-BoardName = Literal["n150", "n300", "n300x2", "p150"]
 
 
 def report(

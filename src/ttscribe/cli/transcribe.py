@@ -94,6 +94,7 @@ def transcribe(
     device: loading.Device = "cpu",
     precision: loading.Precision = "auto",
     threads: loading.Threads = None,
+    tuned: loading.Tuned = None,
     input_format: Annotated[
         Literal["s16le", "f32le"] | None,
         typer.Option(help="The files are raw mono PCM of this type, without a header; needs --sample-rate."),
@@ -172,6 +173,7 @@ def transcribe(
         device=device,
         precision=precision,
         threads=threads,
+        tuned=tuned,
         offline=offline,
         quiet=quiet,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from ttscribe.whisper.config import WhisperConfig
 
 if TYPE_CHECKING:
     # Neither the CPU nor a GPU waits for the compiler, and the CPU not for PyTorch.
+    from ttscribe.compiler.settings import CompileSettings
     from ttscribe.decoding import Runner
     from ttscribe.devices.programs import ProgramDevice
     from ttscribe.whisper.checkpoints import Checkpoint
@@ -67,15 +69,19 @@ def make_runner(device: str, model: WhisperModel, precision: str | None = None, 
     weights on the CPU as they are, "auto" takes the device's choice. ``suppress`` are tokens that a device that runs
     programs never picks where it picks them itself. Raises DeviceUnavailable, OptionError.
     """
-    return _runner(device, model.config, lambda: model, precision, suppress, None)
+    return _runner(device, model.config, lambda: model, precision, suppress, None, None)
 
 
-def open_checkpoint(device: str, checkpoint: Checkpoint, precision: str | None) -> Runner:
+def open_checkpoint(
+    device: str, checkpoint: Checkpoint, precision: str | None, tuned: str | Path | None = None
+) -> Runner:
     """Put a checkpoint's model on ``device``, as ``make_runner`` does; its tokens are suppressed.
 
-    Weights are not read where the device kept what it made of them before. Raises CheckpointInvalid too.
+    ``tuned`` is a file of configurations for programs on that board. Weights are not read where the device kept what it
+    made of them before. Raises CheckpointInvalid too.
     """
-    return _runner(device, checkpoint.config, checkpoint.build, precision, checkpoint.suppress_tokens, checkpoint.path)
+    suppress = checkpoint.suppress_tokens
+    return _runner(device, checkpoint.config, checkpoint.build, precision, suppress, checkpoint.path, tuned)
 
 
 def _runner(
@@ -85,15 +91,20 @@ def _runner(
     precision: str | None,
     suppress: Sequence[int],
     path: Path | None,
+    tuned: str | Path | None,
 ) -> Runner:
     if device.partition(":")[0] in PROGRAM_DEVICES:
-        return _program_runner(device, build(), None if precision == "auto" else precision, suppress)
+        return _program_runner(device, build(), None if precision == "auto" else precision, suppress, tuned)
     if device not in NATIVE:
         raise DeviceUnavailable(f"no device is called {device!r}; there is {', '.join(DEVICES)}")
+    if tuned is not None:
+        raise OptionError(f"tuned configurations are for programs on a card, and {device} runs none")
     return NATIVE[device](config, build, precision, path)
 
 
-def _program_runner(device: str, model: WhisperModel, precision: str | None, suppress: Sequence[int]) -> Runner:
+def _program_runner(
+    device: str, model: WhisperModel, precision: str | None, suppress: Sequence[int], tuned: str | Path | None
+) -> Runner:
     from ttscribe.compiler.settings import WHISPER_POLICY, CompileSettings, policy
     from ttscribe.devices.programs import ProgramRunner
 
@@ -102,12 +113,18 @@ def _program_runner(device: str, model: WhisperModel, precision: str | None, sup
     # Programs are compiled from float32, and round what they round themselves.
     model.float()
     if not device.startswith("ttnn"):
-        return ProgramRunner(model, opened, CompileSettings(chosen), suppress)
+        return ProgramRunner(model, opened, _with_tuned(CompileSettings(chosen), tuned), suppress)
     from ttscribe.devices.ttnn.device import TtnnDevice
     from ttscribe.devices.ttnn.runner import TtnnRunner
 
     assert isinstance(opened, TtnnDevice)
-    return TtnnRunner(model, opened, CompileSettings(chosen, opened.board), suppress)
+    return TtnnRunner(model, opened, _with_tuned(CompileSettings(chosen, opened.board), tuned), suppress)
+
+
+def _with_tuned(settings: CompileSettings, tuned: str | Path | None) -> CompileSettings:
+    from ttscribe.compiler.tuned import Tuned
+
+    return settings if tuned is None else replace(settings, tuned=Tuned.read(tuned, settings.board))
 
 
 def require_values(device: str) -> None:
